@@ -1,0 +1,47 @@
+"""Every error of the daemon, by how far it reaches.
+
+    ReenactdError
+    ├── FrameError            ends one frame: counted, reported at most once a second
+    ├── SessionError          ends one session: its text is shown to that client
+    │   ├── OfferRejected     the SDP offer cannot be answered (HTTP 400)
+    │   └── AdmissionRefused  no room for another session (HTTP 503)
+    └── StartupError          ends the process: exit code 2, the fix is in the text
+        ├── ConfigError       a setting is unknown, mistyped or out of range
+        └── IdentityError     an identity is missing, damaged or without consent
+
+Messages state the value, the rule and the fix. No stack trace reaches a user.
+"""
+
+from __future__ import annotations
+
+
+class ReenactdError(Exception):
+    """Base of all; its text is fit for a user."""
+
+
+class FrameError(ReenactdError):
+    """One frame could not be processed; the next one may."""
+
+
+class SessionError(ReenactdError):
+    """One session cannot go on."""
+
+
+class OfferRejected(SessionError):
+    """The client's SDP offer is malformed or asks for what is not served."""
+
+
+class AdmissionRefused(SessionError):
+    """The daemon serves as many sessions as it is allowed to."""
+
+
+class StartupError(ReenactdError):
+    """The process cannot start or go on."""
+
+
+class ConfigError(StartupError):
+    """A setting is unknown, of the wrong type, or out of its range."""
+
+
+class IdentityError(StartupError):
+    """An identity cannot be loaded: missing, damaged, or no valid consent record."""
