@@ -4,25 +4,39 @@
     reenactd serve --config reenactd.toml --port 9000  file and flag
 
 An unknown key is an error that names the nearest right one; a wrong value is an error that states
-the value, the rule and the key. A part of the daemon receives its own section only. What a
-performer changes live is not here: see `frames.Controls`.
+the value, the rule and where it was set. A part of the daemon receives its own section only. What
+a performer changes live is not here: see `frames.Controls`.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from realtime.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENV_PREFIX = "REENACTD_"
+ENV_DELIMITER = "__"
 
 
 class _Section(BaseModel):
@@ -120,7 +134,7 @@ class Config(BaseSettings):
     """The whole tree. Build it with `load`, which turns every mistake into a ConfigError."""
 
     model_config = SettingsConfigDict(
-        env_prefix="REENACTD_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER, extra="forbid", frozen=True
     )
 
     server: Server = Server()
@@ -142,4 +156,131 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        # `load` stacks the other sources itself, so that it can name the guilty one.
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The values that one source sets: `values[section][key]`."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+    def sets(self, section: str, key: str) -> bool:
+        in_section = self.values.get(section)
+        return isinstance(in_section, Mapping) and key in in_section
+
+
+def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The settings of one run.
+
+    Args:
+        path: TOML file with one table per section, or None.
+        overrides: values of flags, `{section: {key: value}}`.
+
+    Raises:
+        ConfigError: the value, the rule and where it was set; the nearest key to an unknown one.
+    """
+    return resolve(layers(path, overrides))
+
+
+def layers(path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> tuple[Layer, ...]:
+    """The sources of `load`, weakest first. Raises ConfigError where one cannot be read."""
+    environment = _environment()
+    file = () if path is None else (Layer(str(path), _read_toml(path)),)
+    return (*file, Layer("environment", environment), Layer("flag", overrides))
+
+
+def resolve(stack: tuple[Layer, ...]) -> Config:
+    """Merge the layers, the last one strongest, and validate. Raises ConfigError."""
+    merged: dict[str, Any] = {}
+    for layer in stack:
+        for section, values in layer.values.items():
+            if isinstance(values, Mapping):
+                below = merged.get(section)
+                merged[section] = {**(below if isinstance(below, Mapping) else {}), **values}
+            else:
+                merged[section] = values
+    try:
+        return Config(**merged)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(one, stack) for one in error.errors())) from None
+
+
+def origin_of(stack: tuple[Layer, ...], section: str, key: str) -> str:
+    """Which layer decides a setting; "default" when none does."""
+    return next((layer.origin for layer in reversed(stack) if layer.sets(section, key)), "default")
+
+
+def environment_name(section: str, key: str) -> str:
+    return f"{ENV_PREFIX}{section}{ENV_DELIMITER}{key}".upper()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            values: dict[str, Any] = tomllib.load(file)
+            return values
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{path}: {reason}; --config takes a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _environment() -> dict[str, Any]:
+    """What the environment sets. A name that is no setting is an error, lists are JSON."""
+    known = {
+        environment_name(section, key): field.annotation
+        for section, fields in _sections().items()
+        for key, field in fields.items()
+    }
+    for name, value in os.environ.items():
+        if not name.upper().startswith(ENV_PREFIX):
+            continue
+        if name.upper() not in known:
+            raise ConfigError(f"environment: {name} is no setting{_nearest(name.upper(), known)}")
+        if get_origin(known[name.upper()]) is tuple and not _is_json_list(value):
+            raise ConfigError(
+                f'environment: {name} = {value}: must be a JSON list such as ["one", "two"]'
+            )
+    return EnvSettingsSource(Config)()
+
+
+def _is_json_list(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list)
+    except json.JSONDecodeError:
+        return False
+
+
+def _sections() -> dict[str, dict[str, Any]]:
+    """section -> key -> pydantic field."""
+    return {
+        name: dict(field.annotation.model_fields)
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def _explain(error: ErrorDetails, stack: tuple[Layer, ...]) -> str:
+    """One mistake as `[section] key = value: rule`, with where it was set."""
+    section, *rest = (str(part) for part in error["loc"])
+    sections = _sections()
+    if section not in sections:
+        return f"[{section}]: no such section{_nearest(section, sections)}"
+    if not rest:
+        return f"[{section}] = {error['input']!r}: must be a table of settings"
+    key = rest[0]
+    if error["type"] == "extra_forbidden":
+        return f"[{section}] {key}: no such setting{_nearest(key, sections[section])}"
+    rule = error["msg"].replace("Input should be", "must be")
+    origin = origin_of(stack, section, key)
+    return f"[{section}] {key} = {error['input']!r}: {rule} (set by: {origin})"
+
+
+def _nearest(wrong: str, right: Iterable[str]) -> str:
+    known = sorted(right)
+    match = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    return f"; did you mean {match[0]}?" if match else f"; there are: {', '.join(known)}"
