@@ -1,0 +1,116 @@
+"""The machine record: a figure without the machine that produced it says nothing.
+
+Reads `/proc` and package metadata only; it imports none of the packages whose versions it states.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+VERSIONS_OF = (
+    "aiortc",
+    "av",
+    "mediapipe",
+    "numpy",
+    "onnxruntime",
+    "opencv-contrib-python",
+    "tensorrt",
+    "torch",
+    "uvloop",
+)
+
+
+def machine_record() -> dict[str, Any]:
+    """Hardware, load, system and versions, as plain JSON values."""
+    return {
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "memory_gib": memory_gib(),
+        "gpu": gpu_name(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "os": f"{_os_name()}, Linux {platform.release()}",
+        "versions": {name: found for name in VERSIONS_OF if (found := version_of(name))},
+        "commit": commit(),
+    }
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_model() -> str:
+    for line in _lines("/proc/cpuinfo"):
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def memory_gib() -> float:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemTotal:"):
+            return round(int(line.split()[1]) / 2**20, 1)
+    return 0.0
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process. Raises ProcessLookupError when it is gone."""
+    for line in _lines(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(pid)
+
+
+def gpu_name() -> str:
+    """Name and driver of the first NVIDIA GPU, or an empty text."""
+    query = ["--query-gpu=name,driver_version", "--format=csv,noheader"]
+    first, *_ = _output("nvidia-smi", *query).splitlines() or [""]
+    return first
+
+
+def version_of(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def commit() -> str:
+    """The checkout's commit, with `+` where it has uncommitted changes; else the release."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return version_of("reenactd")
+    short = _output("git", "-C", str(root), "rev-parse", "--short=12", "HEAD")
+    changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    return short + ("+" if changed else "")
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return platform.system()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _output(program: str, *arguments: str) -> str:
+    """Standard output of a program, or an empty text where it is absent or fails."""
+    found = shutil.which(program)
+    if found is None:
+        return ""
+    done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
