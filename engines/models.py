@@ -1,0 +1,194 @@
+"""The door to the engines: a portrait becomes an `EncodedIdentity` once, then frames are rendered.
+
+    reenactor = load_reenactor("auto", threads=2)
+    identity = reenactor.encode_identity(portrait_rgba, landmarks_px, canvas_hw=(480, 640))
+    image = reenactor.render(identity, motion)
+
+Knows tensors and no clocks: what time it is, whose session this is and what happens to a failed
+frame are not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import backends, crop, face_mesh, weights
+from engines.backends.base import Engine
+from engines.crop import CropFrame
+from engines.errors import PortraitError
+from engines.pose import MotionTensors, TargetFace
+from engines.portrait import extend
+from engines.rigid import Similarity
+from engines.specs import NETWORKS
+from engines.warp import WarpMesh
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+_FACE_SHARE = 0.235
+"""face unit on the canvas, as a share of the canvas' height: a webcam's usual framing"""
+_HEADROOM = 0.05
+"""share of the canvas' height kept free above the head"""
+_MOST_DETAIL = 2.0
+"""portrait pixels per canvas pixel; a larger portrait is shrunk once, so that it never aliases"""
+_STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedIdentity:
+    """Everything about a portrait that does not change from frame to frame."""
+
+    canvas_hw: tuple[int, int]
+    portrait_rgba: U8
+    """(H, W, 4) continued beyond its borders"""
+    landmarks: F32
+    """(478, 3) in portrait_rgba's pixels"""
+    mesh: WarpMesh
+    target: TargetFace
+    portrait_frame: CropFrame
+    features: F32
+    """(1, C, 48, 48)"""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedArrays:
+    rgb: U8
+    """(H, W, 3) not premultiplied"""
+    alpha: U8
+    """(H, W)"""
+
+
+class Reenactor:
+    """A network and its geometry. One thread calls it."""
+
+    def __init__(self, encode: Engine | None, drive: Engine | None, reason: str) -> None:
+        self._encode, self._drive = encode, drive
+        self.reason = reason
+        """what runs, on what, and why"""
+
+    def encode_identity(
+        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+    ) -> EncodedIdentity:
+        """Prepare a portrait; takes some hundred milliseconds.
+
+        Args:
+            portrait_rgba: (H, W, 4) uint8, alpha 255 on the person.
+            landmarks_px: (478, 3) of the face in it.
+            canvas_hw: even height and width of the pictures to come.
+
+        Raises:
+            PortraitError: the arrays are not a portrait and its landmarks.
+        """
+        _check_portrait(portrait_rgba, landmarks_px)
+        portrait_rgba, landmarks_px, zoom = _fit_detail(portrait_rgba, landmarks_px, canvas_hw)
+        extended = extend(portrait_rgba)
+        landmarks = landmarks_px.astype(np.float32).copy()
+        landmarks[:, :2] += extended.origin
+        height, width = extended.rgba.shape[:2]
+        centre_x = float(landmarks[list(face_mesh.RIGID), 0].mean())
+        foot_y = extended.origin[1] + portrait_rgba.shape[0]
+        canvas_from_portrait = np.array(
+            [[zoom, 0, canvas_hw[1] / 2 - zoom * centre_x], [0, zoom, canvas_hw[0] - zoom * foot_y]],
+            np.float32,
+        )
+        frame = CropFrame.around(landmarks, _STAY)
+        return EncodedIdentity(
+            canvas_hw=canvas_hw,
+            portrait_rgba=extended.rgba,
+            landmarks=landmarks,
+            mesh=WarpMesh(landmarks, (width, height)),
+            target=TargetFace(landmarks, canvas_from_portrait, canvas_hw),
+            portrait_frame=frame,
+            features=self._features(extended.rgba, landmarks, frame),
+        )
+
+    def render(self, identity: EncodedIdentity, motion: MotionTensors) -> RenderedArrays:
+        """The identity as `motion` drives it, on its canvas."""
+        placement = identity.target.place(motion)
+        source = identity.mesh.source_map(placement, identity.canvas_hw)
+        rgba = cv2.remap(identity.portrait_rgba, source, None, cv2.INTER_LINEAR)
+        rgb, alpha = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(rgba, 3)
+        if self._drive is not None:
+            frame = CropFrame.around(identity.landmarks, placement.head)
+            crop_source = frame.cut(source)
+            warped = crop.sample_source(identity.portrait_rgba, crop_source)
+            change = self._drive.run(
+                {
+                    "warped": _tensor(crop.over_grey(warped)),
+                    "guide": frame.guide(placement.landmarks, warped[..., 3])[None] / np.float32(255),
+                    "features": identity.features,
+                    "grid": crop.feature_grid(crop_source, identity.portrait_frame)[None],
+                }
+            )["change"]
+            frame.add(np.ascontiguousarray(change[0].transpose(1, 2, 0)), rgb)
+        return RenderedArrays(rgb, alpha)
+
+    def _features(self, rgba: U8, landmarks: F32, frame: CropFrame) -> F32:
+        if self._encode is None:
+            return np.zeros((1, 0, crop.FEATURE_SIZE, crop.FEATURE_SIZE), np.float32)
+        seen = frame.cut(rgba)
+        guide = frame.guide(landmarks, seen[..., 3])[None] / np.float32(255)
+        inputs = {"portrait": _tensor(crop.over_grey(seen)), "guide": guide}
+        return self._encode.run(inputs)["features"].copy()
+
+
+def load_reenactor(backend: str = "auto", threads: int = 2) -> Reenactor:
+    """Load warp-refine on the chosen backend.
+
+    Raises:
+        BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
+    """
+    spec = NETWORKS["warp-refine-lite"]
+    chosen, why = backends.choose(backend)
+    encode, drive = (
+        backends.open_engine(
+            chosen, graph, weights.locate(spec.name, f"{graph.name}.onnx"), threads
+        )
+        for graph in spec.graphs
+    )
+    return Reenactor(encode, drive, f"{spec.name} on {drive.description}: {why}")
+
+
+def geometry_only() -> Reenactor:
+    """The same avatar without its network: the baseline that a network must beat."""
+    return Reenactor(None, None, "geometry only, no network")
+
+
+def _check_portrait(rgba: U8, landmarks: F32) -> None:
+    if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8 or min(rgba.shape[:2]) < 64:
+        raise PortraitError(
+            f"portrait is {rgba.shape} {rgba.dtype}; must be (H, W, 4) uint8, at least 64x64"
+        )
+    if landmarks.shape != (face_mesh.LANDMARKS, 3) or not np.isfinite(landmarks).all():
+        raise PortraitError(f"landmarks are {landmarks.shape}; must be finite and (478, 3)")
+    unit = face_mesh.face_unit(landmarks)
+    if unit < 16:
+        raise PortraitError(
+            f"the eyes are {unit:.0f} px apart; must be at least 16 px: use a larger portrait"
+        )
+
+
+def _fit_detail(
+    rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]
+) -> tuple[U8, F32, float]:
+    """Portrait, landmarks and zoom: the face at its share of the canvas, the head below its top."""
+    height = canvas_hw[0]
+    rows = np.flatnonzero((rgba[..., 3] > 127).any(axis=1))
+    top = int(rows[0]) if len(rows) else 0
+    by_face = _FACE_SHARE * height / face_mesh.face_unit(landmarks)
+    by_head = (1 - _HEADROOM) * height / (rgba.shape[0] - top)
+    zoom = min(by_face, by_head)
+    shrink = min(1.0, _MOST_DETAIL * zoom)
+    if shrink < 1:
+        rgba = cv2.resize(rgba, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return rgba, (landmarks * shrink).astype(np.float32), zoom / shrink
+
+
+def _tensor(rgb: U8) -> F32:
+    """(S, S, 3) uint8 -> (1, 3, S, S) 0..1."""
+    tensor: F32 = rgb.transpose(2, 0, 1)[None] * np.float32(1 / 255)
+    return tensor

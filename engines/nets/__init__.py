@@ -1,0 +1,1 @@
+"""Networks as plain modules: no files, no device choice, shapes on the line."""
