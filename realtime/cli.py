@@ -1,0 +1,268 @@
+"""The command line: parse, load the settings, call one function. Knows no frames and no sockets.
+
+Heavy modules are imported inside the commands, so that `reenactd --help` answers at once and a
+missing system library is explained instead of traced.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from engines.errors import EngineError
+from realtime import __version__
+from realtime.config import Config, layers, load, origin_of, resolve
+from realtime.errors import ReenactdError
+
+EXIT_FAILED = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C is a normal end: no "Aborted!", only the exit code that shells expect."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="reenactd",
+    cls=_Commands,
+    help="Your webcam comes back as a fictional person, live.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar can be.")
+config_app = typer.Typer(no_args_is_help=True, help="The settings, and where each was set.")
+app.add_typer(identity_app, name="identity")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON, for scripts.")]
+
+
+def main() -> None:
+    """Entry point: every expected failure is one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ReenactdError, EngineError) as error:
+        print(f"reenactd: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def _overrides(**flags: Any) -> dict[str, dict[str, Any]]:
+    """`server__port=9000` -> `{"server": {"port": 9000}}`; None is a flag that was not given."""
+    tree: dict[str, dict[str, Any]] = {}
+    for name, value in flags.items():
+        if value is not None:
+            section, key = name.split("__")
+            tree.setdefault(section, {})[key] = value
+    return tree
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"reenactd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0 takes a free one.", show_default="8700")
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Identity of a new session.", show_default="juniper")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Start the daemon and print the URL of its page.
+
+    The page asks for the camera and shows the avatar. It is served to this machine only, to those
+    who know the token in the URL. Stop it with Ctrl-C.
+    """
+    config = load(
+        config_file,
+        _overrides(server__host=host, server__port=port, identities__default=identity),
+    )
+    from realtime.doctor import require_system_libraries
+
+    require_system_libraries()
+    from realtime.server import run
+
+    run(config)
+
+
+@app.command()
+def render(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Video of a performer.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="MP4 to write.")],
+    identity: Annotated[
+        str, typer.Option(metavar="ID|FILE", help="An identity, or a portrait for this run only.")
+    ],
+    consent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="For a portrait file, why it may be used: self, third-party (with permission), "
+            "fictional or public-domain.",
+        ),
+    ] = None,
+    background: Annotated[
+        str, typer.Option(help="identity, color, blur or camera (your real room).")
+    ] = "identity",
+    color: Annotated[str, typer.Option(help="Of a color background, #rrggbb.")] = "#00b140",
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="Of the result.", show_default="640x480"),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Reenactment network.", show_default="warp-refine")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="auto or onnx.", show_default="auto")] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Turn a video file into the avatar: every frame, in order, with its sound.
+
+    Frames without a face hold the last picture for half a second, then show a card, as in a live
+    session. The result replaces OUT only once it is complete.
+    """
+    width, height = _size(size)
+    config = load(
+        config_file,
+        _overrides(
+            engine__network=network,
+            engine__backend=backend,
+            video__width_px=width,
+            video__height_px=height,
+        ),
+    )
+    from realtime.doctor import require_system_libraries
+
+    require_system_libraries()
+    from realtime.render import Job, render_with_progress
+
+    render_with_progress(Job(source, target, identity, consent, background, color), config)
+
+
+def _size(text: str | None) -> tuple[int | None, int | None]:
+    if text is None:
+        return None, None
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"{text}: must be WIDTHxHEIGHT, for example 640x480")
+    return int(width), int(height)
+
+
+@identity_app.command("list")
+def identity_list(config_file: ConfigFile = None) -> None:
+    """Show the identities that ship with reenactd, and your own."""
+    from realtime.identity import IdentityStore
+
+    config = load(config_file, {})
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("id", "name", "kind", "consent"):
+        table.add_column(column, overflow="fold")
+    for card in IdentityStore(config.identities).list():
+        default = " (default)" if card.id == config.identities.default else ""
+        table.add_row(card.id + default, card.name, card.kind, card.statement)
+    Console().print(table)
+
+
+@identity_app.command("show")
+def identity_show(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As in the list.")],
+    config_file: ConfigFile = None,
+) -> None:
+    """Show one identity: its portrait's place and its consent record."""
+    from realtime.identity import IdentityStore
+
+    cards = IdentityStore(load(config_file, {}).identities).list()
+    card = next((card for card in cards if card.id == identity), None)
+    if card is None:
+        from realtime.errors import IdentityError
+
+        known = ", ".join(card.id for card in cards)
+        raise IdentityError(f"no identity {identity!r}; there are: {known}")
+    for label, value in (
+        ("id", card.id),
+        ("name", card.name),
+        ("kind", card.kind),
+        ("statement", card.statement),
+        ("portrait", str(card.portrait_path)),
+    ):
+        Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{value}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+    """Look at hardware, backends, codecs and models, and say what each missing thing costs.
+
+    Exit code 1 when the daemon cannot run here.
+    """
+    from realtime import doctor as examination
+
+    config = load(config_file, {})
+    checks = examination.examine(config)
+    Console().print(examination.as_table(checks))
+    if as_json:
+        print(examination.as_json(checks, config), flush=True)
+    raise typer.Exit(1 if any(check.fatal for check in checks) else 0)
+
+
+@config_app.command("show")
+def config_show(config_file: ConfigFile = None) -> None:
+    """Print every setting as it holds, and which source decided it."""
+    stack = layers(config_file, {})
+    config = resolve(stack)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("setting", "value", "set by"):
+        table.add_column(column, overflow="fold")
+    for section, values in _tree(config).items():
+        for key, value in values.items():
+            table.add_row(f"{section}.{key}", str(value), origin_of(stack, section, key))
+    Console().print(table)
+
+
+@config_app.command("check")
+def config_check(config_file: ConfigFile = None) -> None:
+    """Read the file and the environment, and say whether every setting is right."""
+    load(config_file, {})
+    print("all settings are right")
+
+
+def _tree(config: Config) -> Mapping[str, Mapping[str, Any]]:
+    tree: Mapping[str, Mapping[str, Any]] = config.model_dump(mode="json")
+    return tree
+
+
+if __name__ == "__main__":
+    main()
