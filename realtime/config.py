@@ -63,6 +63,8 @@ class Rtc(_Section):
     """stun: or turn: URLs; none by default, so that no foreign server is contacted"""
     connect_timeout_s: float = Field(15.0, gt=0, le=120)
     """a session that has not connected by then is closed"""
+    idle_timeout_s: float = Field(10.0, gt=0, le=120)
+    """a live session from which no packet came for this long is closed: the browser has gone"""
     codec: Literal["auto", "h264", "vp8"] = "auto"
     """codec of the returned video; auto prefers H.264 where the browser offers it"""
     start_bitrate_bps: int = Field(2_500_000, ge=100_000, le=20_000_000)
@@ -84,9 +86,9 @@ class Tracking(_Section):
     max_edge_px: int = Field(640, ge=160, le=1920)
     """camera pictures are shrunk to this longer edge before tracking"""
     min_confidence: float = Field(0.5, ge=0.1, le=0.9)
-    one_euro_min_cutoff_hz: float = Field(1.7, gt=0)
+    one_euro_min_cutoff_hz: float = Field(1.2, gt=0)
     """cutoff at rest: lower is calmer (Casiez et al., CHI 2012)"""
-    one_euro_beta: float = Field(0.3, ge=0)
+    one_euro_beta: float = Field(1.0, ge=0)
     """how fast the cutoff rises with speed, in 1/face unit: higher lags less"""
 
 

@@ -1,0 +1,249 @@
+"""The camera driver: finds the performer's face and silhouette. The only user of MediaPipe.
+
+Face: MediaPipe's face mesh with irises in tracking mode (arXiv 1907.06724, 2006.11341).
+Silhouette: its selfie segmentation (landscape model), made only when it is asked for. Knows no
+smoothing, no expressions and no avatar. MediaPipe is imported at the first use, not with this
+module: it takes 0.7 s, of which more than half is matplotlib, which its package pulls in unasked.
+
+One performer only. The graph tracks a single face, so a second person who walks in is not seen
+while the first one is tracked. After a loss the graph would take any face; `_Keeper` then refuses
+a face at another place for a while and hides it from the graph, so that the first one is found.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+
+from engines import face_mesh
+from engines.rigid import fit_similarity
+from realtime.config import Tracking
+from realtime.frames import F32, LANDMARK_COUNT, U8, FaceTrack, NoFace, NoFaceReason, SourceFrame
+
+_MATTE_EDGE_PX = 256  # the model looks at 256x144; more pixels only cost time
+_MIN_FACE_UNIT_PX = 16.0  # of the tracked picture: below it lips and lids are one pixel
+_MIN_INSIDE = 0.7  # share of the landmarks that must lie in the picture
+_MAX_MISFIT = 0.16  # face units
+_KEEP_NS = 1_500_000_000
+_CHATTER = ("INFO: Created TensorFlow Lite", "WARNING: All log messages before absl", "W0000 ")
+
+_stderr_lock = threading.Lock()
+
+
+class CameraDriver:
+    """Tracks one performer. Used by one thread; frames must come in order."""
+
+    def __init__(self, config: Tracking) -> None:
+        self._max_edge_px = config.max_edge_px
+        self._graph = _FaceGraph(1, config.min_confidence, static=False)
+        self._keeper = _Keeper()
+        self._segmenter: Any = None
+
+    def track(self, source: SourceFrame) -> FaceTrack | NoFace:
+        """The performer's landmarks in pixels of `source`, or why there are none."""
+        small, scale = _shrink(source.rgb, self._max_edge_px)
+        found = self._graph(self._keeper.hide_others(small))
+        if not found:
+            self._keeper.lost(source.arrived_ns)
+            return NoFace("none")
+        face = _judge(found[0], small.shape[1], small.shape[0])
+        if isinstance(face, NoFace):
+            return face
+        if not self._keeper.accepts(face.landmarks_px, source.arrived_ns):
+            return NoFace("none")
+        return FaceTrack(face.landmarks_px * np.float32(scale), face.confidence)
+
+    def matte(self, source: SourceFrame) -> F32:
+        """(H, W) 0..1: where the performer is. The first call loads the model."""
+        if self._segmenter is None:
+            self._segmenter = _segmenter()
+        return _segment(self._segmenter, source.rgb)
+
+    def close(self) -> None:
+        self._graph.close()
+        if self._segmenter is not None:
+            self._segmenter.close()
+
+
+def find_faces(rgb: U8, at_most: int = 2) -> list[FaceTrack]:
+    """Up to `at_most` plausible faces of a still picture, in its pixels, the surest first."""
+    graph = _FaceGraph(at_most, 0.5, static=True)
+    try:
+        judged = [_judge(found, rgb.shape[1], rgb.shape[0]) for found in graph(rgb)]
+    finally:
+        graph.close()
+    return [face for face in judged if isinstance(face, FaceTrack)]
+
+
+def person_matte(rgb: U8) -> F32:
+    """(H, W) 0..1 of a still picture: where the person is."""
+    segmenter = _segmenter()
+    try:
+        return _segment(segmenter, rgb)
+    finally:
+        segmenter.close()
+
+
+class _FaceGraph:
+    """MediaPipe's face mesh graph: (H, W, 3) in, lists of (478, 3) out."""
+
+    def __init__(self, max_faces: int, min_confidence: float, static: bool) -> None:
+        with _quiet_stderr():
+            self._mesh = _mediapipe().solutions.face_mesh.FaceMesh(
+                static_image_mode=static,
+                max_num_faces=max_faces,
+                refine_landmarks=True,
+                min_detection_confidence=min_confidence,
+                min_tracking_confidence=min_confidence,
+            )
+            # The graph starts with its first picture: start it here, not in a performer's frame.
+            self._mesh.process(np.zeros((128, 128, 3), np.uint8))
+        self._spoke = False
+
+    def __call__(self, rgb: U8) -> list[F32]:
+        """Landmarks in pixels; z in the scale of x, as the model gives it."""
+        height, width = rgb.shape[:2]
+        size = np.array([width, height, width], np.float32)
+        if self._spoke:
+            faces = self._mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks or []
+        else:  # its first face makes it print a last line
+            with _quiet_stderr():
+                faces = self._mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks or []
+            self._spoke = bool(faces)
+        return [
+            np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * size for face in faces
+        ]
+
+    def close(self) -> None:
+        self._mesh.close()
+
+
+class _Keeper:
+    """Stays with the face that was tracked first. Knows where it was, not who it is."""
+
+    def __init__(self) -> None:
+        self._box: F32 | None = None
+        """(2, 2) left-top and right-bottom of the performer's face, in the tracked picture"""
+        self._seen_ns = 0
+        self._hidden: F32 | None = None
+
+    def hide_others(self, rgb: U8) -> U8:
+        """The picture without the face that was refused last; the graph then looks elsewhere."""
+        if self._hidden is None:
+            return rgb
+        (left, top), (right, bottom) = np.maximum(self._hidden, 0).astype(int)
+        covered = rgb.copy()
+        covered[top:bottom, left:right] = 127
+        return covered
+
+    def lost(self, now_ns: int) -> None:
+        """No face in this frame; after a while anybody may take the place."""
+        if now_ns - self._seen_ns > _KEEP_NS:
+            self._box = self._hidden = None
+
+    def accepts(self, landmarks: F32, now_ns: int) -> bool:
+        """Whether this is the performer, by place; a refused face is hidden from now on."""
+        box = np.stack([landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)])
+        if self._box is not None and now_ns - self._seen_ns <= _KEEP_NS:
+            reach = 0.5 * (self._box[1] - self._box[0]).max() + 0.5 * (box[1] - box[0]).max()
+            if np.abs(box.mean(axis=0) - self._box.mean(axis=0)).max() > reach:
+                self._hidden = box + (box[1] - box[0]) * np.array([[-0.4], [0.4]], np.float32)
+                return False
+        self._box, self._seen_ns, self._hidden = box, now_ns, None
+        return True
+
+
+def _judge(landmarks: F32, width: int, height: int) -> FaceTrack | NoFace:
+    """Whether landmarks in a picture of this size can be a face that is worth driving."""
+    reason = _flaw(landmarks, width, height)
+    if reason is not None:
+        return NoFace(reason)
+    return FaceTrack(landmarks, _confidence(landmarks))
+
+
+def _flaw(landmarks: F32, width: int, height: int) -> NoFaceReason | None:
+    if landmarks.shape != (LANDMARK_COUNT, 3) or not np.isfinite(landmarks).all():
+        return "implausible"
+    if face_mesh.face_unit(landmarks) < _MIN_FACE_UNIT_PX:
+        return "too_small"
+    if _confidence(landmarks) <= 0.0:
+        return "implausible"
+    xy = landmarks[:, :2]
+    inside = ((xy >= 0) & (xy < np.array([width, height]))).all(axis=1).mean()
+    return "low_confidence" if inside < _MIN_INSIDE else None
+
+
+def _confidence(landmarks: F32) -> float:
+    """1 where the bones of the face fit the mean face, 0 where they are no face any more.
+
+    MediaPipe's graph gives no score of its own to Python.
+    """
+    stable = list(face_mesh.RIGID)
+    mean = face_mesh.load().mean_shape[stable]
+    fit = fit_similarity(mean, landmarks[stable])
+    misfit = np.linalg.norm(fit.invert(landmarks[stable]) - mean, axis=1).mean()
+    return float(np.clip(1.0 - (misfit / _MAX_MISFIT) ** 2, 0.0, 1.0))
+
+
+def _segmenter() -> Any:
+    with _quiet_stderr():
+        segmenter = _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=1)
+        segmenter.process(np.zeros((144, 256, 3), np.uint8))
+    return segmenter
+
+
+def _segment(segmenter: Any, rgb: U8) -> F32:
+    small, _ = _shrink(rgb, _MATTE_EDGE_PX)
+    mask = segmenter.process(np.ascontiguousarray(small)).segmentation_mask
+    height, width = rgb.shape[:2]
+    matte = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(matte, np.float32)
+
+
+def _shrink(rgb: U8, max_edge_px: int) -> tuple[U8, float]:
+    """The picture with its longer edge at most `max_edge_px`, and source_px / tracked_px."""
+    height, width = rgb.shape[:2]
+    scale = max(height, width) / max_edge_px
+    if scale <= 1.0:
+        return rgb, 1.0
+    size = (max(round(width / scale), 1), max(round(height / scale), 1))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), width / size[0]
+
+
+def _mediapipe() -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    import mediapipe
+
+    return mediapipe
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold file descriptor 2 back and let through what is not MediaPipe's start-up chatter.
+
+    Its C++ writes four lines per graph straight to the descriptor and offers no switch for them.
+    Lines of other threads in that time are not lost, only late.
+    """
+    with _stderr_lock, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines(keepends=True):
+                if not line.startswith(_CHATTER):
+                    os.write(saved, line.encode())
+            os.close(saved)
