@@ -1,0 +1,106 @@
+/* HTTP to the daemon: the access token, and one function per request.
+ *
+ * The token comes in the address's fragment, which no browser sends over the network; it is kept
+ * for this tab only and taken out of the address bar. Failures are `ApiError`s whose `kind` the
+ * link reducer understands. */
+
+const TOKEN_KEY = "reenactd.token";
+const PATIENCE_MS = 6000;
+
+export class ApiError extends Error {
+  /** @param {"gone"|"token-missing"|"token-wrong"|"full"|"refused"} kind */
+  constructor(kind, detail = "") {
+    super(`${kind}: ${detail}`);
+    this.kind = kind;
+    this.detail = detail;
+  }
+}
+
+/** Take a token out of the address bar, if there is one. @returns {boolean} whether there was */
+export function adoptTokenFromAddress() {
+  if (!adoptToken(location.hash)) return false;
+  history.replaceState(null, "", location.pathname + location.search);
+  return true;
+}
+
+/** @param {string} text a token, or any address that ends in #token=… @returns {boolean} taken */
+export function adoptToken(text) {
+  const given = text.trim();
+  const inAddress = /(?:^|[#&])token=([^&\s]+)/.exec(given);
+  if (!inAddress && !/^[\w-]{16,}$/.test(given)) return false;
+  sessionStorage.setItem(TOKEN_KEY, inAddress ? decodeURIComponent(inAddress[1]) : given);
+  return true;
+}
+
+/** @returns {Promise<{engine: string, canvas: {width: number, height: number}}>} */
+export async function fetchStatus() {
+  return (await request("GET", "/api/status")).json();
+}
+
+/** @returns {Promise<{id: string, name: string, kind: string, statement: string, portrait: string}[]>} */
+export async function fetchIdentities() {
+  return (await request("GET", "/api/identities")).json();
+}
+
+/** @param {string} path as the identity list gives it @returns {Promise<ImageBitmap>} */
+export async function fetchPortrait(path) {
+  return createImageBitmap(await (await request("GET", path)).blob());
+}
+
+/**
+ * WHIP, RFC 9725 section 4.2: offer in, answer and the session's address out.
+ * @returns {Promise<{answer: string, location: string, etag: string|null}>}
+ */
+export async function postOffer(offer, identity, signal) {
+  const query = identity ? `?identity=${encodeURIComponent(identity)}` : "";
+  const headers = { "Content-Type": "application/sdp" };
+  const response = await request("POST", `/whip${query}`, { headers, body: offer, signal });
+  return {
+    answer: await response.text(),
+    location: response.headers.get("Location"),
+    etag: response.headers.get("ETag"),
+  };
+}
+
+/** Candidates found after the offer was sent: RFC 9725 section 4.4.1. */
+export async function patchCandidates(session, fragment, etag, signal) {
+  const headers = { "Content-Type": "application/trickle-ice-sdpfrag" };
+  if (etag) headers["If-Match"] = etag;
+  await request("PATCH", session, { headers, body: fragment, signal });
+}
+
+/** End a session, also from a page that is being closed. */
+export async function deleteSession(session) {
+  await request("DELETE", session, { keepalive: true });
+}
+
+async function request(method, path, { headers = {}, body, signal, keepalive } = {}) {
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  if (!token) throw new ApiError("token-missing");
+  const signals = [AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])];
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      body,
+      keepalive,
+      cache: "no-store",
+      headers: { ...headers, Authorization: `Bearer ${token}` },
+      signal: AbortSignal.any(signals),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError("gone", error.message);
+  }
+  if (response.ok) return response;
+  throw await errorFrom(response);
+}
+
+async function errorFrom(response) {
+  if (response.status === 401) return new ApiError("token-wrong");
+  const said = await response.json().catch(() => ({}));
+  const detail = said.error ?? `HTTP ${response.status}`;
+  if (response.status === 503) return new ApiError("full", detail);
+  if (response.status >= 500) return new ApiError("gone", detail);
+  return new ApiError("refused", detail);
+}

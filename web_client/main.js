@@ -1,0 +1,254 @@
+/* The page's wiring: the camera, the link to the daemon, the controls and the stage.
+ *
+ * State lives in three places only: `camera`, `link` (see link.js) and the last stats message.
+ * Every change ends in `render`. */
+
+import { ApiError, adoptToken, adoptTokenFromAddress, fetchIdentities, fetchStatus } from "./api.js";
+import { Camera, CameraError } from "./camera.js";
+import { Controls } from "./controls.js";
+import { Gallery } from "./gallery.js";
+import { installKeys } from "./keys.js";
+import * as link from "./link.js";
+import { noticeFor } from "./notice.js";
+import { Session } from "./session.js";
+import { Stage } from "./stage.js";
+import { Readout } from "./stats.js";
+import { newestWins } from "./throttle.js";
+import { FACE } from "./words.js";
+
+const CONTROLS_INTERVAL_MS = 50;
+const REPORT_INTERVAL_MS = 1000;
+const byId = (id) => document.getElementById(id);
+
+let linkState = link.INITIAL;
+let session = null;
+let stats = null;
+let iceServers = [];
+let retryTimer = 0;
+let cameraState = { phase: "off", problem: null, detail: "" };
+
+const camera = new Camera(() => stop({ phase: "error", problem: "camera-ended", detail: "" }));
+const stage = new Stage((action) => (action === "retry" ? retry() : start()), useToken);
+const readout = new Readout();
+const sendControls = newestWins((values) => {
+  session?.send({ type: "controls", values });
+}, CONTROLS_INTERVAL_MS);
+const controls = new Controls(sendControls);
+const gallery = new Gallery((id) => {
+  if (session?.send({ type: "identity", id })) gallery.await(id);
+});
+
+/* ---- link: carry out what link.js decides -------------------------------------------------- */
+
+function dispatch(event) {
+  const { state, commands } = link.step(linkState, { ...event, random: Math.random() });
+  linkState = state;
+  for (const command of commands) carryOut(command);
+  render();
+}
+
+function carryOut(command) {
+  if (command.do === "check") return check();
+  if (command.do === "connect") return connect();
+  if (command.do === "hangup") return hangUp();
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(() => dispatch({ type: "retry" }), command.ms);
+}
+
+async function check() {
+  clearTimeout(retryTimer);
+  try {
+    const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
+    iceServers = status.ice_servers.map((urls) => ({ urls }));
+    byId("engine").textContent = byId("engine").title = status.engine;
+    stage.setShape(status.canvas);
+    await gallery.fill(identities, status.default_identity);
+  } catch (error) {
+    return reportFailure(error);
+  }
+  dispatch({ type: "checked" });
+}
+
+async function connect() {
+  const mine = new Session(iceServers, camera.track, {
+    onVideo: (stream) => stage.setVideo(stream),
+    onOpen: () => mine.send({ type: "controls", values: controls.values }),
+    onMessage: (message) => heed(mine, message),
+    onLost: (livedMs) => mine === session && dispatch({ type: "lost", livedMs }),
+  });
+  session = mine;
+  try {
+    await mine.connect(gallery.chosen);
+  } catch (error) {
+    if (mine === session) reportFailure(error);
+  }
+}
+
+function hangUp() {
+  clearTimeout(retryTimer);
+  const old = session;
+  session = stats = null; // first, so that nothing the old one still says is heeded
+  old?.hangUp();
+  stage.setVideo(null);
+  gallery.await(null);
+  readout.clear();
+}
+
+function reportFailure(error) {
+  if (error instanceof ApiError) {
+    return dispatch({ type: "failed", kind: error.kind, detail: error.detail });
+  }
+  dispatch({ type: "failed", kind: "refused", detail: error.message });
+  throw error; // a fault of the page: the console shall have it
+}
+
+/* ---- what the daemon says ------------------------------------------------------------------ */
+
+function heed(speaker, message) {
+  if (speaker !== session) return;
+  if (message.type === "stats") {
+    stats = message;
+    readout.update(message);
+    if (linkState.phase === "connecting") return dispatch({ type: "connected" });
+    return render();
+  }
+  if (message.type === "identity") {
+    gallery.await(null);
+    gallery.showChosen(message.id);
+    stage.toast("identity", gallery.nameOf(message.id));
+  } else if (message.type === "calibrated") {
+    stage.toast("calibrated");
+  } else if (message.type === "closed") {
+    dispatch({ type: "closed", detail: message.reason, livedMs: speaker.livedMs });
+  } else if (message.type === "error") {
+    gallery.await(null);
+    if (stats) gallery.showChosen(stats.identity);
+    stage.toast("daemon-says", message.message);
+  }
+}
+
+setInterval(async () => {
+  if (!session || linkState.phase !== "live") return;
+  const asked = session;
+  const report = await asked.report();
+  if (asked === session) readout.network(report);
+}, REPORT_INTERVAL_MS);
+
+/* ---- what the performer does ---------------------------------------------------------------- */
+
+async function openCamera() {
+  cameraState = { phase: "asking", problem: null, detail: "" };
+  render();
+  try {
+    const { replaced } = await camera.open();
+    cameraState = { phase: "on", problem: null, detail: "" };
+    if (replaced) stage.toast("camera-changed", camera.picture.label);
+  } catch (error) {
+    if (!(error instanceof CameraError)) throw error;
+    cameraState = { phase: "error", problem: error.problem, detail: error.detail };
+  }
+  await listDevices();
+  return cameraState.phase === "on";
+}
+
+async function start() {
+  if (cameraState.phase === "on" || cameraState.phase === "asking") return;
+  if (await openCamera()) dispatch({ type: "start" });
+  else render();
+}
+
+function stop(why = { phase: "off", problem: null, detail: "" }) {
+  camera.close();
+  cameraState = why;
+  dispatch({ type: "stop" });
+}
+
+async function chooseDevice(id) {
+  camera.choose(id);
+  if (cameraState.phase !== "on") return;
+  if (!(await openCamera())) return stop(cameraState);
+  await session?.replaceTrack(camera.track);
+  render();
+}
+
+function retry() {
+  dispatch({ type: "retry" });
+}
+
+function useToken(text) {
+  if (adoptToken(text)) dispatch({ type: "token" });
+}
+
+function togglePower() {
+  if (cameraState.phase === "on") stop();
+  else start();
+}
+
+function calibrate() {
+  if (!session?.send({ type: "calibrate" })) stage.toast("not-live");
+}
+
+function resetSliders() {
+  controls.resetSliders();
+  stage.toast("controls-reset");
+}
+
+/* ---- showing it ---------------------------------------------------------------------------- */
+
+function render() {
+  const live = linkState.phase === "live";
+  const lamp = live ? (stats?.state ?? "START") : linkState.phase === "waiting" ? "waiting" : "off";
+  stage.show(noticeFor({ camera: cameraState, link: linkState, stats }), lamp, live);
+  renderSelf();
+  const on = cameraState.phase === "on";
+  byId("power-word").textContent = on ? "Stop" : "Start camera";
+  byId("power-icon").firstElementChild.setAttribute("href", on ? "#i-stop" : "#i-camera");
+  byId("calibrate").disabled = !live;
+}
+
+function renderSelf() {
+  const own = byId("self");
+  if (own.srcObject !== camera.stream) own.srcObject = camera.stream;
+  const picture = camera.picture;
+  byId("self-hint").textContent = picture
+    ? `${picture.width} × ${picture.height}, ${picture.fps} fps. Seen here and by the daemon only.`
+    : "Seen here and by the daemon only.";
+  const chip = byId("face");
+  chip.hidden = !stats || !picture;
+  chip.dataset.ok = stats?.face === "ok";
+  chip.textContent = FACE[stats?.face] ?? "";
+}
+
+async function listDevices() {
+  const devices = await camera.devices();
+  const select = byId("device");
+  const options = devices.map(({ id, label, current }) => new Option(label, id, current, current));
+  select.replaceChildren(...(options.length > 0 ? options : [new Option("Camera", "")]));
+  select.disabled = options.length === 0;
+}
+
+/* ---- begin --------------------------------------------------------------------------------- */
+
+byId("power").addEventListener("click", togglePower);
+byId("calibrate").addEventListener("click", calibrate);
+byId("full").addEventListener("click", () => stage.toggleFullScreen());
+byId("reset").addEventListener("click", resetSliders);
+byId("device").addEventListener("change", ({ target }) => chooseDevice(target.value));
+byId("self").addEventListener("resize", renderSelf);
+navigator.mediaDevices?.addEventListener("devicechange", listDevices);
+addEventListener("pagehide", () => session?.hangUp());
+addEventListener("online", () => linkState.phase === "waiting" && retry());
+addEventListener("hashchange", () => adoptTokenFromAddress() && dispatch({ type: "token" }));
+installKeys([
+  { keys: "s", says: "Start or stop the camera", act: togglePower },
+  { keys: "c", says: "Calibrate: take your neutral face", act: calibrate },
+  { keys: "m", says: "Mirror the avatar", act: () => controls.toggleMirror() },
+  { keys: "f", says: "Fill the screen with the avatar", act: () => stage.toggleFullScreen() },
+  { keys: "123456789", says: "Choose an identity", act: (key) => gallery.chooseAt(Number(key)) },
+  { keys: "b", says: "Next background", act: () => controls.nextBackground() },
+  { keys: "r", says: "Reset all sliders", act: resetSliders },
+]);
+
+adoptTokenFromAddress();
+listDevices();
+dispatch({ type: "open" });
