@@ -1,0 +1,156 @@
+"""Who may talk to the daemon: the token, the Host header, the Origin; and what pages may do.
+
+The daemon listens on loopback, where every web page that the user visits can reach it. So: a
+256-bit bearer token on every call (no cookies, hence no CSRF with credentials), a Host allow-list
+(DNS rebinding, as in CVE-2024-28224), same-origin only for what changes state, and a strict content
+security policy. Knows no sessions.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import secrets
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from realtime.errors import StartupError
+
+TOKEN_BYTES = 32
+MIN_TOKEN_CHARS = 32
+PROTECTED = ("/api/", "/whip")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+
+def load_token(path: Path) -> str:
+    """The access token, made at the first start; readable by its owner only.
+
+    Raises:
+        StartupError: the file cannot be made or read, is readable by others, or holds no token.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
+                token = secrets.token_urlsafe(TOKEN_BYTES)
+                file.write(token + "\n")
+                return token
+        except FileExistsError:
+            return _read_token(path)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartupError(f"the token file {path} cannot be used: {exc}") from exc
+
+
+def _read_token(path: Path) -> str:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        token = file.read().strip()
+    if mode & 0o077:
+        raise StartupError(
+            f"the token file {path} has mode {mode:04o}, so others can read it: "
+            f"delete it (a new one is made) or `chmod 600 {path}`"
+        )
+    if len(token) < MIN_TOKEN_CHARS or not set(token) <= _TOKEN_ALPHABET:
+        raise StartupError(
+            f"the token file {path} holds no token of at least {MIN_TOKEN_CHARS} letters, digits, "
+            "- or _: delete it, a new one is made"
+        )
+    return token
+
+
+_TOKEN_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(header: str) -> str:
+    """The Host header without its port, lower case; an IPv6 address keeps its brackets."""
+    name, separator, port = header.strip().lower().rpartition(":")
+    return name if separator and (port.isdecimal() or not port) else header.strip().lower()
+
+
+def same_origin(origin: str, host_header: str) -> bool:
+    """Whether an Origin header names the very host and port that the request was sent to."""
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host_header.strip().lower()
+
+
+class Guard:
+    """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer."""
+
+    def __init__(self, app: ASGIApp, *, token: str, allowed_hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in PAGE_HEADERS.items():
+                    headers[name] = value
+                private = scope["path"].startswith(PROTECTED)
+                headers["Cache-Control"] = "no-store" if private else "no-cache"
+            await send(message)
+
+        refusal = self._refusal(scope)
+        await (refusal or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if host_name(host) not in self._allowed_hosts:
+            return _refuse(
+                421, f"host {host[:100]!r} is not served here: add it to server.allowed_hosts"
+            )
+        origin = headers.get("origin")
+        changes = scope["method"] not in SAFE_METHODS
+        if changes and origin is not None and not same_origin(origin, host):
+            return _refuse(403, f"origin {origin[:100]!r} may not change anything here")
+        protected = scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS"
+        if protected and not self._authorised(headers.get("authorization", "")):
+            return _refuse(
+                401,
+                "the access token is missing or wrong: open the URL that the daemon printed",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+    def _authorised(self, header: str) -> bool:
+        scheme, _, given = header.partition(" ")
+        given_bytes = given.strip().encode("utf-8", errors="replace")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given_bytes, self._token)
+
+
+def _refuse(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": text}, status, headers)

@@ -1,0 +1,123 @@
+"""The process's life: loading, ready, serving, stopping. No HTTP.
+
+Listening comes first and loading runs behind it, so that the page is there within a second or two;
+an offer waits until the networks are. `build_services` is the composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from engines.errors import EngineError
+from realtime import rtc_internals
+from realtime.access import is_loopback
+from realtime.clock import MonotonicClock
+from realtime.config import Config
+from realtime.errors import AdmissionRefused, ReenactdError, StartupError
+from realtime.rtc import peer_configuration
+from realtime.session import Services, Session, Studio
+from realtime.sessions import Sessions
+from realtime.wardrobe import Wardrobe
+from realtime.workers import BackgroundWorker, RenderWorker, encode_pool
+
+logger = logging.getLogger(__name__)
+
+READY_TIMEOUT_S = 60.0
+"""how long an offer waits for the networks"""
+
+
+def build_services(config: Config, studio: Studio) -> Services:
+    """The object graph of the daemon, not yet started."""
+    clock = MonotonicClock()
+    background = BackgroundWorker("studio")
+    return Services(
+        config=config,
+        clock=clock,
+        studio=studio,
+        wardrobe=Wardrobe(studio.load_identity, background),
+        render=RenderWorker("cpu-0", clock),
+        background=background,
+    )
+
+
+class Daemon:
+    """Starts and stops what `services` holds; lives on one event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.sessions = Sessions(services)
+        self.failure: StartupError | None = None
+        """why loading failed, if it did; the process ends then"""
+        self.engine = "loading"
+        self._ready = asyncio.Event()
+        self._loading: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the threads and begin to load.
+
+        Raises:
+            StartupError: aiortc or the ICE servers cannot be used as they are.
+        """
+        config = self.services.config
+        rtc_internals.install(config.rtc, loopback=is_loopback(config.server.host))
+        peer_configuration(config.rtc)
+        pool = encode_pool(config.rtc.encode_threads)
+        asyncio.get_running_loop().set_default_executor(pool)
+        self.services.background.start()
+        self.services.render.start()
+        self.sessions.start()
+        self._loading = asyncio.create_task(self._load())
+
+    async def stop(self, reason: str) -> None:
+        """End every session with a reason, then the threads."""
+        if self._loading is not None:
+            self._loading.cancel()
+        await self.sessions.close_all(reason)
+        self.services.background.close()
+        await self.services.render.close()
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set() and self.failure is None
+
+    async def open_session(self, offer_sdp: str, identity_id: str | None) -> tuple[Session, str]:
+        """As `Sessions.open`, once everything is loaded.
+
+        Raises:
+            AdmissionRefused: not loaded in time, failed to load, or full.
+            OfferRejected, IdentityError: the offer or the identity cannot be used.
+        """
+        try:
+            await asyncio.wait_for(self._ready.wait(), READY_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            raise AdmissionRefused("the networks are still loading; try again soon") from None
+        if self.failure is not None:
+            raise AdmissionRefused(str(self.failure))
+        identity = identity_id or self.services.config.identities.default
+        return await self.sessions.open(offer_sdp, identity)
+
+    async def wait_for_failure(self) -> None:
+        """Returns when, and only when, loading has failed."""
+        await self._ready.wait()
+        if self.failure is None:
+            await asyncio.Event().wait()
+
+    async def _load(self) -> None:
+        services = self.services
+        default = services.config.identities.default
+        try:
+            self.engine = await services.background.run(services.studio.load)
+            await services.wardrobe.get(default)
+        except (ReenactdError, EngineError) as exc:
+            self.failure = exc if isinstance(exc, StartupError) else StartupError(str(exc))
+            return
+        except Exception as exc:  # noqa: BLE001 - the task's root: nothing can be served without
+            logger.exception("loading failed")
+            self.failure = StartupError(f"loading failed: {exc!r}; run `reenactd doctor`")
+            return
+        finally:
+            self._ready.set()
+        logger.info("ready: %s", self.engine)
+        others = await services.background.run(services.studio.list_identities)
+        await services.wardrobe.prepare(card.id for card in others if card.id != default)

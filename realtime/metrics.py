@@ -1,0 +1,138 @@
+"""What is counted and timed in one session, and who says so at most once a second.
+
+Written from several threads, read by the event loop. Knows no frames' contents and no asyncio.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from realtime.clock import NS_PER_MS, NS_PER_S, Clock
+
+WINDOW_NS = 2 * NS_PER_S
+"""rates and percentiles look back this far"""
+REPORT_INTERVAL_NS = NS_PER_S
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile; 0 of nothing is 0, so that a readout has a number to show."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class ErrorReporter:
+    """Counts errors and logs at most one line a second: "12 frames failed, last: ...".
+
+    Unexpected errors (not meant for users) are logged with their traceback, at the same pace.
+    """
+
+    def __init__(
+        self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger], clock: Clock
+    ) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._unreported = 0
+        self._reported_ns: int | None = None
+        self.total = 0
+
+    def add(self, error: BaseException, *, unexpected: bool = False) -> None:
+        now_ns = self._clock.now_ns()
+        with self._lock:
+            self.total += 1
+            self._unreported += 1
+            if self._reported_ns is not None and now_ns - self._reported_ns < REPORT_INTERVAL_NS:
+                return
+            count, self._unreported = self._unreported, 0
+            self._reported_ns = now_ns
+        self._logger.warning(
+            "%d %s failed, last: %s",
+            count,
+            "frame" if count == 1 else "frames",
+            str(error) or type(error).__name__,
+            exc_info=error if unexpected else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    at_ns: int
+    latency_ms: float
+    stage_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at the last two seconds."""
+
+    fps_in: float
+    fps_out: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    stages_ms: Mapping[str, float]
+    """median per stage"""
+    face: str
+    camera_width_px: int
+    camera_height_px: int
+
+
+@dataclass
+class SessionMetrics:
+    """Rates, latencies and the last seen facts of one session.
+
+    Latency is from the decoder's hand-over to the encoder's; decode and encode are outside it.
+    """
+
+    clock: Clock
+    face: str = "none"
+    """"ok", or why there is none"""
+    camera_px: tuple[int, int] = (0, 0)
+    """(width, height) of the newest camera picture"""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _arrivals_ns: deque[int] = field(default_factory=deque)
+    _sent: deque[_Sent] = field(default_factory=deque)
+
+    def arrived(self, at_ns: int, width_px: int, height_px: int) -> None:
+        with self._lock:
+            self._arrivals_ns.append(at_ns)
+            self.camera_px = (width_px, height_px)
+            while self._arrivals_ns[0] < at_ns - WINDOW_NS:
+                self._arrivals_ns.popleft()
+
+    def sent(self, arrived_ns: int, stage_ns: Mapping[str, int]) -> None:
+        """A new avatar frame goes to the encoder now; cards and repeats are not counted."""
+        now_ns = self.clock.now_ns()
+        stage_ms = {name: spent / NS_PER_MS for name, spent in stage_ns.items()}
+        with self._lock:
+            self._sent.append(_Sent(now_ns, (now_ns - arrived_ns) / NS_PER_MS, stage_ms))
+            while self._sent[0].at_ns < now_ns - WINDOW_NS:
+                self._sent.popleft()
+
+    def snapshot(self) -> Snapshot:
+        since_ns = self.clock.now_ns() - WINDOW_NS
+        with self._lock:
+            arrivals = sum(at_ns >= since_ns for at_ns in self._arrivals_ns)
+            sent = [entry for entry in self._sent if entry.at_ns >= since_ns]
+            camera_px, face = self.camera_px, self.face
+        latencies = [entry.latency_ms for entry in sent]
+        names = list(sent[-1].stage_ms) if sent else []
+        return Snapshot(
+            fps_in=arrivals * NS_PER_S / WINDOW_NS,
+            fps_out=len(sent) * NS_PER_S / WINDOW_NS,
+            latency_p50_ms=percentile(latencies, 0.5),
+            latency_p95_ms=percentile(latencies, 0.95),
+            stages_ms={
+                name: statistics.median(entry.stage_ms.get(name, 0.0) for entry in sent)
+                for name in names
+            },
+            face=face,
+            camera_width_px=camera_px[0],
+            camera_height_px=camera_px[1],
+        )

@@ -1,0 +1,51 @@
+"""What an SDP offer may contain before any parser sees it.
+
+aiortc spends seconds of the event loop on a large offer (200 m-lines: 2 s), so size comes first.
+Knows the text of SDP (RFC 8866) as lines, and no peer connection.
+"""
+
+from __future__ import annotations
+
+from realtime.errors import OfferRejected
+
+MAX_SDP_BYTES = 64 * 1024
+MAX_LINES = 800
+"""Chromium's offers with audio, video and data have about 250"""
+MAX_MEDIA = 4
+MAX_CANDIDATES = 64
+
+
+def check_offer(sdp: str) -> None:
+    """Refuse what is too large or plainly not an offer with one video.
+
+    Raises:
+        OfferRejected: with the value and the rule.
+    """
+    size = len(sdp.encode("utf-8", errors="replace"))
+    if size > MAX_SDP_BYTES:
+        raise OfferRejected(f"the SDP has {size} bytes; at most {MAX_SDP_BYTES} are read")
+    lines = [line.strip() for line in sdp.splitlines()]
+    if not lines or not lines[0].startswith("v=0"):
+        raise OfferRejected("the body is not SDP: it does not begin with v=0")
+    if len(lines) > MAX_LINES:
+        raise OfferRejected(f"the SDP has {len(lines)} lines; at most {MAX_LINES} are read")
+    _check_media([line for line in lines if line.startswith("m=")])
+    check_candidates(sum(line.startswith("a=candidate") for line in lines))
+
+
+def check_candidates(count: int) -> None:
+    """Refuse more ICE candidates than a browser has reason to send.
+
+    Raises:
+        OfferRejected: there are more than MAX_CANDIDATES.
+    """
+    if count > MAX_CANDIDATES:
+        raise OfferRejected(f"{count} ICE candidates; at most {MAX_CANDIDATES} are taken")
+
+
+def _check_media(media: list[str]) -> None:
+    if len(media) > MAX_MEDIA:
+        raise OfferRejected(f"the offer has {len(media)} m-lines; at most {MAX_MEDIA} are taken")
+    videos = sum(line.startswith("m=video ") for line in media)
+    if videos != 1:
+        raise OfferRejected(f"the offer has {videos} video m-lines; exactly one is served")

@@ -1,0 +1,259 @@
+"""The adapters around aiortc: one connection with one performer.
+
+`Peer` takes the offer and gives the answer; `drain` hands the performer's decoded frames over,
+`OutputTrack` gives finished pictures to the encoder. What is changed inside aiortc stands in
+`rtc_internals.py`. Knows no faces, no sessions and no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from fractions import Fraction
+from typing import Any, Protocol
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.codecs import is_rtx
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcicetransport import connection_kwargs
+from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
+
+from realtime.clock import VIDEO_CLOCK_HZ, Clock, pts_from_ns
+from realtime.config import Rtc
+from realtime.errors import OfferRejected, StartupError
+from realtime.frames import Arrived, OutputFrame
+from realtime.latest import Closed, Latest
+from realtime.offer import check_candidates, check_offer
+from realtime.rtc_encode import MIN_BITRATE_BPS
+
+logger = logging.getLogger(__name__)
+
+NEGOTIATION_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
+CODEC_ORDER = {"auto": ("H264", "VP8"), "h264": ("H264",), "vp8": ("VP8",)}
+
+
+def peer_configuration(config: Rtc) -> RTCConfiguration:
+    """Always explicit: left out, aiortc contacts a public STUN server.
+
+    Raises:
+        StartupError: an ICE server's URL cannot be used.
+    """
+    servers = [RTCIceServer(urls=url) for url in config.ice_servers]
+    try:
+        connection_kwargs(servers)
+    except ValueError as exc:
+        raise StartupError(
+            f"[rtc] ice_servers = {list(config.ice_servers)}: {exc}; "
+            "write stun:HOST:PORT or turn:HOST:PORT"
+        ) from exc
+    return RTCConfiguration(iceServers=servers)
+
+
+async def drain(track: MediaStreamTrack, arrivals: Latest[Arrived], clock: Clock) -> None:
+    """Hand over every decoded frame at once until the track ends; aiortc's own queue has no bound.
+
+    Raises:
+        asyncio.CancelledError: the session is over.
+    """
+    while True:
+        try:
+            frame = await track.recv()
+        except MediaStreamError:
+            return
+        assert isinstance(frame, VideoFrame)
+        arrivals.put(Arrived(frame, clock.now_ns()))
+
+
+class OutputTrack(MediaStreamTrack):
+    """What aiortc's sender pulls; it gets finished OutputFrames only."""
+
+    kind = "video"
+
+    def __init__(self, next_frame: Callable[[], Awaitable[OutputFrame]], clock: Clock) -> None:
+        super().__init__()
+        self._next_frame = next_frame
+        self._clock = clock
+        self._started_ns = clock.now_ns()
+        self._last_pts = -1
+
+    async def recv(self) -> VideoFrame:
+        """The next picture, stamped with the real time in 1/90000 s, always increasing."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        try:
+            output = await self._next_frame()
+        except Closed:
+            self.stop()
+            raise MediaStreamError from None
+        # No copy, and the interpreter lock is not held: `from_ndarray` would do both.
+        frame = VideoFrame.from_numpy_buffer(output.i420, format="yuv420p")
+        elapsed = pts_from_ns(self._clock.now_ns() - self._started_ns)
+        self._last_pts = max(elapsed, self._last_pts + 1)
+        frame.pts, frame.time_base = self._last_pts, Fraction(1, VIDEO_CLOCK_HZ)
+        return frame
+
+
+class DataChannel(Protocol):
+    """The part of RTCDataChannel that a session uses."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def readyState(self) -> str: ...
+    @property
+    def bufferedAmount(self) -> int: ...
+    def send(self, data: str) -> None: ...
+
+
+class PeerEvents(Protocol):
+    """Who is told what happens to a Peer; all calls come on the event loop."""
+
+    def on_connection(self, state: str) -> None: ...
+    def on_channel(self, channel: DataChannel) -> None: ...
+    def on_message(self, label: str, message: str | bytes) -> None: ...
+
+
+class Peer:
+    """One peer connection: the performer's video in, the avatar out, data channels."""
+
+    def __init__(
+        self, config: Rtc, configuration: RTCConfiguration, output: OutputTrack, events: PeerEvents
+    ) -> None:
+        self._config = config
+        self._events = events
+        self._candidates = 0
+        self._pc = RTCPeerConnection(configuration)
+        self._video: RTCRtpTransceiver = self._pc.addTransceiver(output, direction="sendrecv")
+        order = CODEC_ORDER[config.codec]
+        capabilities = [
+            *(
+                codec
+                for name in order
+                for codec in RTCRtpSender.getCapabilities("video").codecs
+                if codec.name == name
+            ),
+            *(c for c in RTCRtpSender.getCapabilities("video").codecs if is_rtx(c)),
+        ]
+        self._video.setCodecPreferences(capabilities)
+        self._pc.on("connectionstatechange", self._on_connection)
+        self._pc.on("datachannel", self._on_channel)
+
+    @property
+    def camera(self) -> MediaStreamTrack:
+        """The performer's video; known once the offer was answered."""
+        return self._video.receiver.track
+
+    async def answer(self, offer_sdp: str) -> str:
+        """The SDP answer to an offer, with all candidates in it.
+
+        Raises:
+            OfferRejected: whatever is wrong with the offer. The peer must be closed then.
+        """
+        check_offer(offer_sdp)
+        try:
+            return await asyncio.wait_for(self._negotiate(offer_sdp), NEGOTIATION_TIMEOUT_S)
+        except OfferRejected:
+            raise
+        # The boundary to a parser that raises ValueError, AssertionError, IndexError, KeyError,
+        # AttributeError, TypeError, RuntimeError and its own types on malformed offers.
+        except Exception as exc:  # noqa: BLE001
+            detail = str(exc) or type(exc).__name__
+            raise OfferRejected(f"the SDP offer cannot be answered: {detail}") from exc
+
+    async def _negotiate(self, offer_sdp: str) -> str:
+        await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
+        if self._video.receiver.track is None:
+            raise OfferRejected("the offer sends no video: its direction must be sendrecv/sendonly")
+        for transceiver in self._pc.getTransceivers():
+            if transceiver is not self._video:
+                transceiver.direction = "inactive"  # sound stays with the performer
+        self._ask_for_bitrate()
+        await self._pc.setLocalDescription(await self._pc.createAnswer())
+        return str(self._pc.localDescription.sdp)
+
+    def _ask_for_bitrate(self) -> None:
+        """Chromium's encoder starts at 300 kbit/s and 480x270 unless the answer says otherwise."""
+        for codec in self._video._codecs:
+            if not is_rtx(codec):
+                codec.parameters["x-google-min-bitrate"] = str(MIN_BITRATE_BPS // 1000)
+                codec.parameters["x-google-start-bitrate"] = str(
+                    self._config.start_bitrate_bps // 1000
+                )
+                codec.parameters["x-google-max-bitrate"] = str(self._config.max_bitrate_bps // 1000)
+
+    async def add_candidates(self, fragment: str) -> None:
+        """Take a trickled SDP fragment (RFC 8840): a=mid, a=candidate, a=end-of-candidates.
+
+        Raises:
+            OfferRejected: it is malformed, or too many candidates were sent.
+        """
+        mid: str | None = None
+        for line in fragment.splitlines():
+            name, _, value = line.strip().removeprefix("a=").partition(":")
+            if name == "mid":
+                mid = value
+            elif name == "candidate":
+                self._candidates += 1
+                check_candidates(self._candidates)
+                await self._add_candidate(value, mid)
+            elif name == "end-of-candidates":
+                await self._pc.addIceCandidate(None)
+
+    async def _add_candidate(self, value: str, mid: str | None) -> None:
+        try:
+            candidate = candidate_from_sdp(value)
+            candidate.sdpMid = mid
+            if mid is None:
+                candidate.sdpMLineIndex = 0
+            await self._pc.addIceCandidate(candidate)
+        except Exception as exc:  # noqa: BLE001 - the same boundary as in `answer`
+            raise OfferRejected(f"ICE candidate {value[:80]!r} cannot be read: {exc}") from exc
+
+    def packets_received(self) -> int:
+        """RTP, RTCP and data packets so far; a live browser sends some every second."""
+        transports = {transceiver.receiver.transport for transceiver in self._pc.getTransceivers()}
+        return sum(getattr(t, "_RTCDtlsTransport__rx_packets") for t in transports)  # noqa: B009
+
+    async def close(self) -> None:
+        """Release everything, within a bound, whatever state a failed negotiation left behind."""
+        try:
+            await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
+        except Exception as exc:  # noqa: BLE001 - aiortc 1.16 can raise AttributeError here
+            logger.debug("closing a peer connection failed (%r); closing its parts", exc)
+            await self._close_parts()
+
+    async def _close_parts(self) -> None:
+        parts: list[Callable[[], Awaitable[None]]] = []
+        for transceiver in self._pc.getTransceivers():
+            parts += [transceiver.stop, *_transport_stops(transceiver.receiver.transport)]
+        if self._pc.sctp is not None:
+            parts += [self._pc.sctp.stop, *_transport_stops(self._pc.sctp.transport)]
+        for stop in parts:
+            try:
+                await asyncio.wait_for(stop(), CLOSE_TIMEOUT_S)
+            except Exception as exc:  # noqa: BLE001 - each part is released on its own
+                logger.debug("a part of a peer connection did not close: %r", exc)
+
+    def _on_connection(self) -> None:
+        self._events.on_connection(self._pc.connectionState)
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        channel.on("message", functools.partial(self._events.on_message, channel.label))
+        self._events.on_channel(channel)
+
+
+def _transport_stops(transport: Any) -> list[Callable[[], Awaitable[None]]]:
+    """The DTLS transport's stop and its ICE transport's; a half-built one may be None."""
+    return [] if transport is None else [transport.stop, transport.transport.stop]

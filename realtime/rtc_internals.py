@@ -1,0 +1,161 @@
+"""What is changed inside aiortc 1.16, and the check that it is still there to be changed.
+
+aiortc looks its parts up by name when a connection is made; `install` puts the mended receiver
+(`rtc_receive.py`), the tuned encoders (`rtc_encode.py`) and the playout-delay extension under
+those names. Knows no sessions; `rtc.py` holds the adapters.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from aioice import ice
+from aiortc import (
+    codecs,
+    rtcdtlstransport,
+    rtcpeerconnection,
+    rtcrtpreceiver,
+    rtcrtptransceiver,
+    rtp,
+)
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+
+from realtime.config import Rtc
+from realtime.errors import StartupError
+from realtime.rtc_encode import Bitrates, CalmVp8Encoder, FastH264Encoder
+from realtime.rtc_receive import (
+    RECEIVER_PRIVATES,
+    MendedReceiver,
+    OneThreadH264Decoder,
+    OneThreadVp8Decoder,
+    PromptJitterBuffer,
+)
+
+PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+NO_PLAYOUT_DELAY = b"\x00\x00\x00"
+"""12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
+
+_upstream_host_addresses = ice.get_host_addresses
+
+
+class PlayoutDelayMap(rtp.HeaderExtensionsMap):
+    """Sends the playout-delay extension wherever the receiver has agreed to it.
+
+    Without it a browser buffers 8 to 37 ms more than it needs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._playout_delay_id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == PLAYOUT_DELAY_URI:
+                self._playout_delay_id = extension.id
+
+    def set(self, values: rtp.HeaderExtensions) -> tuple[int, bytes]:
+        profile, packed = super().set(values)
+        if self._playout_delay_id is None:
+            return profile, packed
+        extensions = rtp.unpack_header_extensions(profile, packed)
+        return rtp.pack_header_extensions([*extensions, (self._playout_delay_id, NO_PLAYOUT_DELAY)])
+
+
+def _mangled(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"_{owner}__{name}" for name in names)
+
+
+def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
+    """Where upstream's internals live: (where, the names that are there, the names we need)."""
+    receiver = rtcrtpreceiver.RTCRtpReceiver
+    buffer = vars(JitterBuffer(capacity=2))
+    dtls = set(rtcdtlstransport.RTCDtlsTransport.__init__.__code__.co_names)
+    return [
+        ("rtcrtpreceiver", set(vars(rtcrtpreceiver)), ("JitterBuffer", "RTCRtpReceiver")),
+        ("rtcpeerconnection", set(vars(rtcpeerconnection)), ("RTCRtpReceiver",)),
+        ("rtp", set(vars(rtp)), ("HeaderExtensionsMap",)),
+        ("ice", set(vars(ice)), ("get_host_addresses",)),
+        (
+            "codecs",
+            set(vars(codecs)),
+            ("HEADER_EXTENSIONS", "H264Encoder", "H264Decoder", "Vp8Encoder", "Vp8Decoder"),
+        ),
+        (
+            "RTCRtpReceiver.__init__",
+            set(receiver.__init__.__code__.co_names),
+            _mangled("RTCRtpReceiver", RECEIVER_PRIVATES),
+        ),
+        (
+            "RTCRtpReceiver",
+            set(dir(receiver)),
+            ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli", "receive", "stop"),
+        ),
+        (
+            "JitterBuffer",
+            set(buffer) | set(dir(JitterBuffer)),
+            ("_origin", "_packets", "_is_video", "_remove_frame", "add", "remove", "capacity"),
+        ),
+        ("H264Encoder", set(dir(H264Encoder)), ("_encode_frame", "_split_bitstream")),
+        ("Vp8Encoder", set(dir(Vp8Encoder)), ("encode", "_packetize")),
+        (
+            "RTCRtpTransceiver.__init__",
+            set(rtcrtptransceiver.RTCRtpTransceiver.__init__.__code__.co_names),
+            ("_codecs",),
+        ),
+        ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
+    ]
+
+
+def check_upstream() -> None:
+    """Make sure that the installed aiortc still has every internal that is relied on.
+
+    Raises:
+        StartupError: something is missing; names it.
+    """
+    for where, present, needed in _relied_on():
+        missing = [name for name in needed if name not in present]
+        if missing:
+            raise StartupError(
+                f"aiortc's {where} has no {missing[0]}: this daemon knows aiortc 1.16; "
+                "install it with `pip install 'aiortc>=1.16,<1.17'`"
+            )
+
+
+def install(config: Rtc, *, loopback: bool) -> None:
+    """Change aiortc for the whole process; may be called again with other settings.
+
+    Args:
+        loopback: also gather 127.0.0.1, which aioice leaves out, so that a machine without any
+            network serves its own browser.
+
+    Raises:
+        StartupError: upstream has changed.
+    """
+    check_upstream()
+    bitrates = Bitrates(config.start_bitrate_bps, config.max_bitrate_bps)
+    replacements: list[tuple[Any, str, Any]] = [
+        (rtcrtpreceiver, "JitterBuffer", PromptJitterBuffer),
+        (rtcpeerconnection, "RTCRtpReceiver", MendedReceiver),
+        (rtp, "HeaderExtensionsMap", PlayoutDelayMap),
+        (codecs, "H264Decoder", OneThreadH264Decoder),
+        (codecs, "Vp8Decoder", OneThreadVp8Decoder),
+        (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates)),
+        (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
+        (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
+    ]
+    for owner, name, value in replacements:
+        setattr(owner, name, value)
+    extensions = codecs.HEADER_EXTENSIONS["video"]
+    if all(extension.uri != PLAYOUT_DELAY_URI for extension in extensions):
+        free_id = max(entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind) + 1
+        extensions.append(RTCRtpHeaderExtensionParameters(id=free_id, uri=PLAYOUT_DELAY_URI))
+
+
+def _all_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    addresses = _upstream_host_addresses(use_ipv4=use_ipv4, use_ipv6=use_ipv6)
+    return [*addresses, "127.0.0.1"] if use_ipv4 else addresses

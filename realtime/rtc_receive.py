@@ -1,0 +1,291 @@
+"""The receiving half of aiortc 1.16, mended for live video. Used by `rtc_internals.install` only.
+
+Upstream keeps every frame until the next one begins, asks for a lost packet once, waits for it
+without end, and hands over one frame at most per packet. Here: a frame leaves with its marker
+packet (RFC 3550 section 5.1), a NACK (RFC 4585 section 6.2.1) is repeated on a timer, a hole is
+given up after a deadline with a key frame found or asked for (PLI, section 6.3.1), and every
+complete frame leaves at once. Knows no sessions and no pixels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from aiortc.codecs import is_rtx
+from aiortc.codecs.h264 import H264Decoder
+from aiortc.codecs.vpx import Vp8Decoder
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
+from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
+from aiortc.rtp import RtpPacket
+from av.codec.context import Flags, ThreadType
+
+from realtime.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
+
+NACK_INTERVAL_NS = 30 * NS_PER_MS
+NACK_TRIES = 10
+HOLE_PATIENCE_NS = 250 * NS_PER_MS
+PLI_INTERVAL_NS = 200 * NS_PER_MS
+MAX_DECODE_BACKLOG = 8
+"""frames that wait for the decoder before the stream skips to a new key frame"""
+MAX_DECODED_PX = 8192 * 4320
+"""a larger coded picture is refused by the decoder before it allocates anything"""
+
+_START_CODE = b"\x00\x00\x01"
+_H264_SLICE, _H264_IDR, _H264_SPS = 1, 5, 7
+
+
+def is_key_frame(data: bytes) -> bool:
+    """Whether depayloaded data begins a key frame: VP8 by RFC 6386 section 9.1, else H.264 Annex B.
+
+    The two cannot be mistaken for each other: VP8's key frames carry the code 9d 01 2a at byte 3.
+    """
+    if len(data) > 5 and data[3:6] == b"\x9d\x01\x2a" and not data[0] & 1:
+        return True
+    if not data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
+        return False
+    at = data.find(_START_CODE)
+    while at != -1 and at + 3 < len(data):
+        nal_type = data[at + 3] & 0x1F
+        if nal_type in (_H264_IDR, _H264_SPS):
+            return True
+        if nal_type == _H264_SLICE:
+            return False
+        at = data.find(_START_CODE, at + 3)
+    return False
+
+
+class PromptJitterBuffer(JitterBuffer):
+    """A video frame leaves when its marker packet is contiguous; audio is left to upstream.
+
+    While `awaiting_key`, frames that the decoder could only smear are dropped.
+    """
+
+    def __init__(self, capacity: int, prefetch: int = 0, is_video: bool = False) -> None:
+        super().__init__(capacity, prefetch, is_video)
+        self.awaiting_key = is_video
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        overflowed, frame = super().add(packet)
+        if overflowed:
+            self.awaiting_key = True
+            if frame is not None and not is_key_frame(frame.data):
+                frame = None
+        return overflowed, frame
+
+    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
+        if not self._is_video:
+            return super()._remove_frame(sequence_number)
+        while True:
+            frame = self._next_complete()
+            if frame is None:
+                return None
+            if self.awaiting_key and not is_key_frame(frame.data):
+                continue
+            if frame.data:  # padding packets make empty frames, which a decoder takes for the end
+                self.awaiting_key = False
+                return frame
+
+    def _next_complete(self) -> JitterFrame | None:
+        if self._origin is None:
+            return None
+        parts: list[bytes] = []
+        timestamp: int | None = None
+        for count in range(self.capacity):
+            packet = self._packets[(self._origin + count) % self.capacity]
+            if packet is None:
+                return None
+            if timestamp is None:
+                timestamp = packet.timestamp
+            elif packet.timestamp != timestamp:  # a sender without markers: upstream's rule
+                self.remove(count)
+                return JitterFrame(b"".join(parts), timestamp)
+            parts.append(packet._data)  # type: ignore[attr-defined]
+            if packet.marker:
+                self.remove(count + 1)
+                return JitterFrame(b"".join(parts), timestamp)
+        return None
+
+    def has_hole(self) -> bool:
+        """Whether packets wait behind a missing one."""
+        if self._origin is None:
+            return False
+        missing = False
+        for count in range(self.capacity):
+            if self._packets[(self._origin + count) % self.capacity] is None:
+                missing = True
+            elif missing:
+                return True
+        return False
+
+    def give_up(self) -> None:
+        """Drop what waits behind the hole: up to the next key frame held, else everything."""
+        if self._origin is None:
+            return
+        missing, last_held = False, -1
+        for count in range(self.capacity):
+            packet = self._packets[(self._origin + count) % self.capacity]
+            if packet is None:
+                missing = True
+                continue
+            last_held = count
+            if missing and is_key_frame(packet._data):  # type: ignore[attr-defined]
+                self.remove(count)
+                return
+        # The origin moves on instead of being forgotten, so that late packets stay late.
+        self.remove(last_held + 1)
+        self.awaiting_key = True
+
+
+@dataclass
+class NackRetries:
+    """Which missing packets to ask for again on this tick of the timer."""
+
+    tries: int = NACK_TRIES
+    _asked: dict[int, int] = field(default_factory=dict)
+
+    def due(self, missing: set[int]) -> list[int]:
+        """Those that were missing on the last tick too, in order; forgets those tried enough.
+
+        `missing` is changed in place: a packet that was asked for `tries` times is given up.
+        """
+        for sequence in [known for known in self._asked if known not in missing]:
+            del self._asked[sequence]
+        again = []
+        for sequence in sorted(missing):
+            count = self._asked.get(sequence, 0)
+            if count > self.tries:
+                missing.discard(sequence)
+                del self._asked[sequence]
+                continue
+            if count:
+                again.append(sequence)
+            self._asked[sequence] = count + 1
+        return again
+
+
+@dataclass
+class HoleWatch:
+    """Decides when a hole in the buffer has been waited for long enough."""
+
+    patience_ns: int = HOLE_PATIENCE_NS
+    _origin: int | None = None
+    _since_ns: int = 0
+
+    def expired(self, origin: int | None, has_hole: bool, now_ns: int) -> bool:
+        if not has_hole or origin != self._origin:
+            self._origin = origin if has_hole else None
+            self._since_ns = now_ns
+            return False
+        return now_ns - self._since_ns > self.patience_ns
+
+
+class MendedReceiver(RTCRtpReceiver):
+    """RTCRtpReceiver with the timer that upstream lacks. Its private state is named here only."""
+
+    def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
+        super().__init__(kind, transport)
+        self._is_video = kind == "video"
+        self._clock: Clock = MonotonicClock()
+        self._mend_task: asyncio.Task[None] | None = None
+        self._media_ssrc: int | None = None
+        self._media_codec: RTCRtpCodecParameters | None = None
+        self._pli_sent_ns = -PLI_INTERVAL_NS
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        await super().receive(parameters)
+        if self._is_video and self._mend_task is None:
+            self._mend_task = asyncio.create_task(self._mend())
+
+    async def stop(self) -> None:
+        if self._mend_task is not None:
+            self._mend_task.cancel()
+            self._mend_task = None
+        await super().stop()
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        if not self._is_video:
+            await super()._handle_rtp_packet(packet, arrival_time_ms)
+            return
+        codec = self._private("codecs").get(packet.payload_type)
+        if codec is not None and not is_rtx(codec):
+            self._media_ssrc, self._media_codec = packet.ssrc, codec
+        if self._private("decoder_queue").qsize() > MAX_DECODE_BACKLOG:
+            self._buffer.awaiting_key = True
+        await super()._handle_rtp_packet(packet, arrival_time_ms)
+        self._release_complete()
+
+    def _release_complete(self) -> None:
+        """One packet can complete several frames; upstream hands over only the first."""
+        if self._media_codec is None or not self._decoding:
+            return
+        while (frame := self._buffer._remove_frame(0)) is not None:
+            frame.timestamp = self._private("timestamp_mapper").map(frame.timestamp)
+            self._private("decoder_queue").put((self._media_codec, frame))
+
+    async def _mend(self) -> None:
+        retries, hole = NackRetries(), HoleWatch()
+        missing = cast(NackGenerator, self._private("nack_generator")).missing
+        while self._decoding:
+            await asyncio.sleep(NACK_INTERVAL_NS / NS_PER_S)
+            if self._media_ssrc is None:
+                continue
+            if again := retries.due(missing):
+                await self._send_rtcp_nack(self._media_ssrc, again)
+            buffer, now_ns = self._buffer, self._clock.now_ns()
+            if hole.expired(buffer._origin, buffer.has_hole(), now_ns):
+                buffer.give_up()
+                missing.clear()
+                self._release_complete()
+            if buffer.awaiting_key and now_ns - self._pli_sent_ns >= PLI_INTERVAL_NS:
+                self._pli_sent_ns = now_ns
+                await self._send_rtcp_pli(self._media_ssrc)
+
+    @property
+    def _decoding(self) -> bool:
+        return self._private("decoder_thread") is not None
+
+    @property
+    def _buffer(self) -> PromptJitterBuffer:
+        return cast(PromptJitterBuffer, self._private("jitter_buffer"))
+
+    def _private(self, name: str) -> Any:
+        return getattr(self, f"_RTCRtpReceiver__{name}")
+
+
+RECEIVER_PRIVATES = (
+    "codecs",
+    "decoder_queue",
+    "decoder_thread",
+    "jitter_buffer",
+    "nack_generator",
+    "timestamp_mapper",
+)
+"""what `_private` may ask for; `rtc_internals.install` checks that upstream still has them"""
+
+
+class OneThreadH264Decoder(H264Decoder):
+    """Frame threads, FFmpeg's default, would add a frame of delay each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        make_prompt(self.codec)
+
+
+class OneThreadVp8Decoder(Vp8Decoder):
+    """As for H.264."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        make_prompt(self.codec)
+
+
+def make_prompt(codec: Any) -> None:
+    """Set a not yet opened decoder to give out each picture at once, and none too large."""
+    codec.thread_type = ThreadType.SLICE
+    codec.thread_count = 1
+    codec.flags |= Flags.low_delay
+    codec.options = {"max_pixels": str(MAX_DECODED_PX)}

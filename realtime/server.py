@@ -1,0 +1,330 @@
+"""HTTP: WHIP (RFC 9725) signalling, identities, health, and the page. And the process around it.
+
+No media passes here; an offer goes to `daemon.py`, which makes a session of it. Knows no frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from realtime import __version__
+from realtime.access import Guard, is_loopback, load_token
+from realtime.config import Config, Server, state_directory
+from realtime.daemon import Daemon, build_services
+from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.offer import MAX_SDP_BYTES
+from realtime.studio import LiveStudio
+
+SDP = "application/sdp"
+SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
+MAX_FRAGMENT_BYTES = 16 * 1024
+SHUTDOWN_S = 3
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LoopChoice:
+    """The event loop, and why this one."""
+
+    name: str
+    reason: str
+    new: Callable[[], asyncio.AbstractEventLoop]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+def choose_loop(setting: str) -> LoopChoice:
+    """Take uvloop where it is installed, unless the setting says otherwise.
+
+    Raises:
+        StartupError: uvloop is asked for and not installed.
+    """
+    if setting == "asyncio":
+        return LoopChoice("asyncio", "server.loop = asyncio", asyncio.new_event_loop)
+    try:
+        import uvloop
+    except ImportError:
+        if setting == "uvloop":
+            raise StartupError(
+                "server.loop = uvloop, but it is not installed: `pip install uvloop`, "
+                "or set it to auto"
+            ) from None
+        return LoopChoice("asyncio", "auto: uvloop is not installed", asyncio.new_event_loop)
+    reason = "server.loop = uvloop" if setting == "uvloop" else "auto: uvloop is installed"
+    return LoopChoice("uvloop", reason, uvloop.new_event_loop)
+
+
+def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
+    """The whole HTTP surface; `daemon` is started and stopped by the caller."""
+    app = FastAPI(
+        title="reenactd",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they load scripts from a foreign server
+        redoc_url=None,
+    )
+    _add_errors(app)
+    _add_whip(app, daemon)
+    _add_api(app, daemon, loop)
+    app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
+    app.add_middleware(
+        Guard, token=token, allowed_hosts=daemon.services.config.server.allowed_hosts
+    )
+    return app
+
+
+def web_client_directory() -> Path:
+    """Where the page's files are: in the installed package, else in the checkout."""
+    try:
+        return Path(str(importlib.resources.files("realtime._web_client")))
+    except ModuleNotFoundError:
+        return Path(__file__).resolve().parents[1] / "web_client"
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error is `{"error": text}`."""
+
+    def answer(status: int) -> Callable[[Request, Exception], Response]:
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+        return lambda request, exc: JSONResponse({"error": str(exc)}, status, headers)
+
+    def http_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        return JSONResponse({"error": exc.detail}, exc.status_code, exc.headers)
+
+    app.exception_handler(OfferRejected)(answer(400))
+    app.exception_handler(IdentityError)(answer(400))
+    app.exception_handler(AdmissionRefused)(answer(503))
+    app.exception_handler(RequestValidationError)(answer(400))
+    app.exception_handler(HTTPException)(http_error)
+    app.exception_handler(Exception)(
+        lambda request, exc: JSONResponse({"error": "internal error; the log has the rest"}, 500)
+    )
+
+
+def _add_whip(app: FastAPI, daemon: Daemon) -> None:
+    @app.options("/whip")
+    async def capabilities() -> Response:
+        """What a client may post here (RFC 9725 section 4.2); no CORS headers, on purpose."""
+        return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+
+    @app.post("/whip", status_code=201)
+    async def publish(request: Request, identity: str | None = None) -> Response:
+        """An SDP offer in, a session and the SDP answer out."""
+        offer = await _read_text(request, SDP, MAX_SDP_BYTES)
+        session, answer = await daemon.open_session(offer, identity)
+        headers = {"Location": f"/whip/{session.id}", "ETag": session.etag}
+        response = Response(answer, 201, {**headers, "Accept-Patch": SDP_FRAGMENT}, SDP)
+        for url in daemon.services.config.rtc.ice_servers:
+            response.headers.append("Link", f'<{url}>; rel="ice-server"')
+        return response
+
+    @app.patch("/whip/{session_id}", status_code=204)
+    async def trickle(session_id: str, request: Request) -> Response:
+        """More ICE candidates (RFC 9725 section 4.3.1)."""
+        session = daemon.sessions.get(session_id)
+        if session is None:
+            raise HTTPException(404, "there is no such session")
+        expected = request.headers.get("If-Match")
+        if expected is not None and expected != session.etag:
+            raise HTTPException(412, "If-Match is not this session's ETag; ICE restarts: post anew")
+        await session.add_candidates(await _read_text(request, SDP_FRAGMENT, MAX_FRAGMENT_BYTES))
+        return Response(status_code=204)
+
+    @app.delete("/whip/{session_id}")
+    async def hang_up(session_id: str) -> Response:
+        """End a session; the answer comes when it has ended."""
+        session = daemon.sessions.get(session_id)
+        if session is None:
+            raise HTTPException(404, "there is no such session")
+        await session.close("the client hung up")
+        return Response(status_code=200)
+
+
+def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
+    config, studio = daemon.services.config, daemon.services.studio
+
+    @app.get("/api/status")
+    async def status() -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "engine": daemon.engine,
+            "loop": loop,
+            "canvas": {"width": config.video.width_px, "height": config.video.height_px},
+            "sessions": len(daemon.sessions),
+            "max_sessions": config.server.max_sessions,
+            "default_identity": config.identities.default,
+            "ice_servers": list(config.rtc.ice_servers),
+        }
+
+    @app.get("/api/identities")
+    async def identities() -> list[dict[str, str]]:
+        return [
+            {
+                "id": card.id,
+                "name": card.name,
+                "kind": card.kind,
+                "statement": card.statement,
+                "portrait": f"/api/identities/{card.id}/portrait",
+            }
+            for card in studio.list_identities()
+        ]
+
+    @app.get("/api/identities/{identity_id}/portrait")
+    async def portrait(identity_id: str) -> Response:
+        for card in studio.list_identities():
+            if card.id == identity_id:
+                return FileResponse(card.portrait_path, media_type="image/png")
+        raise HTTPException(404, f"there is no identity {identity_id[:64]!r}")
+
+    @app.get("/healthz")
+    async def health() -> Response:
+        """For supervisors; needs no token and tells nothing but whether frames can be made."""
+        if daemon.sessions.sick is not None:
+            return JSONResponse({"status": "sick", "error": daemon.sessions.sick}, 503)
+        return JSONResponse({"status": "ok" if daemon.ready else "loading"})
+
+
+async def _read_text(request: Request, content_type: str, limit: int) -> str:
+    """The body, if it is of the right type, not too large, and UTF-8."""
+    given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if given != content_type:
+        raise HTTPException(415, f"content type {given[:80]!r}: must be {content_type}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413, f"the body is larger than {limit} bytes")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise HTTPException(400, f"the body is not UTF-8: {exc}") from exc
+
+
+class _Uvicorn(uvicorn.Server):
+    """Without its signal handling, which would kill the process again after a clean end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(config: Config, announce: Callable[[str], None] = print) -> None:
+    """Serve until a signal, or until loading fails.
+
+    Args:
+        announce: gets the lines meant for the person who started it: the URL, the loop, the engine.
+
+    Raises:
+        StartupError: the address, the token, the loop or the networks cannot be used.
+    """
+    logging.basicConfig(
+        level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+    )
+    listener = _listen(config.server)
+    with contextlib.closing(listener):
+        token = load_token(config.server.token_file or state_directory() / "token")
+        choice = choose_loop(config.server.loop)
+        loop = choice.new()
+        try:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(_serve(config, listener, token, choice, announce))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _serve(
+    config: Config,
+    listener: socket.socket,
+    token: str,
+    choice: LoopChoice,
+    announce: Callable[[str], None],
+) -> None:
+    daemon = Daemon(build_services(config, LiveStudio(config)))
+    server = _Uvicorn(
+        uvicorn.Config(
+            create_app(daemon, token, str(choice)),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+    _stop_on_signals(server)
+    await daemon.start()
+    try:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        announce(f"event loop: {choice}")
+        announce(f"http://{shown}:{port}/#token={token}")
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        failing = asyncio.create_task(daemon.wait_for_failure())
+        await asyncio.wait({serving, failing}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        failing.cancel()
+        await serving
+    finally:
+        await daemon.stop("the daemon is shutting down")
+    if daemon.failure is not None:
+        raise daemon.failure
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        return
+
+    def stop() -> None:
+        server.force_exit = server.should_exit  # the second one does not wait
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _listen(config: Server) -> socket.socket:
+    """A bound socket, so that a taken port is known before anything is loaded.
+
+    Raises:
+        StartupError: the address is unknown, taken, or not loopback.
+    """
+    if not is_loopback(config.host):
+        raise StartupError(
+            f"server.host = {config.host}: without TLS only loopback is served (browsers give no "
+            "camera to other addresses either); listen on 127.0.0.1 behind a TLS proxy"
+        )
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host.strip("[]"), config.port))
+        listener.listen(128)
+    except OSError as exc:
+        listener.close()
+        raise StartupError(
+            f"cannot listen on {config.host}:{config.port}: {exc.strerror or exc}; "
+            "choose another --port (0 takes a free one), or stop the reenactd that runs already"
+        ) from exc
+    return listener

@@ -1,0 +1,82 @@
+"""All performers: who is let in, who watches over them, how they all end. No HTTP, no threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from realtime.errors import AdmissionRefused
+from realtime.session import Services, Session, make_cast
+
+logger = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 0.1
+
+
+class Sessions:
+    """The registry. Lives on one event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limit = services.config.server.max_sessions
+        self._sessions: dict[str, Session] = {}
+        self._opening = 0
+        self._watchdog: asyncio.Task[None] | None = None
+        self.sick: str | None = None
+        """why nobody can be served, if so"""
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def start(self) -> None:
+        self._watchdog = asyncio.create_task(self._watch())
+
+    async def open(self, offer_sdp: str, identity_id: str) -> tuple[Session, str]:
+        """A new session and its SDP answer.
+
+        Raises:
+            AdmissionRefused: all places are taken, or the render thread is gone.
+            OfferRejected, IdentityError: the offer or the identity cannot be used.
+        """
+        if self.sick is not None:
+            raise AdmissionRefused(f"{self.sick}; restart the daemon")
+        taken = len(self._sessions) + self._opening
+        if taken >= self._limit:
+            raise AdmissionRefused(
+                f"{taken} of {self._limit} sessions are running; "
+                "end one, or raise server.max_sessions"
+            )
+        self._opening += 1
+        try:
+            cast = await make_cast(self._services, identity_id)
+            session = Session(secrets.token_urlsafe(24), self._services, cast, self._forget)
+            self._sessions[session.id] = session
+        finally:
+            self._opening -= 1
+        try:
+            return session, await session.answer(offer_sdp)
+        except BaseException as exc:  # also when the request is cancelled: nothing may stay behind
+            await session.close(f"the offer was not answered: {exc}")
+            raise
+
+    def get(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    async def close_all(self, reason: str) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        await asyncio.gather(*(session.close(reason) for session in self._sessions.values()))
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.pop(session.id, None)
+
+    async def _watch(self) -> None:
+        """Independent of every worker thread."""
+        while True:
+            self.sick = self._services.render.ensure()
+            for session in list(self._sessions.values()):
+                if self.sick is not None:
+                    session.close_soon(self.sick)
+                session.watch()
+            await asyncio.sleep(WATCH_INTERVAL_S)

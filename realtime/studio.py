@@ -1,0 +1,66 @@
+"""The real thing behind a session: networks, trackers, pipelines, identities, as configured.
+
+Its parts are heavy, so they are imported when they are loaded, not when the daemon begins to
+listen. Everything here blocks and is called on worker threads. Knows no sessions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime.config import Config
+from realtime.errors import StartupError
+from realtime.workers import Pipeline, TrackStage
+
+if TYPE_CHECKING:
+    from engines.models import Reenactor
+    from realtime.identity import Identity, IdentityCard
+
+
+class LiveStudio:
+    """Made once; `load` first. Implements `session.Studio`.
+
+    `load_identity` encodes on the background thread while the render thread drives: the reenactor's
+    two networks are separate, and each is called by one thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        from realtime.identity import IdentityStore
+
+        self._config = config
+        self._store = IdentityStore(config.identities)
+        self._reenactor: Reenactor | None = None
+
+    def load(self) -> str:
+        """Load the networks. Returns what runs, and why.
+
+        Raises:
+            EngineError: a backend or its weights cannot be used.
+        """
+        from engines.models import load_reenactor
+
+        engine = self._config.engine
+        self._reenactor = load_reenactor(engine.backend, engine.threads)
+        return self._reenactor.reason
+
+    def make_track_stage(self) -> TrackStage:
+        from realtime.pipeline import TrackStage as CameraTrackStage
+
+        return CameraTrackStage(self._config)
+
+    def make_pipeline(self) -> Pipeline:
+        from realtime.pipeline import Pipeline as RenderPipeline
+
+        return RenderPipeline(self._config, self._loaded())
+
+    def load_identity(self, identity_id: str) -> Identity:
+        video = self._config.video
+        return self._store.load(identity_id, self._loaded(), (video.height_px, video.width_px))
+
+    def list_identities(self) -> list[IdentityCard]:
+        return self._store.list()
+
+    def _loaded(self) -> Reenactor:
+        if self._reenactor is None:
+            raise StartupError("the networks were not loaded before their first use")
+        return self._reenactor

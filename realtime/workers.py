@@ -1,0 +1,340 @@
+"""Who does the work: the only file that starts threads.
+
+    track-<session>   one per session: ingest and the tracker, which it alone makes and closes
+    cpu-0             one per device: every session's pipeline in turn, the newest frame of each
+    studio            one: loads networks and identities, so that nothing here waits for them
+    encode-*          aiortc's encoders, as the loop's default executor
+
+All are daemon threads: one that hangs in native code delays neither a session's end nor the
+process's. A thread that dies is started again, RESTARTS times at most. What a thread delivers goes
+through a one-slot channel or `call_soon_threadsafe`. Knows no peer connections and no stages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from realtime.clock import NS_PER_S, Clock
+from realtime.errors import FrameError, SessionError
+from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Tracked
+from realtime.gate import Withheld
+from realtime.latest import AsyncLatest, Closed, Latest
+from realtime.metrics import ErrorReporter, SessionMetrics
+
+if TYPE_CHECKING:
+    from realtime.identity import Identity
+
+T = TypeVar("T")
+
+RESTARTS = 3
+"""how often in a row a dead thread is started again before its sessions end"""
+STEADY_NS = 60 * NS_PER_S
+"""a thread that lived this long begins a new row"""
+JOIN_TIMEOUT_S = 1.0
+"""how long a session's end waits for its thread; a hung one is left behind"""
+HUNG_NS = 10 * NS_PER_S
+"""a thread that works on one frame for this long will not come back"""
+
+
+class TrackStage(Protocol):
+    def __call__(self, arrived: Arrived, controls: Controls) -> Tracked: ...
+    def close(self) -> None: ...
+
+
+class NoOutput(Protocol):
+    @property
+    def reason(self) -> str: ...
+
+
+class Pipeline(Protocol):
+    @property
+    def calibrated(self) -> bool: ...
+    def process(
+        self, tracked: Tracked, controls: Controls, identity: Identity
+    ) -> OutputFrame | NoOutput: ...
+    def card(self, text: str) -> OutputFrame: ...
+    def calibrate(self) -> None: ...
+
+
+@dataclass
+class Live:
+    """What the event loop changes while threads read it: each field is replaced whole."""
+
+    controls: Controls
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One session's end of the threads: what they read, where they deliver."""
+
+    live: Live
+    metrics: SessionMetrics
+    errors: ErrorReporter
+    outputs: AsyncLatest[OutputFrame | Withheld]
+    end: Callable[[str], None]
+    """ends the session with a reason; may be called on any thread"""
+
+    def failed(self, error: Exception, what: str) -> None:
+        """A frame was lost; unexpected errors are logged with their traceback."""
+        self.errors.add(error, unexpected=not isinstance(error, FrameError))
+        self.outputs.put(Withheld(what))
+
+
+@dataclass
+class _Thread:
+    """A restartable daemon thread with one log line per end, and a sign of life."""
+
+    name: str
+    run: Callable[[], None]
+    clock: Clock
+    logger: logging.Logger | logging.LoggerAdapter[logging.Logger]
+    busy_since_ns: int | None = None
+    restarts: int = 0
+    closing: bool = False
+    death: str = ""
+    _started_ns: int = 0
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.busy_since_ns = None
+        self._started_ns = self.clock.now_ns()
+        self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        self.death = "done"
+        try:
+            self.run()
+        except BaseException as exc:  # noqa: BLE001 - the thread's root: even SystemExit ends here
+            self.death = f"killed by {exc!r}"
+        self.logger.info("%s closed: %s", self.name, self.death)
+
+    def ensure(self) -> str | None:
+        """Start it again if it died. Returns why it cannot go on, if it cannot."""
+        if self.closing or self._thread is None:
+            return None
+        now_ns = self.clock.now_ns()
+        if not self._thread.is_alive():
+            if now_ns - self._started_ns > STEADY_NS:
+                self.restarts = 0
+            if self.restarts >= RESTARTS:
+                return f"the {self.name} thread died {self.restarts + 1} times, last {self.death}"
+            self.restarts += 1
+            self.logger.warning("%s died; started again (%d)", self.name, self.restarts)
+            self.start()
+        busy_since_ns = self.busy_since_ns
+        if busy_since_ns is not None and now_ns - busy_since_ns > HUNG_NS:
+            return f"the {self.name} thread has not answered for {HUNG_NS // NS_PER_S} s"
+        return None
+
+    async def join(self) -> None:
+        """Wait for its end, JOIN_TIMEOUT_S at most, without blocking the loop."""
+        if self._thread is None:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + JOIN_TIMEOUT_S
+        while self._thread.is_alive():
+            if loop.time() > deadline:
+                self.logger.warning("%s hangs and is left behind", self.name)
+                return
+            await asyncio.sleep(0.005)
+
+
+class TrackWorker:
+    """One session's tracker on its own thread: newest camera frame in, Tracked out."""
+
+    def __init__(
+        self,
+        name: str,
+        make_stage: Callable[[], TrackStage],
+        desk: Desk,
+        deliver: Callable[[Tracked], None],
+        clock: Clock,
+    ) -> None:
+        self.arrivals: Latest[Arrived] = Latest()
+        self._make_stage = make_stage
+        self._desk = desk
+        self._deliver = deliver
+        self._clock = clock
+        self._thread = _Thread(name, self._run, clock, logging.getLogger(__name__))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ensure(self) -> str | None:
+        """Keep it going; returns why the session must end, if it must."""
+        return self._thread.ensure()
+
+    async def close(self) -> None:
+        self._thread.closing = True
+        self.arrivals.close()
+        await self._thread.join()
+
+    def _run(self) -> None:
+        stage = self._make_stage()
+        try:
+            while True:
+                arrived = self.arrivals.take()
+                if arrived is not None:
+                    self._thread.busy_since_ns = self._clock.now_ns()
+                    self._track(stage, arrived)
+                    self._thread.busy_since_ns = None
+        except Closed:
+            pass
+        finally:
+            stage.close()
+
+    def _track(self, stage: TrackStage, arrived: Arrived) -> None:
+        desk = self._desk
+        desk.metrics.arrived(arrived.arrived_ns, arrived.frame.width, arrived.frame.height)
+        try:
+            tracked = stage(arrived, desk.live.controls)
+        except SessionError as exc:
+            desk.end(str(exc))
+        except Exception as exc:  # noqa: BLE001 - the thread's root for one frame
+            desk.failed(exc, "tracking failed")
+        else:
+            face = tracked.face
+            desk.metrics.face = "ok" if isinstance(face, FaceTrack) else face.reason
+            self._deliver(tracked)
+
+
+@dataclass(eq=False)
+class RenderJob:
+    """One session's place on the render thread."""
+
+    pipeline: Pipeline
+    desk: Desk
+    tracked: Latest[Tracked] = field(default_factory=Latest)
+    _requests: deque[Callable[[], None]] = field(default_factory=deque)
+
+    def request(self, action: Callable[[], None]) -> None:
+        """Have something done between two frames, on the thread that owns the pipeline."""
+        self._requests.append(action)
+
+    def step(self) -> bool:
+        """Process the newest frame, if there is one. Returns whether there was."""
+        try:
+            tracked = self.tracked.take(0)
+        except Closed:
+            return False
+        if tracked is None:
+            return False
+        live, desk = self.desk.live, self.desk
+        try:
+            while self._requests:
+                self._requests.popleft()()
+            result: OutputFrame | NoOutput | Withheld
+            result = self.pipeline.process(tracked, live.controls, live.identity)
+        except SessionError as exc:
+            desk.end(str(exc))
+        except Exception as exc:  # noqa: BLE001 - the thread's root for one frame
+            desk.failed(exc, "rendering failed")
+        else:
+            if not isinstance(result, OutputFrame):
+                result = Withheld(result.reason)
+            desk.outputs.put(result)
+        return True
+
+
+class RenderWorker:
+    """The thread that owns the networks of one device: sessions in turn, the newest frame of each.
+
+    Newest wins twice: a job's waiting frame is replaced by a newer one, and nobody gets a second
+    turn before everybody had one.
+    """
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._clock = clock
+        self._jobs: tuple[RenderJob, ...] = ()
+        self._awake = threading.Event()
+        self._thread = _Thread(name, self._run, clock, logging.getLogger(__name__))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, job: RenderJob) -> None:
+        self._jobs = (*self._jobs, job)
+
+    def remove(self, job: RenderJob) -> None:
+        """No frame of this job is begun after this; one under way ends in a closed channel."""
+        job.tracked.close()
+        self._jobs = tuple(other for other in self._jobs if other is not job)
+
+    def deliver(self, job: RenderJob, tracked: Tracked) -> None:
+        """Replace the job's waiting frame; called on the session's track thread."""
+        job.tracked.put(tracked)
+        self._awake.set()
+
+    def ensure(self) -> str | None:
+        """Keep it going; returns why no session can be served, if none can."""
+        return self._thread.ensure()
+
+    async def close(self) -> None:
+        self._thread.closing = True
+        self._awake.set()
+        await self._thread.join()
+
+    def _run(self) -> None:
+        while not self._thread.closing:
+            self._awake.wait()
+            self._awake.clear()
+            while self._turn():
+                pass
+
+    def _turn(self) -> bool:
+        """One frame of each session that has one. Returns whether any had."""
+        worked = False
+        for job in self._jobs:
+            self._thread.busy_since_ns = self._clock.now_ns()
+            worked |= job.step()
+            self._thread.busy_since_ns = None
+        return worked
+
+
+class BackgroundWorker:
+    """One daemon thread for what takes its time: loading, encoding an identity, drawing cards."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Await a blocking function's result; functions run one after the other."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits it
+                future.set_exception(exc)
+
+        self._calls.put(call)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Ends after the call under way; nobody waits for it."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
+def encode_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    """The loop's default executor, in which aiortc runs its encoders."""
+    return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="encode")
