@@ -215,6 +215,12 @@ def origin_of(stack: tuple[Layer, ...], section: str, key: str) -> str:
     return next((layer.origin for layer in reversed(stack) if layer.sets(section, key)), "default")
 
 
+def state_directory() -> Path:
+    """Where the daemon keeps what outlives it (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "reenactd"
+
+
 def environment_name(section: str, key: str) -> str:
     return f"{ENV_PREFIX}{section}{ENV_DELIMITER}{key}".upper()
 
