@@ -1,4 +1,4 @@
-"""Networks and geometry: tensors and no clocks. This folder is code; TensorRT plans live in the cache.
+"""Networks and geometry: tensors and no clocks. A folder of code, not of TensorRT plans.
 
-`models.py` is the door: `load_reenactor()`, then `encode_identity()` once and `render()` per frame.
+`models.py` is the door: `load_reenactor()`, then `encode_identity()` once, `render()` per frame.
 """

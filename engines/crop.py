@@ -7,17 +7,19 @@ Its guide says where mouth, lips, eyes and irises must be: geometry knows that, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import face_mesh
+from engines import face_mesh, warp
 from engines.rigid import Similarity
 from engines.warp import in_plane
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
+Pixels = TypeVar("Pixels", NDArray[np.float32], NDArray[np.uint8])
 
 SIZE = 192
 """side of the crop in pixels"""
@@ -43,9 +45,9 @@ class CropFrame:
         """The crop of a head that moved by `head` from `rest_landmarks` (478, 3)."""
         eyes = rest_landmarks[[face_mesh.RIGHT_EYE_OUTER, face_mesh.LEFT_EYE_OUTER]].mean(axis=0)
         unit = face_mesh.face_unit(rest_landmarks)
-        across = rest_landmarks[face_mesh.LEFT_EYE_OUTER] - rest_landmarks[
-            face_mesh.RIGHT_EYE_OUTER
-        ]
+        across = (
+            rest_landmarks[face_mesh.LEFT_EYE_OUTER] - rest_landmarks[face_mesh.RIGHT_EYE_OUTER]
+        )
         tilt = np.arctan2(across[1], across[0])
         upright = np.array(
             [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]], np.float32
@@ -63,11 +65,12 @@ class CropFrame:
         moved: F32 = canvas_points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         return moved
 
-    def cut(self, canvas_image: F32) -> F32:
+    def cut(self, canvas_image: Pixels) -> Pixels:
         """The crop of a canvas-sized image or map, (SIZE, SIZE, ...)."""
-        return cv2.warpAffine(
+        cropped = cv2.warpAffine(
             canvas_image, self.crop_from_canvas, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE
         )
+        return cast(Pixels, cropped)
 
     def guide(self, landmarks: F32, alpha: U8) -> U8:
         """Draw the guide.
@@ -110,7 +113,10 @@ class CropFrame:
         shifted = self.crop_from_canvas.copy()
         shifted[:, 2] += linear @ np.array([x0, y0], np.float32)
         patch = cv2.warpAffine(
-            change, shifted, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            change,
+            shifted,
+            (int(x1 - x0), int(y1 - y0)),
+            flags=cv2.WARP_INVERSE_MAP,
         )
         region = canvas[y0:y1, x0:x1]
         cv2.addWeighted(region, 1.0, patch * 255, 1.0, 0.0, dst=region, dtype=cv2.CV_8U)
@@ -120,14 +126,14 @@ _LIPS = face_mesh.polygon(face_mesh.LIPS_OUTER_UPPER, face_mesh.LIPS_OUTER_LOWER
 
 
 def _fill(plane: U8, polygon: NDArray[np.int32]) -> None:
-    cv2.fillPoly(plane, [polygon], 255, cv2.LINE_AA, _SHIFT_BITS)
+    cv2.fillPoly(plane, [polygon], (255,), cv2.LINE_AA, _SHIFT_BITS)
 
 
 def _disc(plane: U8, ring: NDArray[np.int32]) -> None:
     centre = ring.mean(axis=0)
     radius = np.linalg.norm(ring - centre, axis=1).mean()
     at = round(float(centre[0])), round(float(centre[1]))
-    cv2.circle(plane, at, round(float(radius)), 255, -1, cv2.LINE_AA, _SHIFT_BITS)
+    cv2.circle(plane, at, round(float(radius)), (255,), -1, cv2.LINE_AA, _SHIFT_BITS)
 
 
 def feature_grid(crop_source: F32, portrait_frame: CropFrame) -> F32:
@@ -149,7 +155,7 @@ def feature_grid(crop_source: F32, portrait_frame: CropFrame) -> F32:
 
 def sample_source(portrait_rgba: U8, crop_source: F32) -> U8:
     """(SIZE, SIZE, 4) the portrait seen through the crop's map, in one interpolation."""
-    return cv2.remap(portrait_rgba, crop_source, None, cv2.INTER_LINEAR)
+    return warp.sample(portrait_rgba, crop_source)
 
 
 def over_grey(rgba: U8) -> U8:

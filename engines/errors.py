@@ -1,9 +1,9 @@
 """Every error of the engines.
 
-    EngineError
-    ├── WeightsError    a weights file is missing, damaged, or not the one that its manifest names
-    ├── BackendError    the chosen backend is not on this machine, or cannot run the network
-    └── PortraitError   a portrait that no avatar can be made from
+EngineError
+├── WeightsError    a weights file is missing, damaged, or not the one that its manifest names
+├── BackendError    the chosen backend is not on this machine, or cannot run the network
+└── PortraitError   a portrait that no avatar can be made from
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ frame are not known here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -19,12 +20,12 @@ from numpy.typing import NDArray
 from engines import backends, crop, face_mesh, weights
 from engines.backends.base import Engine
 from engines.crop import CropFrame
-from engines.errors import PortraitError
-from engines.pose import MotionTensors, TargetFace
+from engines.errors import EngineError, PortraitError
 from engines.portrait import extend
+from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
 from engines.specs import NETWORKS
-from engines.warp import WarpMesh
+from engines.warp import WarpMesh, sample
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -92,7 +93,10 @@ class Reenactor:
         centre_x = float(landmarks[list(face_mesh.RIGID), 0].mean())
         foot_y = extended.origin[1] + portrait_rgba.shape[0]
         canvas_from_portrait = np.array(
-            [[zoom, 0, canvas_hw[1] / 2 - zoom * centre_x], [0, zoom, canvas_hw[0] - zoom * foot_y]],
+            [
+                [zoom, 0, canvas_hw[1] / 2 - zoom * centre_x],
+                [0, zoom, canvas_hw[0] - zoom * foot_y],
+            ],
             np.float32,
         )
         frame = CropFrame.around(landmarks, _STAY)
@@ -107,11 +111,16 @@ class Reenactor:
         )
 
     def render(self, identity: EncodedIdentity, motion: MotionTensors) -> RenderedArrays:
-        """The identity as `motion` drives it, on its canvas."""
+        """The identity as `motion` drives it, on its canvas.
+
+        Raises:
+            EngineError: the network gave NaN or infinity.
+        """
         placement = identity.target.place(motion)
         source = identity.mesh.source_map(placement, identity.canvas_hw)
-        rgba = cv2.remap(identity.portrait_rgba, source, None, cv2.INTER_LINEAR)
-        rgb, alpha = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(rgba, 3)
+        rgba = sample(identity.portrait_rgba, source)
+        rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
+        alpha = cast(U8, cv2.extractChannel(rgba, 3))
         if self._drive is not None:
             frame = CropFrame.around(identity.landmarks, placement.head)
             crop_source = frame.cut(source)
@@ -119,11 +128,14 @@ class Reenactor:
             change = self._drive.run(
                 {
                     "warped": _tensor(crop.over_grey(warped)),
-                    "guide": frame.guide(placement.landmarks, warped[..., 3])[None] / np.float32(255),
+                    "guide": frame.guide(placement.landmarks, warped[..., 3])[None]
+                    / np.float32(255),
                     "features": identity.features,
                     "grid": crop.feature_grid(crop_source, identity.portrait_frame)[None],
                 }
             )["change"]
+            if not np.isfinite(change).all():
+                raise EngineError("the network's output is not finite; the frame is dropped")
             frame.add(np.ascontiguousarray(change[0].transpose(1, 2, 0)), rgb)
         return RenderedArrays(rgb, alpha)
 
@@ -131,7 +143,7 @@ class Reenactor:
         if self._encode is None:
             return np.zeros((1, 0, crop.FEATURE_SIZE, crop.FEATURE_SIZE), np.float32)
         seen = frame.cut(rgba)
-        guide = frame.guide(landmarks, seen[..., 3])[None] / np.float32(255)
+        guide = _unit_range(frame.guide(landmarks, seen[..., 3]))[None]
         inputs = {"portrait": _tensor(crop.over_grey(seen)), "guide": guide}
         return self._encode.run(inputs)["features"].copy()
 
@@ -172,9 +184,7 @@ def _check_portrait(rgba: U8, landmarks: F32) -> None:
         )
 
 
-def _fit_detail(
-    rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]
-) -> tuple[U8, F32, float]:
+def _fit_detail(rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]) -> tuple[U8, F32, float]:
     """Portrait, landmarks and zoom: the face at its share of the canvas, the head below its top."""
     height = canvas_hw[0]
     rows = np.flatnonzero((rgba[..., 3] > 127).any(axis=1))
@@ -184,11 +194,17 @@ def _fit_detail(
     zoom = min(by_face, by_head)
     shrink = min(1.0, _MOST_DETAIL * zoom)
     if shrink < 1:
-        rgba = cv2.resize(rgba, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        size = round(rgba.shape[1] * shrink), round(rgba.shape[0] * shrink)
+        rgba = cast(U8, cv2.resize(rgba, size, interpolation=cv2.INTER_AREA))
     return rgba, (landmarks * shrink).astype(np.float32), zoom / shrink
+
+
+def _unit_range(values: U8) -> F32:
+    """uint8 0..255 -> float32 0..1."""
+    scaled: F32 = values * np.float32(1 / 255)
+    return scaled
 
 
 def _tensor(rgb: U8) -> F32:
     """(S, S, 3) uint8 -> (1, 3, S, S) 0..1."""
-    tensor: F32 = rgb.transpose(2, 0, 1)[None] * np.float32(1 / 255)
-    return tensor
+    return _unit_range(rgb.transpose(2, 0, 1))[None]

@@ -8,6 +8,7 @@ border is closed by a cap. Knows no landmarks but their size, and no networks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -48,18 +49,24 @@ def extend(rgba: U8) -> ExtendedPortrait:
     # shoulder keeps falling
     beyond_left, beyond_right = np.maximum(-x, 0), np.maximum(x - (width - 1), 0)
     strip = _STRIP * width
-    mirrored_left, mirrored_right = _to_and_fro(beyond_left, strip), _to_and_fro(beyond_right, strip)
+    mirrored_left, mirrored_right = (
+        _to_and_fro(beyond_left, strip),
+        _to_and_fro(beyond_right, strip),
+    )
     source_x = np.clip(x, 0, width - 1) + mirrored_left - mirrored_right
     source_y = y - left * (beyond_left + mirrored_left) - right * (beyond_right + mirrored_right)
     source_x, source_y, open_top = _cap(alpha, source_x, source_y)
     source_y = np.minimum(source_y, height - 1)
     inside = (source_y >= 0) & ~open_top
-    extended = cv2.remap(
-        bleed(rgba),
-        source_x.astype(np.float32),
-        np.maximum(source_y, 0).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+    extended = cast(
+        U8,
+        cv2.remap(
+            bleed(rgba),
+            source_x.astype(np.float32),
+            np.maximum(source_y, 0).astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
     )
     extended[..., 3] = np.where(inside, extended[..., 3], 0)
     return ExtendedPortrait(extended, np.array([side, top], np.float32))
@@ -94,7 +101,7 @@ def _blur(plane: F32, sigma: float, small: float) -> F32:
     size = plane.shape[1], plane.shape[0]
     reduced = cv2.resize(plane, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(reduced, (0, 0), max(sigma * small, 1.0))
-    return cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR)
+    return cast(F32, cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _shoulder_slope(alpha: U8) -> float:

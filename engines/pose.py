@@ -103,10 +103,10 @@ class TargetFace:
             _EYES, self._lid_gaps, motion.eye_openness, strict=True
         ):
             local[list(upper), 1] = local[list(lower), 1] - gaps * openness
-        upper, lower = list(face_mesh.LIPS_INNER_UPPER), list(face_mesh.LIPS_INNER_LOWER)
-        overlap = np.minimum(local[lower, 1] - local[upper, 1], 0) / 2
-        local[upper, 1] += overlap
-        local[lower, 1] -= overlap
+        above, below = list(face_mesh.LIPS_INNER_UPPER), list(face_mesh.LIPS_INNER_LOWER)
+        overlap = np.minimum(local[below, 1] - local[above, 1], 0) / 2
+        local[above, 1] += overlap
+        local[below, 1] -= overlap
         return local
 
 

@@ -11,6 +11,7 @@ Numpy and OpenCV only. Knows no network: the refinement enters in `models.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -96,7 +97,7 @@ class WarpMesh:
         affine = _affine_maps(coarse[triangles], self._rest[triangles])
         small = _apply_affine(affine, index)
         height, width = canvas_hw
-        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cast(F32, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def _tuck(self, landmarks: F32) -> F32:
         """(478, 3) with the outline drawn in a little.
@@ -124,7 +125,12 @@ class WarpMesh:
         oval = list(face_mesh.FACE_OVAL)
         beyond_rigid = landmarks[oval, :2] - head.apply(self.landmarks[oval])[:, :2]
         placed = body + (skull - body) * self._head_share + self._follow @ beyond_rigid
-        return placed.astype(np.float32)
+        return cast(F32, placed.astype(np.float32))
+
+
+def sample(image: U8, source: F32) -> U8:
+    """Look an image (H, W, C) up at a (h, w, 2) map of its pixels; zero beyond its borders."""
+    return cast(U8, cv2.remap(image, source, np.empty(0, np.float32), cv2.INTER_LINEAR))
 
 
 def in_plane(head: Similarity) -> F32:
@@ -143,7 +149,7 @@ def _smoothstep(low: float, high: float, x: F32) -> F32:
 
 
 def _inner_neighbours(skin: I32) -> F32:
-    """(36, 478) weights: the mean of the inner landmarks that share a triangle with each outline one."""
+    """(36, 478) weights: the mean of the inner landmarks beside each outline landmark."""
     oval = list(face_mesh.FACE_OVAL)
     weights = np.zeros((len(oval), face_mesh.LANDMARKS), np.float32)
     for row, landmark in enumerate(oval):
@@ -165,7 +171,8 @@ def _lattice(oval: F32, size_px: tuple[int, int], unit: float) -> F32:
         cv2.pointPolygonTest(outline, (float(px), float(py)), True) < -_CLEARANCE * unit
         for px, py in points
     ]
-    return points[np.array(clear)]
+    kept: F32 = points[np.array(clear)]
+    return kept
 
 
 def _follow_weights(oval: F32, lattice: F32, unit: float) -> tuple[F32, F32]:
@@ -187,15 +194,15 @@ def _under_triangles(landmarks: F32, lattice: F32) -> I32:
     oval = np.array(face_mesh.FACE_OVAL, np.int32)
     around = np.concatenate([oval, np.arange(len(lattice), dtype=np.int32) + face_mesh.LANDMARKS])
     # the lattice goes on below the face: a fold at the outline shows it, never a hole
-    parts = [around[_delaunay(np.concatenate([landmarks[oval], lattice]))]]
+    parts = [around[delaunay(np.concatenate([landmarks[oval], lattice]))]]
     for hole, iris in (
         (face_mesh.RIGHT_EYE_HOLE, face_mesh.RIGHT_IRIS),
         (face_mesh.LEFT_EYE_HOLE, face_mesh.LEFT_IRIS),
     ):
         eye = np.concatenate([hole, np.array(iris, np.int32)])
-        parts.append(eye[_delaunay(landmarks[eye])])
+        parts.append(eye[delaunay(landmarks[eye])])
     parts.append(_strip(face_mesh.LIPS_INNER_UPPER, face_mesh.LIPS_INNER_LOWER))
-    return np.concatenate(parts).astype(np.int32)
+    return cast(I32, np.concatenate(parts).astype(np.int32))
 
 
 def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> I32:
@@ -207,14 +214,14 @@ def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> I32:
     return np.array(triangles, np.int32)
 
 
-def _delaunay(points: F32) -> I32:
+def delaunay(points: F32) -> I32:
     """(T, 3) Delaunay triangles of (N, 2) points; coinciding points share their triangles."""
     low, span = points.min(axis=0), float(np.ptp(points, axis=0).max())
     scaled = (points - low) / span * 4000 + 20
     subdivision = cv2.Subdiv2D((0, 0, 4096, 4096))
     number = {subdivision.insert((float(x), float(y))): i for i, (x, y) in enumerate(scaled)}
     triangles = []
-    for corners in subdivision.getTriangleList().reshape(-1, 3, 2):
+    for corners in np.array(subdivision.getTriangleList()).reshape(-1, 3, 2):
         if (corners <= 0).any() or (corners >= 4096).any():
             continue  # touches the subdivision's own outer triangle
         triangles.append([number[subdivision.locate((float(x), float(y)))[2]] for x, y in corners])
@@ -226,7 +233,7 @@ def _draw_indices(corners: F32, hw: tuple[int, int]) -> I32:
     index = np.full(hw, -1, np.int32)
     fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     for number, triangle in enumerate(fixed):
-        cv2.fillConvexPoly(index, triangle, number, cv2.LINE_8, _SUBPIXEL_BITS)
+        cv2.fillConvexPoly(index, triangle, (number,), cv2.LINE_8, _SUBPIXEL_BITS)
     return index
 
 
@@ -247,9 +254,10 @@ def _affine_maps(corners: F32, sources: F32) -> F32:
     by_x, by_y = by_x * sane, by_y * sane
     middle, source = corners.mean(axis=1), sources.mean(axis=1)
     offset = source - by_x * middle[:, :1] - by_y * middle[:, 1:]
-    return np.stack(
+    maps: F32 = np.stack(
         [by_x[:, 0], by_y[:, 0], offset[:, 0], by_x[:, 1], by_y[:, 1], offset[:, 1]], axis=1
     ).astype(np.float32)
+    return maps
 
 
 def _apply_affine(affine: F32, index: I32) -> F32:

@@ -34,9 +34,13 @@ def read_manifest(network: str, root: Path = WEIGHTS_DIRECTORY) -> Manifest:
         content = json.loads(path.read_text())
         return Manifest(content["network"], content["licence"], dict(content["files"]))
     except FileNotFoundError:
-        raise WeightsError(f"{path}: missing; no weights for {network}: reinstall reenactd") from None
+        raise WeightsError(
+            f"{path}: missing; no weights for {network}: reinstall reenactd"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: not a weights manifest ({error}): reinstall reenactd") from None
+        raise WeightsError(
+            f"{path}: not a weights manifest ({error}): reinstall reenactd"
+        ) from None
 
 
 def locate(network: str, name: str, root: Path = WEIGHTS_DIRECTORY) -> Path:

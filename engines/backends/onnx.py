@@ -43,9 +43,7 @@ class OnnxEngine:
         self._outputs = {t.name: np.empty(t.shape, np.float32) for t in spec.outputs}
         self._binding = self._session.io_binding()
         for name, buffer in self._outputs.items():
-            self._binding.bind_output(
-                name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data
-            )
+            self._binding.bind_output(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
 
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         """Run once. The returned arrays are this engine's own: copy what must outlive the next."""

@@ -66,7 +66,9 @@ class Drive(nn.Module):
         self.up1 = nn.Conv2d(mid, wide, 1)
         self.mix1 = block(wide, wide)
         self.paint = nn.Sequential(nn.Conv2d(wide, 16, 3, 1, 1), nn.PixelShuffle(2))
-        ramp = torch.minimum(torch.arange(size) + 0.5, size - 0.5 - torch.arange(size)) / (size / 12)
+        ramp = torch.minimum(torch.arange(size) + 0.5, size - 0.5 - torch.arange(size)) / (
+            size / 12
+        )
         ramp = ramp.clamp(0, 1)
         self.register_buffer("window", (ramp[:, None] * ramp[None])[None, None], persistent=False)
 

@@ -74,7 +74,8 @@ def make_sample(source: Source, driving: U8, landmarks: F32) -> dict[str, NDArra
     """One sample: `source` driven to where `landmarks` are in the RGBA frame `driving`."""
     head = fit_similarity(source.landmarks[_RIGID], landmarks[_RIGID])
     torso = np.column_stack([np.eye(2), -source.origin]).astype(np.float32)
-    canvas = source.mesh.source_map(Placement(landmarks, head, torso), driving.shape[:2])
+    canvas_hw = driving.shape[0], driving.shape[1]
+    canvas = source.mesh.source_map(Placement(landmarks, head, torso), canvas_hw)
     frame = crop.CropFrame.around(source.landmarks, head)
     crop_source = frame.cut(canvas)
     warped = crop.sample_source(source.rgba, crop_source)
@@ -116,7 +117,7 @@ def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
         folder = out / split
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {
-            field: np.lib.format.open_memmap(
+            field: np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
                 folder / f"{field}.npy", "w+", np.dtype(dtype), (len(pairs), *shape)
             )
             for field, (shape, dtype) in FIELDS.items()

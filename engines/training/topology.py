@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engines import face_mesh
 from engines.rigid import fit_similarity
+from engines.warp import delaunay
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -26,7 +27,7 @@ I32 = NDArray[np.int32]
 def mean_face(faces: F32, start: F32, rounds: int = 4) -> F32:
     """Generalised Procrustes mean of (F, 478, 3) faces, aligned by their rigid landmarks."""
     rigid = list(face_mesh.RIGID)
-    mean = start
+    mean: F32 = start
     for _ in range(rounds):
         aligned = [fit_similarity(face[rigid], mean[rigid]).apply(face) for face in faces]
         mean = np.mean(aligned, axis=0).astype(np.float32)
@@ -34,7 +35,7 @@ def mean_face(faces: F32, start: F32, rounds: int = 4) -> F32:
 
 
 def frontal(mean: F32) -> F32:
-    """Centre between the outer eye corners, unit eye distance, no roll, no yaw (mirror-symmetric)."""
+    """Centred between the outer eye corners, these 1 apart, mirror-symmetric: no roll, no yaw."""
     mirrored = mean.copy()
     mirrored[:, 0] *= -1
     mirrored = mirrored[mirror_index(mean)]
@@ -48,7 +49,8 @@ def frontal(mean: F32) -> F32:
     axes = np.stack([right, down, np.cross(right, down)])
     centre = (mean[face_mesh.LEFT_EYE_OUTER] + mean[face_mesh.RIGHT_EYE_OUTER]) / 2
     turned = ((mean - centre) @ axes.T).astype(np.float32)
-    return (turned / face_mesh.face_unit(turned)).astype(np.float32)
+    scaled: F32 = (turned / face_mesh.face_unit(turned)).astype(np.float32)
+    return scaled
 
 
 def mirror_index(mean: F32) -> I32:
@@ -56,24 +58,18 @@ def mirror_index(mean: F32) -> I32:
     axis_x = (mean[face_mesh.LEFT_EYE_OUTER, 0] + mean[face_mesh.RIGHT_EYE_OUTER, 0]) / 2
     flipped = mean * [-1, 1, 1] + [2 * axis_x, 0, 0]
     distance = np.linalg.norm(flipped[:, None] - mean[None], axis=2)  # (478, 478)
-    return distance.argmin(axis=0).astype(np.int32)
+    nearest: I32 = distance.argmin(axis=0).astype(np.int32)
+    return nearest
 
 
 def triangulate(points: F32) -> I32:
     """Delaunay triangles (T, 3) of the skin landmarks, without the mouth and eye holes."""
-    low = points.min(axis=0) - 1
-    subdivision = cv2.Subdiv2D((0, 0, 4096, 4096))
-    scaled = (points - low) / (np.ptp(points, axis=0).max() + 2) * 4000 + 10
-    index_of = {subdivision.insert((float(x), float(y))): i for i, (x, y) in enumerate(scaled)}
-    corners = subdivision.getTriangleList().reshape(-1, 3, 2)
-    inside = ((corners > 0) & (corners < 4096)).all(axis=(1, 2))
-    triangles = []
     holes = [
         points[hole].astype(np.float32)
         for hole in (face_mesh.MOUTH_HOLE, face_mesh.RIGHT_EYE_HOLE, face_mesh.LEFT_EYE_HOLE)
     ]
-    for corner in corners[inside]:
-        triangle = [index_of[subdivision.locate((float(x), float(y)))[2]] for x, y in corner]
+    triangles = []
+    for triangle in delaunay(points):
         centre = points[triangle].mean(axis=0)
         if all(cv2.pointPolygonTest(h, centre.astype(float).tolist(), False) < 0 for h in holes):
             triangles.append(triangle)

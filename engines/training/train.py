@@ -131,11 +131,11 @@ def train(samples: Path, out: Path, minutes: float, batch_size: int, rate: float
         batch = augment(data.batch(rng.integers(0, data.count, batch_size)), rng)
         loss = loss_of(model(batch), batch["target"], attention(batch["guide"]))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         step += 1
-        running += (float(loss) - running) * max(0.01, 1 / step)
+        running += (float(loss.detach()) - running) * max(0.01, 1 / step)
         if step % 50 == 0:
             print(f"step {step} {elapsed_s / 60:.1f} min loss {running:.4f}", flush=True)
         if step % _SAVE_EVERY == 0:

@@ -1,0 +1,46 @@
+"""Motion -> Rendered: the network's door. Refuses what no picture can come from, and NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import EngineError
+from engines.models import EncodedIdentity, Reenactor
+from engines.pose import MotionTensors
+from realtime.errors import FrameError
+from realtime.frames import Motion, Rendered
+
+
+class Reenact:
+    """Drives one encoded identity. Knows neither who that is nor who performs."""
+
+    def __init__(self, reenactor: Reenactor) -> None:
+        self._reenactor = reenactor
+
+    def __call__(self, motion: Motion, identity: EncodedIdentity) -> Rendered:
+        """
+        Raises:
+            FrameError: the motion or the picture is not finite, or the engine failed.
+        """
+        _require_finite("rotation", motion.rotation)
+        _require_finite("translation", motion.translation)
+        _require_finite("expression", motion.expression)
+        _require_finite("eye_openness", motion.eye_openness)
+        tensors = MotionTensors(
+            motion.rotation,
+            motion.translation,
+            motion.scale,
+            motion.expression,
+            motion.eye_openness,
+        )
+        try:
+            image = self._reenactor.render(identity, tensors)
+        except EngineError as error:
+            raise FrameError(str(error)) from error
+        return Rendered(image.rgb, image.alpha)
+
+
+def _require_finite(name: str, values: NDArray[np.float32]) -> None:
+    if not np.isfinite(values).all():
+        raise FrameError(f"motion.{name} is not finite; the frame is dropped")

@@ -1,0 +1,104 @@
+"""The geometry: still where nothing moves, smooth where something does, no holes in a face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines import face_mesh
+from engines.models import EncodedIdentity, geometry_only
+from engines.pose import MotionTensors
+from engines.warp import delaunay, sample
+from tests.engines import faces
+
+CANVAS = (480, 640)
+
+
+@pytest.fixture(scope="module")
+def identity() -> EncodedIdentity:
+    return geometry_only().encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
+
+
+def source_map(identity: EncodedIdentity, motion: MotionTensors) -> np.ndarray:
+    return identity.mesh.source_map(identity.target.place(motion), CANVAS)
+
+
+def test_no_motion_is_the_portrait_itself(identity: EncodedIdentity) -> None:
+    placement = identity.target.place(faces.still())
+    source = identity.mesh.source_map(placement, CANVAS)
+    y, x = np.mgrid[: CANVAS[0], : CANVAS[1]].astype(np.float32)
+    expected = np.stack([x, y], axis=-1)
+    expected = (expected - placement.torso[:, 2]) / placement.torso[0, 0]
+    error = np.abs(source - expected).max(axis=2)
+    assert np.percentile(error, 99) < 1.5, "portrait pixels"
+
+
+def test_shoulders_stay_when_the_head_turns(identity: EncodedIdentity) -> None:
+    still = source_map(identity, faces.still())
+    joint = np.float32([0, 0])
+    turned = MotionTensors(
+        faces.yaw(25), joint, 1.0, faces.still().expression, np.ones(2, np.float32)
+    )
+    moved = np.abs(source_map(identity, turned) - still).max(axis=2)
+    face_rows, shoulder_rows = slice(150, 250), slice(455, 480)
+    assert np.median(moved[face_rows, 280:360]) > 10
+    # the neck joint moves a little when the head's middle is held; shoulders follow it in part
+    assert np.ptp(moved[shoulder_rows]) < 2, "as one piece"
+
+
+def test_every_pixel_of_the_face_has_a_source(identity: EncodedIdentity) -> None:
+    for degrees in (-35, -15, 15, 35):
+        motion = MotionTensors(
+            faces.yaw(degrees),
+            np.zeros(2, np.float32),
+            1.0,
+            faces.still().expression,
+            np.ones(2, np.float32),
+        )
+        assert source_map(identity, motion).min() > -2000, f"a hole at {degrees} degrees"
+
+
+def test_lids_close(identity: EncodedIdentity) -> None:
+    still = faces.still()
+    shut = MotionTensors(
+        still.rotation, still.translation, 1.0, still.expression, np.zeros(2, np.float32)
+    )
+    landmarks = identity.target.place(shut).landmarks
+    for upper, lower in ((159, 145), (386, 374)):
+        assert abs(landmarks[upper, 1] - landmarks[lower, 1]) < 0.5, "pixels"
+
+
+def test_lips_meet_but_never_cross(identity: EncodedIdentity) -> None:
+    still = faces.still()
+    pressed = still.expression.copy()
+    pressed[list(face_mesh.LIPS_INNER_UPPER), 1] += 0.2
+    motion = MotionTensors(still.rotation, still.translation, 1.0, pressed, still.eye_openness)
+    landmarks = identity.target.place(motion).landmarks
+    gaps = (
+        landmarks[list(face_mesh.LIPS_INNER_LOWER), 1]
+        - landmarks[list(face_mesh.LIPS_INNER_UPPER), 1]
+    )
+    assert gaps.min() > -0.01
+
+
+def test_far_translation_is_eased_back(identity: EncodedIdentity) -> None:
+    still = faces.still()
+    far = MotionTensors(
+        still.rotation, np.float32([50, -50]), 9.0, still.expression, still.eye_openness
+    )
+    landmarks = identity.target.place(far).landmarks
+    assert 0 < landmarks[:, 0].mean() < CANVAS[1]
+    assert np.isfinite(landmarks).all()
+
+
+def test_delaunay_covers_a_square() -> None:
+    points = np.float32([[0, 0], [10, 0], [10, 10], [0, 10], [5, 5]])
+    triangles = delaunay(points)
+    a, b, c = (points[triangles[:, i]] for i in range(3))
+    area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).sum() / 2
+    assert area == pytest.approx(100)
+
+
+def test_sample_is_empty_beyond_the_picture() -> None:
+    image = np.full((4, 4, 4), 200, np.uint8)
+    assert sample(image, np.full((2, 2, 2), -50, np.float32)).max() == 0
