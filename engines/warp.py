@@ -93,8 +93,11 @@ class WarpMesh:
         triangles = np.concatenate([self._under, self._skin[order]])
         coarse_hw = (canvas_hw[0] // _MAP_SCALE, canvas_hw[1] // _MAP_SCALE)
         coarse = (vertices - (_MAP_SCALE - 1) / 2) / _MAP_SCALE
-        index = _draw_indices(coarse[triangles], coarse_hw)
-        affine = _affine_maps(coarse[triangles], self._rest[triangles])
+        corners = coarse[triangles]
+        visible = _touches(corners, coarse_hw)
+        corners = corners[visible]
+        index = _draw_indices(corners, coarse_hw)
+        affine = _affine_maps(corners, self._rest[triangles[visible]])
         small = _apply_affine(affine, index)
         height, width = canvas_hw
         return cast(F32, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
@@ -228,6 +231,15 @@ def delaunay(points: F32) -> I32:
     return np.array(triangles, np.int32).reshape(-1, 3)
 
 
+def _touches(corners: F32, hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """(T,) whether a triangle's bounding box meets the picture."""
+    far = np.array([hw[1], hw[0]], np.float32)
+    meets: NDArray[np.bool_] = ((corners.max(axis=1) >= 0) & (corners.min(axis=1) <= far)).all(
+        axis=1
+    )
+    return meets
+
+
 def _draw_indices(corners: F32, hw: tuple[int, int]) -> I32:
     """(H, W) number of the last triangle drawn at each pixel, -1 where none was."""
     index = np.full(hw, -1, np.int32)
@@ -264,10 +276,15 @@ def _apply_affine(affine: F32, index: I32) -> F32:
     """(H, W, 2) source position of each pixel from its triangle's map."""
     height, width = index.shape
     nowhere = np.array([[0, 0, -1e4, 0, 0, -1e4]], np.float32)
-    maps = np.concatenate([affine, nowhere])[index]  # (H, W, 6); -1 takes the last row
+    maps = np.concatenate([affine, nowhere]).T.copy()  # (6, T + 1); -1 wraps to the last column
+    at = index.astype(np.intp)
     x = np.arange(width, dtype=np.float32)[None, :]
     y = np.arange(height, dtype=np.float32)[:, None]
     source = np.empty((height, width, 2), np.float32)
-    source[..., 0] = maps[..., 0] * x + maps[..., 1] * y + maps[..., 2]
-    source[..., 1] = maps[..., 3] * x + maps[..., 4] * y + maps[..., 5]
+    for axis in (0, 1):
+        # one coefficient at a time: each table stays in the first-level cache
+        position = np.take(maps[3 * axis], at, mode="wrap") * x
+        position += np.take(maps[3 * axis + 1], at, mode="wrap") * y
+        position += np.take(maps[3 * axis + 2], at, mode="wrap")
+        source[..., axis] = position
     return source
