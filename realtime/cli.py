@@ -48,11 +48,19 @@ app = typer.Typer(
 identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar can be.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, and where each was set.")
 app.add_typer(identity_app, name="identity")
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
+)
 app.add_typer(config_app, name="config")
+app.add_typer(bench_app, name="bench")
 
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML.", show_default=False),
+]
+ClipFile = Annotated[
+    Path | None,
+    typer.Option("--clip", metavar="FILE", help="Video of a performer.", show_default="performer1"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON, for scripts.")]
 
@@ -168,9 +176,12 @@ def render(
     from realtime.doctor import require_system_libraries
 
     require_system_libraries()
+    from realtime.frames import Controls
+    from realtime.messages import changed
     from realtime.render import Job, render_with_progress
 
-    render_with_progress(Job(source, target, identity, consent, background, color), config)
+    controls = changed(Controls(), {"background": background, "color": color})
+    render_with_progress(Job(source, target, identity, consent, controls), config)
 
 
 def _size(text: str | None) -> tuple[int | None, int | None]:
@@ -257,6 +268,63 @@ def config_check(config_file: ConfigFile = None) -> None:
     """Read the file and the environment, and say whether every setting is right."""
     load(config_file, {})
     print("all settings are right")
+
+
+@bench_app.command("pipeline")
+def bench_pipeline(
+    clip: ClipFile = None,
+    identity: Annotated[str, typer.Option(metavar="ID|FILE")] = "juniper",
+    frames: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 300,
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Milliseconds per stage, p50, p95 and p99, from camera picture to finished frame."""
+    config = load(config_file, _overrides(engine__backend=backend))
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.pipeline import bench_pipeline as measure
+    from realtime.bench.report import finish
+
+    finish(measure(choose_clip(clip), identity, frames, config))
+
+
+@bench_app.command("session")
+def bench_session(
+    minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 5,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")] = 30,
+    clip: ClipFile = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
+    config_file: ConfigFile = None,
+) -> None:
+    """One real session over WebRTC, minute by minute: latency, rate, memory, drops."""
+    import asyncio
+
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.report import finish
+    from realtime.bench.session import Plan
+    from realtime.bench.session import bench_session as measure
+
+    arguments = () if config_file is None else ("--config", str(config_file))
+    plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
+    finish(asyncio.run(measure(plan, config)))
+
+
+@bench_app.command("tracking")
+def bench_tracking(
+    clip: ClipFile = None,
+    smoothing: Annotated[float, typer.Option(min=0, max=1, help="0 raw, 1 calmest.")] = 0.5,
+    frames: Annotated[int, typer.Option(min=30, help="At most so many of the clip.")] = 150,
+    config_file: ConfigFile = None,
+) -> None:
+    """Jitter of a still face in pixels, and lag behind a moving one in milliseconds."""
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.tracking import run
+
+    run(choose_clip(clip), config.tracking, smoothing, frames)
 
 
 def _tree(config: Config) -> Mapping[str, Mapping[str, Any]]:
