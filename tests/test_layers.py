@@ -28,6 +28,7 @@ LAYERS = (
         "realtime.smoothing",
     ),
     ("realtime.drivers",),
+    ("engines.training",),  # labels with the live tracker
     ("realtime.identity",),
     ("realtime.stages",),
     ("realtime.pipeline",),

@@ -1,0 +1,39 @@
+"""Label a folder of frames with the landmarks that the live tracker finds in them.
+
+    python -m engines.training.labels --data FACES --out LABELS.npz
+
+The same MediaPipe model as at run time, on still pictures: a network trained on other labels would
+meet other mouths on stage. Frames in which no face is found are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engines.crop import over_grey
+from realtime.drivers.camera import find_faces
+
+
+def label(data: Path, out: Path) -> None:
+    """Write names (F,) and landmarks (F, 478, 3) in pixels of each frame."""
+    names, landmarks = [], []
+    paths = sorted(data.glob("*.webp"))
+    for path in paths:
+        found = find_faces(over_grey(np.asarray(Image.open(path).convert("RGBA"))), at_most=1)
+        if found:
+            names.append(path.name)
+            landmarks.append(found[0].landmarks_px)
+    np.savez(out, names=np.array(names), landmarks=np.stack(landmarks))
+    print(f"{out}: {len(names)} of {len(paths)} frames show a face")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    label(options.data, options.out)
