@@ -4,8 +4,8 @@ Two graphs. `Encode` looks at the portrait once; `Drive` runs per frame: it meet
 the guide of the driven face, and the identity's features sampled where geometry says, and gives a
 colour with a mask. Where the mask is zero the geometry stands as it is.
 
-A U-Net (Ronneberger et al., arXiv 1505.04597) that works at half resolution: pixels enter and
-leave by space-to-depth (Shi et al., arXiv 1609.05158). Every operator is in ONNX opset 17 and
+A U-Net (Ronneberger et al., arXiv 1505.04597) that works at half resolution: pixels enter by a
+strided convolution and leave by depth-to-space (Shi et al., arXiv 1609.05158). Every operator is in ONNX opset 17 and
 native to TensorRT.
 """
 
@@ -50,8 +50,7 @@ class Drive(nn.Module):
         super().__init__()
         wide, mid, deep, floor = 24, 40, 64, 80
         self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * (3 + guide_channels), wide, 1),
+            nn.Conv2d(3 + guide_channels, wide, 2, 2),  # space-to-depth and a 1x1, in one
             nn.LeakyReLU(0.1, inplace=True),
         )
         self.down1 = block(wide, wide)
