@@ -5,8 +5,8 @@ the guide of the driven face, and the identity's features sampled where geometry
 colour with a mask. Where the mask is zero the geometry stands as it is.
 
 A U-Net (Ronneberger et al., arXiv 1505.04597) that works at half resolution: pixels enter by a
-strided convolution and leave by depth-to-space (Shi et al., arXiv 1609.05158). Every operator is in ONNX opset 17 and
-native to TensorRT.
+strided convolution and leave by depth-to-space (Shi et al., arXiv 1609.05158). Every operator is in
+ONNX opset 17 and native to TensorRT.
 """
 
 from __future__ import annotations
