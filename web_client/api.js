@@ -6,6 +6,8 @@
 
 const TOKEN_KEY = "reenactd.token";
 const PATIENCE_MS = 6000;
+/** An offer waits in the daemon while that still loads its networks. */
+const OFFER_PATIENCE_MS = 65_000;
 
 export class ApiError extends Error {
   /** @param {"gone"|"token-missing"|"token-wrong"|"full"|"refused"} kind */
@@ -54,7 +56,8 @@ export async function fetchPortrait(path) {
 export async function postOffer(offer, identity, signal) {
   const query = identity ? `?identity=${encodeURIComponent(identity)}` : "";
   const headers = { "Content-Type": "application/sdp" };
-  const response = await request("POST", `/whip${query}`, { headers, body: offer, signal });
+  const options = { headers, body: offer, signal, patienceMs: OFFER_PATIENCE_MS };
+  const response = await request("POST", `/whip${query}`, options);
   return {
     answer: await response.text(),
     location: response.headers.get("Location"),
@@ -74,10 +77,11 @@ export async function deleteSession(session) {
   await request("DELETE", session, { keepalive: true });
 }
 
-async function request(method, path, { headers = {}, body, signal, keepalive } = {}) {
+async function request(method, path, options = {}) {
+  const { headers = {}, body, signal, keepalive, patienceMs = PATIENCE_MS } = options;
   const token = sessionStorage.getItem(TOKEN_KEY);
   if (!token) throw new ApiError("token-missing");
-  const signals = [AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])];
+  const signals = [AbortSignal.timeout(patienceMs), ...(signal ? [signal] : [])];
   let response;
   try {
     response = await fetch(path, {

@@ -13,6 +13,8 @@ export const LONGEST_DELAY_MS = 8000;
 export const FULL_DELAY_MS = 4000;
 /** A session that lived this long was a good one: the next delay starts small again. */
 export const SETTLED_MS = 10_000;
+/** Sessions in a row that the daemon itself ended early, before the page stops asking. */
+export const MOST_CLOSED = 3;
 
 /**
  * @typedef {object} LinkState
@@ -99,11 +101,12 @@ function failed(state, { kind, detail = "", random }) {
   return to(state, { phase: "blocked", problem: kind, detail }, [{ do: "hangup" }]);
 }
 
-/** The daemon ended it. One that ended at once would end again, so a person decides. */
+/** The daemon ended it, for a reason. One that keeps ending early is left for a person to judge. */
 function closed(state, event) {
   if (!isUp(state)) return stay(state);
-  const { detail = "", livedMs = 0, random } = event;
-  if (livedMs >= SETTLED_MS) return wait(settle(state, event), "lost", detail, random);
+  const settled = settle(state, event);
+  const { detail = "", random } = event;
+  if (settled.attempt + 1 < MOST_CLOSED) return wait(settled, "closed", detail, random);
   return to(state, { phase: "blocked", problem: "closed", detail }, [{ do: "hangup" }]);
 }
 

@@ -25,6 +25,7 @@ let session = null;
 let stats = null;
 let iceServers = [];
 let retryTimer = 0;
+let loading = false;
 let cameraState = { phase: "off", problem: null, detail: "" };
 
 const camera = new Camera(() => stop({ phase: "error", problem: "camera-ended", detail: "" }));
@@ -59,14 +60,19 @@ async function check() {
   clearTimeout(retryTimer);
   try {
     const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
-    iceServers = status.ice_servers.map((urls) => ({ urls }));
-    byId("engine").textContent = byId("engine").title = status.engine;
-    stage.setShape(status.canvas);
+    heedStatus(status);
     await gallery.fill(identities, status.default_identity);
   } catch (error) {
     return reportFailure(error);
   }
   dispatch({ type: "checked" });
+}
+
+function heedStatus(status) {
+  iceServers = status.ice_servers.map((urls) => ({ urls }));
+  loading = status.engine === "loading";
+  byId("engine").textContent = byId("engine").title = status.engine;
+  stage.setShape(status.canvas);
 }
 
 async function connect() {
@@ -79,6 +85,7 @@ async function connect() {
   session = mine;
   try {
     await mine.connect(gallery.chosen);
+    if (loading) heedStatus(await fetchStatus());
   } catch (error) {
     if (mine === session) reportFailure(error);
   }
@@ -198,7 +205,7 @@ function resetSliders() {
 function render() {
   const live = linkState.phase === "live";
   const lamp = live ? (stats?.state ?? "START") : linkState.phase === "waiting" ? "waiting" : "off";
-  stage.show(noticeFor({ camera: cameraState, link: linkState, stats }), lamp, live);
+  stage.show(noticeFor({ camera: cameraState, link: linkState, stats, loading }), lamp, live);
   renderSelf();
   const on = cameraState.phase === "on";
   byId("power-word").textContent = on ? "Stop" : "Start camera";

@@ -29,7 +29,7 @@ export class Session {
   #handlers;
   #aborter = new AbortController();
   #resource = null;
-  #bornMs = performance.now();
+  #answeredMs = null;
   #heardMs = performance.now();
   #openMs = null;
   #timers = [];
@@ -71,6 +71,7 @@ export class Session {
       throw signal.reason;
     }
     this.#resource = location;
+    this.#answeredMs = performance.now();
     await this.#peer.setRemoteDescription({ type: "answer", sdp: answer });
     await this.#tuneSender();
     this.#timers.push(setInterval(() => this.#watch(), 500));
@@ -126,7 +127,7 @@ export class Session {
   #watch() {
     const nowMs = performance.now();
     const silent = this.#openMs !== null && nowMs - this.#heardMs > SILENCE_MS;
-    const late = this.#openMs === null && nowMs - this.#bornMs > CONNECT_MS;
+    const late = this.#openMs === null && nowMs - this.#answeredMs > CONNECT_MS;
     if (silent || late) this.#lose();
   }
 

@@ -24,15 +24,16 @@ export class Readout {
 
   /** @param {object} stats a stats message of the daemon */
   update({ latency_ms, fps_in, fps_out, drops, stages_ms }) {
-    show("p50", latency_ms?.p50);
-    show("p95", latency_ms?.p95);
+    const { p50 = null, p95 = null } = fps_out > 0 ? latency_ms : {}; // no frames, no latency
+    show("p50", p50);
+    show("p95", p95);
     show("fps-in", fps_in);
     show("fps-out", fps_out);
     const kinds = Object.entries(drops ?? {});
     show("drops", kinds.reduce((sum, [, count]) => sum + count, 0));
     byId("drops").title = kinds.map(([name, count]) => `${name} ${count}`).join(", ");
     for (const [name, row] of this.#rows) this.#showStage(row, stages_ms?.[name]);
-    this.#history.push({ p50: latency_ms?.p50 ?? null, p95: latency_ms?.p95 ?? null });
+    this.#history.push({ p50, p95 });
     if (this.#history.length > HISTORY) this.#history.shift();
     this.#draw();
   }

@@ -13,6 +13,10 @@ export const WORDS = {
     action: "start",
   },
   connecting: { title: "Connecting", text: "The avatar will be here in a moment." },
+  loading: {
+    title: "The daemon is warming up",
+    text: "It loads its networks. This takes some seconds after each start.",
+  },
   asking: {
     title: "May the page use your camera?",
     text: "Your browser is asking. Choose “Allow”.",
@@ -81,8 +85,8 @@ export const WORDS = {
     tone: "waiting",
   },
   full: {
-    title: "All places are taken",
-    text: "The daemon already serves as many performers as it may. The page tries again every few seconds.",
+    title: "The daemon cannot take you yet",
+    text: "The page tries again every few seconds. {detail}",
     action: "retry",
     tone: "waiting",
   },
@@ -94,13 +98,13 @@ export const WORDS = {
   },
   refused: {
     title: "The daemon refused the connection",
-    text: "It says: {detail}",
+    text: "{detail}",
     action: "retry",
     tone: "problem",
   },
   closed: {
     title: "The daemon ended the session",
-    text: "It says: {detail}",
+    text: "{detail}",
     action: "retry",
     tone: "problem",
   },
@@ -179,10 +183,17 @@ export const TOASTS = {
 };
 
 /**
- * @param {string} text with {detail} where the detail goes
+ * @param {string} text with {detail} where the detail goes; one that begins with it, or follows a
+ *   full stop, gets it as a sentence
  * @param {string} [detail]
- * @returns {string} one tidy sentence or two
+ * @returns {string}
  */
 export function fill(text, detail = "") {
-  return text.replace("{detail}", detail).trim();
+  const alone = /(^|[.:;] )\{detail\}$/.test(text);
+  return text.replace("{detail}", () => (alone ? sentence(detail) : detail)).trim();
+}
+
+function sentence(words) {
+  if (words === "") return "";
+  return words[0].toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
 }

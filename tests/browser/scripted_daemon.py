@@ -265,8 +265,13 @@ def stats_message(identity: str, tick: int) -> dict[str, Any]:
         "fps_out": 29.8,
         "latency_ms": {"p50": 22 + wobble, "p95": 30 + 2 * wobble},
         "stages_ms": {
-            "ingest": 0.5, "track": 8.6 + wobble / 2, "retarget": 0.4, "reenact": 11.2,
-            "composite": 1.3, "mark": 0.1, "emit": 0.4,
+            "ingest": 0.5,
+            "track": 8.6 + wobble / 2,
+            "retarget": 0.4,
+            "reenact": 11.2,
+            "composite": 1.3,
+            "mark": 0.1,
+            "emit": 0.4,
         },  # fmt: skip
         "drops": {"track": tick // 9, "render": 1, "output": 0},
         "errors": 0,

@@ -1,0 +1,129 @@
+"""A headless Chromium whose camera is a performer clip, and pages that must stay without errors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests.browser.clips import write_fake_camera
+
+PERFORMER = Path(__file__).parents[1] / "data" / "performers" / "performer1.mp4"
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+FAKE_DEVICE = "--use-fake-device-for-media-stream"
+DESKTOP = {"width": 1280, "height": 800}
+
+
+@dataclass
+class Visit:
+    """A page, and what must not happen on it."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+    """console errors, exceptions, CSP violations"""
+    foreign: list[str] = field(default_factory=list)
+    """requests to any other host than the daemon"""
+    unanswered: bool = False
+    """the test makes requests fail, and the console may say so"""
+
+    def excuses(self, fault: str) -> bool:
+        return self.unanswered and fault.startswith("error: Failed to load resource")
+
+
+Open = Callable[..., Visit]
+
+
+def find_chromium(playwright: Playwright) -> str:
+    """A Chromium that runs; Playwright's own counts."""
+    own = playwright.chromium.executable_path
+    names = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    for path in [*names, own]:
+        if path is None or not Path(path).exists():
+            continue
+        if subprocess.run([path, "--version"], capture_output=True).returncode == 0:
+            return path
+    pytest.fail(
+        "no Chromium: apt-get install chromium, or python -m playwright install chromium",
+        pytrace=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    # Not for the whole session: its event loop must be gone when asynchronous tests run.
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("camera") / "performer.mjpeg"
+    write_fake_camera(PERFORMER, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright, camera_file: Path) -> Iterator[Browser]:
+    arguments = [*SWITCHES, FAKE_DEVICE, f"--use-file-for-fake-video-capture={camera_file}"]
+    browser = playwright.chromium.launch(
+        executable_path=find_chromium(playwright), args=arguments, chromium_sandbox=False
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Open]:
+    """Open a page: `visit(url, permissions=[], viewport=...)`; checked when the test ends."""
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
+
+    def open_page(
+        url: str, *, browser: Browser | None = None, init_script: str = "", **options: object
+    ) -> Visit:
+        settings = {"viewport": DESKTOP, "permissions": ["camera"], **options}
+        context = (browser or chromium).new_context(**settings)  # type: ignore[arg-type]
+        contexts.append(context)
+        if init_script:
+            context.add_init_script(init_script)
+        visits.append(watched(context.new_page(), url))
+        visits[-1].page.goto(url)
+        return visits[-1]
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for entry in visits:
+        assert [fault for fault in entry.faults if not entry.excuses(fault)] == []
+        assert entry.foreign == []
+
+
+def watched(page: Page, url: str) -> Visit:
+    entry = Visit(page)
+    origin = url.partition("/#")[0]
+
+    def on_console(text: str, kind: str) -> None:
+        if kind in ("error", "warning"):
+            entry.faults.append(f"{kind}: {text}")
+
+    def on_request(address: str) -> None:
+        if not address.startswith((origin, "blob:", "data:")):
+            entry.foreign.append(address)
+
+    page.on("console", lambda message: on_console(message.text, message.type))
+    page.on("pageerror", lambda error: entry.faults.append(f"exception: {error}"))
+    page.on("request", lambda request: on_request(request.url))
+    return entry

@@ -1,0 +1,112 @@
+// What the page says when, and the small pure parts around it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { meanColour } from "../../web_client/colour.js";
+import { INITIAL } from "../../web_client/link.js";
+import { noticeFor } from "../../web_client/notice.js";
+import { sdpFragment } from "../../web_client/sdp.js";
+import { newestWins } from "../../web_client/throttle.js";
+import { ACTIONS, WORDS, fill } from "../../web_client/words.js";
+
+const OFF = { phase: "off", problem: null, detail: "" };
+const ON = { phase: "on", problem: null, detail: "" };
+const STATS = { state: "LIVE", reason: "", face: "ok", calibrated: true };
+const linkIn = (phase, problem = null, detail = "") => ({ ...INITIAL, phase, problem, detail });
+const live = (change) =>
+  noticeFor({ camera: ON, link: linkIn("live"), stats: { ...STATS, ...change } });
+
+test("a running avatar needs no words", () => {
+  assert.equal(live({}), null);
+});
+
+test("words about a running picture do not cover it; all others may", () => {
+  assert.equal(live({ state: "CARD", reason: "x" }).over, false);
+  assert.equal(noticeFor({ camera: OFF, link: linkIn("ready"), stats: null }).over, true);
+});
+
+test("a missing token is said before anything else", () => {
+  const camera = { phase: "error", problem: "camera-denied", detail: "" };
+  const link = linkIn("blocked", "token-missing");
+  assert.equal(noticeFor({ camera, link, stats: null }).code, "token-missing");
+});
+
+test("a camera mistake is said before a daemon that is gone", () => {
+  const camera = { phase: "error", problem: "camera-busy", detail: "" };
+  assert.equal(noticeFor({ camera, link: linkIn("waiting", "gone"), stats: null }).code, "camera-busy");
+});
+
+test("each reason for no face has its own words", () => {
+  for (const face of ["none", "too_small", "low_confidence", "implausible"]) {
+    assert.equal(live({ state: "CARD", reason: face, face }).code, `face-${face}`);
+  }
+});
+
+test("START, calibration, HOLD and CARD are told apart", () => {
+  const code = (change) => live(change).code;
+  assert.equal(code({ state: "START", reason: "starting", face: "none", calibrated: false }), "start");
+  assert.equal(code({ state: "START", reason: "calibrating", calibrated: false }), "calibrating");
+  assert.equal(code({ state: "HOLD", reason: "no new picture arrives" }), "hold");
+  assert.equal(code({ state: "CARD", reason: "no new picture arrives" }), "card");
+});
+
+test("a daemon that still loads is not called slow to connect", () => {
+  const view = { camera: ON, link: linkIn("connecting"), stats: null };
+  assert.equal(noticeFor({ ...view, loading: true }).code, "loading");
+  assert.equal(noticeFor({ ...view, loading: false }).code, "connecting");
+});
+
+test("every code that can come up has words, and every action a button", () => {
+  const problems = ["gone", "full", "lost", "refused", "closed", "token-missing", "token-wrong"];
+  for (const problem of problems) {
+    const { code } = noticeFor({ camera: ON, link: linkIn("waiting", problem), stats: null });
+    assert.ok(WORDS[code], code);
+  }
+  for (const phase of ["checking", "ready", "connecting", "live"]) {
+    assert.ok(WORDS[noticeFor({ camera: ON, link: linkIn(phase), stats: null }).code], phase);
+  }
+  for (const { action } of Object.values(WORDS)) assert.ok(action === undefined || action in ACTIONS);
+});
+
+test("the daemon's own words become a sentence where they stand alone", () => {
+  assert.equal(fill("{detail}", "the picture is too large"), "The picture is too large.");
+  assert.equal(fill("It stands in. {detail}", "no picture"), "It stands in. No picture.");
+  assert.equal(fill("({detail}) fits", "width"), "(width) fits");
+  assert.equal(fill("It stands in. {detail}"), "It stands in.");
+  assert.equal(fill("{detail}", "costs $& and $1."), "Costs $& and $1.");
+});
+
+test("of many values within an interval the first and the newest go out", () => {
+  const sent = [];
+  const waiting = [];
+  const offer = newestWins((value) => sent.push(value), 50, (run) => waiting.push(run));
+  for (const value of [1, 2, 3, 4]) offer(value);
+  assert.deepEqual(sent, [1]);
+  waiting.shift()();
+  assert.deepEqual(sent, [1, 4]);
+  waiting.shift()();
+  assert.deepEqual(waiting, []);
+  offer(5);
+  assert.deepEqual(sent, [1, 4, 5]);
+});
+
+test("an SDP fragment carries credentials, one mid and its candidates", () => {
+  const offer = "v=0\r\na=ice-ufrag:ab12\r\na=ice-pwd:secret\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n";
+  const candidate = "candidate:1 1 udp 1 10.0.0.1 5000 typ host";
+  assert.deepEqual(sdpFragment(offer, [{ candidate, sdpMid: "0" }]).split("\r\n"), [
+    "a=ice-ufrag:ab12",
+    "a=ice-pwd:secret",
+    "m=video 9 UDP/TLS/RTP/SAVPF 0",
+    "a=mid:0",
+    `a=${candidate}`,
+    "a=end-of-candidates",
+    "",
+  ]);
+});
+
+test("the accent is the hue of what is opaque; grey has no chroma", () => {
+  const green = meanColour(Uint8ClampedArray.of(40, 160, 60, 255, 255, 0, 0, 0));
+  assert.ok(green.hue > 130 && green.hue < 160, `hue ${green.hue}`);
+  assert.ok(meanColour(Uint8ClampedArray.of(90, 90, 90, 255)).chroma < 0.001);
+  assert.deepEqual(meanColour(Uint8ClampedArray.of(1, 2, 3, 0)), { hue: 0, chroma: 0 });
+});
