@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import uvicorn
 from aiortc import (
     MediaStreamTrack,
@@ -52,7 +53,7 @@ class Script:
     calibrated: bool = True
 
 
-class PortraitTrack(MediaStreamTrack):  # type: ignore[misc]  # aiortc is untyped
+class PortraitTrack(MediaStreamTrack):
     """The chosen identity's portrait at 30 fps, swaying a little."""
 
     kind = "video"
@@ -66,7 +67,8 @@ class PortraitTrack(MediaStreamTrack):  # type: ignore[misc]  # aiortc is untype
     async def recv(self) -> av.VideoFrame:
         self._sent += 1
         await asyncio.sleep(max(0.0, self._begun_s + self._sent / 30 - time.monotonic()))
-        frame = av.VideoFrame.from_image(picture_of(self.identity, self._sent))
+        picture = np.asarray(picture_of(self.identity, self._sent))
+        frame: av.VideoFrame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = self._sent * 3000, Fraction(1, 90_000)
         return frame
 
