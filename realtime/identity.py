@@ -1,0 +1,254 @@
+"""Identities: find, check, encode. The only maker of `Identity`, and none without consent.
+
+An identity is a folder: `portrait.png`, `consent.json` beside it, and optionally `identity.json`
+with a display name and the background's tint. Some ship with the package; a user's own lie in the
+state directory. A portrait whose bytes are not those that its consent record names is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engines.errors import PortraitError
+from realtime import portrait
+from realtime.config import Identities, state_directory
+from realtime.consent import ConsentRecord, consent_kind
+from realtime.drivers import camera
+from realtime.errors import IdentityError
+from realtime.frames import F32, U8, FaceTrack
+
+if TYPE_CHECKING:
+    from engines.models import EncodedIdentity, Reenactor
+
+logger = logging.getLogger(__name__)
+
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_GREY = "#787c84"
+
+FindFaces = Callable[[U8], list[FaceTrack]]
+PersonMatte = Callable[[U8], F32]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody to be, encoded for one canvas."""
+
+    id: str
+    name: str
+    encoded: EncodedIdentity
+    background_rgb: U8
+    """(H, W, 3) of the canvas"""
+    consent: ConsentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCard:
+    """What a gallery shows of an identity."""
+
+    id: str
+    name: str
+    kind: str
+    statement: str
+    portrait_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What `identity.json` may say."""
+
+    name: str
+    tint_rgb: tuple[int, int, int]
+    seed: int
+
+
+class IdentityStore:
+    """The shipped identities and the user's own.
+
+    Args:
+        find_faces: at most two faces of a still picture.
+        person_matte: (H, W) 0..1 of a still picture; for portraits without an alpha channel.
+    """
+
+    def __init__(
+        self,
+        config: Identities,
+        find_faces: FindFaces = camera.find_faces,
+        person_matte: PersonMatte = camera.person_matte,
+    ) -> None:
+        self._roots = (
+            Path(str(resources.files("realtime") / "identities")),
+            config.directory or state_directory() / "identities",
+        )
+        self._find_faces = find_faces
+        self._person_matte = person_matte
+
+    def list(self) -> list[IdentityCard]:
+        """All usable identities, the shipped ones first; others are logged with their flaw.
+
+        Reads the records, not the portraits: `load` checks those.
+        """
+        cards = []
+        for folder in self._folders():
+            try:
+                consent = _consent(folder)
+                look = _look(folder)
+            except IdentityError as error:
+                logger.warning("identity %s is left out: %s", folder.name, error)
+                continue
+            path = folder / "portrait.png"
+            cards.append(
+                IdentityCard(folder.name, look.name, consent.kind, consent.statement, path)
+            )
+        return cards
+
+    def load(self, identity_id: str, reenactor: Reenactor, canvas_hw: tuple[int, int]) -> Identity:
+        """Check and encode an identity for a canvas of this height and width; takes about a second.
+
+        Raises:
+            IdentityError: unknown, damaged, without valid consent, or not one face.
+        """
+        folder = self._folder(identity_id)
+        consent = _consent(folder)
+        path = folder / "portrait.png"
+        data = portrait.read_bytes(path)
+        digest = portrait.sha256(data)
+        if digest != consent.portrait_sha256:
+            raise IdentityError(
+                f"{path}: its SHA-256 is {digest}, but {folder / 'consent.json'} names another; "
+                "restore the portrait, or have the consent given anew for this one"
+            )
+        rgba = portrait.decode(data, path)
+        return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw)
+
+    def from_portrait(
+        self, path: Path, kind: str, reenactor: Reenactor, canvas_hw: tuple[int, int]
+    ) -> Identity:
+        """An identity for this run only, from a picture file.
+
+        Args:
+            kind: why it may be used, one of `consent.CONSENT_KINDS`; the caller attests it.
+
+        Raises:
+            IdentityError: the kind is none, the file is no portrait, or it shows not one face.
+        """
+        known = consent_kind(kind, "--consent")
+        data = portrait.read_bytes(path)
+        now = datetime.now(timezone.utc)
+        consent = ConsentRecord(
+            known,
+            f"stated as {known!r} by who started this run",
+            portrait.sha256(data),
+            "command line, for this run only",
+            now,
+        )
+        look = _Look(path.stem, _rgb(_GREY), zlib.crc32(data))
+        return self._encode(portrait.decode(data, path), path, look, consent, reenactor, canvas_hw)
+
+    def _encode(  # noqa: PLR0913 - everything that an identity is made of
+        self,
+        rgba: U8,
+        path: Path,
+        look: _Look,
+        consent: ConsentRecord,
+        reenactor: Reenactor,
+        canvas_hw: tuple[int, int],
+    ) -> Identity:
+        face = self._one_face(rgba, path)
+        if portrait.has_cutout(rgba):
+            background = portrait.studio(look.tint_rgb, look.seed, canvas_hw)
+        else:
+            rgba = portrait.cut_out(rgba, self._person_matte)
+            background = portrait.own_background(rgba, rgba[:, :, 3], canvas_hw)
+        try:
+            encoded = reenactor.encode_identity(rgba, face.landmarks_px, canvas_hw)
+        except PortraitError as error:
+            raise IdentityError(f"{path}: {error}") from error
+        identity_id = path.parent.name if path.name == "portrait.png" else path.stem
+        return Identity(identity_id, look.name, encoded, background, consent)
+
+    def _one_face(self, rgba: U8, path: Path) -> FaceTrack:
+        faces = self._find_faces(portrait.over(rgba))
+        if len(faces) != 1:
+            found = "no face" if not faces else "more than one face"
+            raise IdentityError(
+                f"{path}: {found} was found; use a picture of one person, facing the camera, "
+                "the whole head visible"
+            )
+        return faces[0]
+
+    def _folder(self, identity_id: str) -> Path:
+        """The folder of an identity; nothing outside the roots can be named."""
+        if _ID.fullmatch(identity_id) is None:
+            raise IdentityError(
+                f"identity {identity_id[:80]!r}: must be 1 to 64 of a-z, 0-9, _ and -, "
+                "beginning with a letter or digit"
+            )
+        known = {folder.name: folder for folder in self._folders()}
+        if identity_id not in known:
+            raise IdentityError(
+                f"identity {identity_id!r} does not exist; there are: {', '.join(known) or 'none'}"
+            )
+        return known[identity_id]
+
+    def _folders(self) -> Iterator[Path]:
+        """Identity folders by name; a shipped one is never replaced by a user's of its name."""
+        taken: set[str] = set()
+        for root in self._roots:
+            base = root.resolve()
+            for folder in sorted(base.iterdir()) if base.is_dir() else ():
+                inside = folder.resolve().is_relative_to(base) and folder.is_dir()
+                if _ID.fullmatch(folder.name) is None or not inside:
+                    continue
+                if folder.name in taken:
+                    logger.warning("%s: the name is taken by a shipped identity; rename it", folder)
+                    continue
+                taken.add(folder.name)
+                yield folder
+
+
+def _consent(folder: Path) -> ConsentRecord:
+    path = folder / "consent.json"
+    record = ConsentRecord.read(path)
+    record.check_valid(path, datetime.now(timezone.utc))
+    return record
+
+
+def _look(folder: Path) -> _Look:
+    """Name and background of an identity; both have defaults.
+
+    Raises:
+        IdentityError: `identity.json` exists and breaks a rule.
+    """
+    path = folder / "identity.json"
+    seed = zlib.crc32(folder.name.encode())
+    if not path.exists():
+        return _Look(folder.name.replace("-", " ").replace("_", " ").title(), _rgb(_GREY), seed)
+    try:
+        fields: Any = json.loads(path.read_text("utf-8"))
+        name = fields["name"]
+        background = fields.get("background", {})
+        tint = _rgb(background.get("tint", _GREY))
+        seed = int(background.get("seed", seed))
+        if not isinstance(name, str) or not 0 < len(name) <= 64 or seed < 0:
+            raise ValueError("out of range")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IdentityError(
+            f'{path}: must look like {{"name": "Juniper", "background": {{"tint": "#5a7c70", '
+            f'"seed": 1}}}} ({error})'
+        ) from error
+    return _Look(name, tint, seed)
+
+
+def _rgb(tint: str) -> tuple[int, int, int]:
+    """Raises ValueError when `tint` is not #rrggbb."""
+    red, green, blue = bytes.fromhex(tint.removeprefix("#"))
+    return red, green, blue

@@ -1,0 +1,163 @@
+"""What happens to one frame, in order. READ THIS FIRST. No threads, no sockets, no queues.
+
+    Arrived --ingest--> SourceFrame --driver, smoothing--> Tracked            TrackStage
+    Tracked --retarget--> Motion --reenact--> Rendered --composite-->
+        Composited --mark--> Marked --emit--> OutputFrame                     Pipeline
+
+Which thread runs which half, and what happens when there is no output, is decided in `workers.py`
+and `pacing.py`. The webcam's picture has no way through: what `emit` accepts only `mark` makes, and
+only from a composite of the avatar and a background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from realtime.cards import draw_card
+from realtime.clock import VIDEO_CLOCK_HZ, Clock, MonotonicClock
+from realtime.config import Config
+from realtime.drivers.camera import CameraDriver
+from realtime.frames import (
+    Arrived,
+    Composited,
+    Controls,
+    FaceTrack,
+    NoFace,
+    NoFaceReason,
+    OutputFrame,
+    SourceFrame,
+    Timings,
+    Tracked,
+)
+from realtime.smoothing import LandmarkSmoother
+from realtime.stages.composite import Composite
+from realtime.stages.emit import emit
+from realtime.stages.ingest import Ingest
+from realtime.stages.mark import Mark
+from realtime.stages.reenact import Reenact
+from realtime.stages.retarget import Retarget
+
+if TYPE_CHECKING:
+    from engines.models import Reenactor
+    from realtime.identity import Identity
+
+NoOutputReason = NoFaceReason | Literal["calibrating"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NoOutput:
+    """A frame from which no picture is made: absence is a value with a reason."""
+
+    reason: NoOutputReason
+
+
+class _Stopwatch:
+    """Runs stages one after the other and notes how long each took."""
+
+    def __init__(self, clock: Clock, timings: Timings) -> None:
+        self._clock = clock
+        self.timings = timings
+
+    def run(self, stage: str, work: Callable[[], T]) -> T:
+        began_ns = self._clock.now_ns()
+        result = work()
+        self.timings = self.timings.with_stage(stage, self._clock.now_ns() - began_ns)
+        return result
+
+
+class TrackStage:
+    """The first half, on the session's track thread: a decoded frame to what the performer does."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._clock = clock or MonotonicClock()
+        self._ingest = Ingest(config.video)
+        self._driver = CameraDriver(config.tracking)
+        self._smooth = LandmarkSmoother(config.tracking)
+        self._seq = 0
+
+    def __call__(self, arrived: Arrived, controls: Controls) -> Tracked:
+        """
+        Raises:
+            FrameError: this frame cannot be used; the next one may.
+            SessionError: this camera's pictures cannot be used at all.
+        """
+        watch = _Stopwatch(self._clock, Timings(arrived.arrived_ns))
+        seq, self._seq = self._seq, self._seq + 1
+        source = watch.run("ingest", lambda: self._ingest(arrived, seq))
+        face = watch.run("track", lambda: self._track(source, controls))
+        matte = None
+        if controls.background in ("blur", "camera") and isinstance(face, FaceTrack):
+            matte = watch.run("matte", lambda: self._driver.matte(source))
+        return Tracked(source, face, matte, watch.timings)
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def _track(self, source: SourceFrame, controls: Controls) -> FaceTrack | NoFace:
+        face = self._driver.track(source)
+        if isinstance(face, NoFace):
+            self._smooth.reset()
+            return face
+        time_ns = source.pts * 1_000_000_000 // VIDEO_CLOCK_HZ
+        return replace(
+            face, landmarks_px=self._smooth(face.landmarks_px, time_ns, controls.smoothing)
+        )
+
+
+class Pipeline:
+    """The second half, on the render thread: what the performer does to a picture of the avatar."""
+
+    def __init__(self, config: Config, reenactor: Reenactor, clock: Clock | None = None) -> None:
+        self._clock = clock or MonotonicClock()
+        self._canvas = (config.video.height_px, config.video.width_px)
+        self._retarget = Retarget(config.retarget)
+        self._reenact = Reenact(reenactor)
+        self._composite = Composite(config.video)
+        self._mark = Mark(config.output)
+        self._cards: dict[str, OutputFrame] = {}
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the performer's neutral was taken; before that a provisional one serves."""
+        return self._retarget.calibrated
+
+    def calibrate(self) -> None:
+        """Take the performer's neutral anew from the coming second."""
+        self._retarget.calibrate()
+
+    def process(
+        self, tracked: Tracked, controls: Controls, identity: Identity
+    ) -> OutputFrame | NoOutput:
+        """One frame of the avatar, or why there is none.
+
+        Raises:
+            FrameError: a stage refused this frame (not finite, wrong shape, engine failed).
+        """
+        face = tracked.face
+        if isinstance(face, NoFace):
+            return NoOutput(face.reason)
+        source = tracked.source
+        watch = _Stopwatch(self._clock, tracked.timings)
+        motion = watch.run("retarget", lambda: self._retarget(face, controls, source.arrived_ns))
+        if motion is None:
+            return NoOutput("calibrating")
+        rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded))
+        composited = watch.run(
+            "composite", lambda: self._composite(rendered, identity, controls, tracked)
+        )
+        marked = watch.run("mark", lambda: self._mark(composited))
+        output = watch.run(
+            "emit", lambda: emit(marked, source.seq, source.pts, "LIVE", watch.timings)
+        )
+        return replace(output, timings=watch.timings)
+
+    def card(self, text: str) -> OutputFrame:
+        """A still picture with a text, marked like any other; the same one for the same text."""
+        if text not in self._cards:
+            composited = Composited(draw_card(text, self._canvas))
+            timings = Timings(self._clock.now_ns())
+            self._cards[text] = emit(self._mark(composited), -1, 0, "CARD", timings)
+        return self._cards[text]

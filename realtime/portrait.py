@@ -1,0 +1,134 @@
+"""Portrait files: read without trusting them, cut out, and given a background. Knows no identities.
+
+A picture file is input from outside: the format is one of three, the size is checked before
+anything is decoded, and what is not pixels (EXIF, colour profiles) ends here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from realtime.errors import IdentityError
+from realtime.frames import F32, U8
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_BYTES = 32 * 1024 * 1024
+MAX_PIXELS = 25_000_000
+MIN_EDGE_PX = 128
+_WORKING_EDGE_PX = 2048  # more than any canvas shows; keeps what follows quick
+_OPAQUE_SHARE = 0.995  # an alpha channel that is solid nearly everywhere says nothing
+
+
+def read_bytes(path: Path) -> bytes:
+    """
+    Raises:
+        IdentityError: there is no such file, or it is too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise IdentityError(f"{path}: more than {MAX_BYTES // 2**20} MiB; save it smaller")
+        return path.read_bytes()
+    except OSError as error:
+        raise IdentityError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def decode(data: bytes, path: Path) -> U8:
+    """(H, W, 4) RGBA, upright, its longer edge at most 2048 px. `path` is for messages only.
+
+    Raises:
+        IdentityError: not one of the formats, too large, too small, or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size  # from the header; nothing is decoded yet
+            if width * height > MAX_PIXELS:
+                raise IdentityError(
+                    f"{path}: {width}x{height} has more than {MAX_PIXELS // 10**6} megapixels; "
+                    "scale it down"
+                )
+            if min(width, height) < MIN_EDGE_PX:
+                raise IdentityError(
+                    f"{path}: {width}x{height} is too small; at least {MIN_EDGE_PX} pixels a side"
+                )
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except UnidentifiedImageError:
+        raise IdentityError(f"{path}: is no picture in one of {', '.join(FORMATS)}") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise IdentityError(f"{path}: damaged picture ({error}); save it again") from error
+    upright.thumbnail((_WORKING_EDGE_PX, _WORKING_EDGE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(upright, np.uint8).copy()
+
+
+def has_cutout(rgba: U8) -> bool:
+    """Whether the alpha channel separates somebody from something."""
+    return bool((rgba[:, :, 3] > 250).mean() < _OPAQUE_SHARE)
+
+
+def cut_out(rgba: U8, matte: Callable[[U8], F32]) -> U8:
+    """The portrait with the person's matte, slightly sharpened, as its alpha."""
+    alpha = matte(np.ascontiguousarray(rgba[:, :, :3]))
+    # the model's edge is several pixels wide and begins outside the person
+    alpha = np.clip((alpha - 0.35) / 0.5, 0, 1)
+    return np.dstack([rgba[:, :, :3], np.rint(alpha * 255).astype(np.uint8)])
+
+
+def own_background(rgba: U8, alpha: U8, canvas_hw: tuple[int, int]) -> U8:
+    """(H, W, 3) the portrait's surroundings without the person, out of focus, over the canvas."""
+    height, width = canvas_hw
+    small_size = (96, max(round(96 * rgba.shape[0] / rgba.shape[1]), 2))
+    small = cv2.resize(rgba[:, :, :3], small_size, interpolation=cv2.INTER_AREA)
+    person = cv2.resize(alpha, small_size, interpolation=cv2.INTER_AREA)
+    hole = cv2.dilate((person > 20).astype(np.uint8), np.ones((7, 7), np.uint8))
+    if hole.all():
+        hole[:1] = 0  # nothing but the person: continue the upper edge
+    filled = cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA)
+    soft = cv2.GaussianBlur(filled, (0, 0), 2.5)
+    scale = max(width / small_size[0], height / small_size[1])
+    size = (max(round(small_size[0] * scale), width), max(round(small_size[1] * scale), height))
+    large = cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return np.ascontiguousarray(large[top : top + height, left : left + width])
+
+
+def over(rgba: U8, grey: int = 128) -> U8:
+    """(H, W, 3) the portrait over plain grey, for what cannot read alpha."""
+    alpha = rgba[:, :, 3:].astype(np.uint16)
+    mixed = (rgba[:, :, :3] * alpha + np.uint16(grey) * (255 - alpha)) // 255
+    return mixed.astype(np.uint8)
+
+
+def studio(tint_rgb: tuple[int, int, int], seed: int, canvas_hw: tuple[int, int]) -> U8:
+    """(H, W, 3) a softly lit wall in one tint with lights out of focus, different for each seed."""
+    height, width = canvas_hw
+    random = np.random.default_rng(seed)
+    tint = np.array(tint_rgb, np.float32)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) / height
+    aspect = width / height
+    # a lamp above one shoulder, falling off to the corners
+    lamp_x = aspect * (0.30 if seed % 2 else 0.70)
+    distance = np.hypot((columns - lamp_x) / 0.9, (rows - 0.30) / 0.8)
+    light = 0.30 + 0.80 * np.exp(-((distance / 0.75) ** 2)) - 0.10 * rows
+    wall = tint * light[:, :, None]
+    glow = np.zeros((height, width, 3), np.float32)
+    for _ in range(14):
+        x, y = random.uniform(0, aspect), random.uniform(0, 0.75)
+        radius = random.uniform(0.03, 0.10)
+        colour = tint * random.uniform(0.6, 1.0) + random.uniform(10, 70) + random.normal(0, 12, 3)
+        disc = np.zeros((height, width), np.float32)
+        centre = (round(x * height), round(y * height))
+        cv2.circle(disc, centre, max(round(radius * height), 2), (random.uniform(0.06, 0.22),), -1)
+        soft = cv2.GaussianBlur(disc, (0, 0), random.uniform(0.010, 0.025) * height)
+        glow += soft[:, :, None] * np.clip(colour, 0, 255)
+    grain = random.normal(0, 0.7, (height, width, 1))  # dither: a smooth gradient bands in 8 bits
+    return np.asarray(np.clip(np.rint(wall + glow + grain), 0, 255), np.uint8)
