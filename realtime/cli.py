@@ -21,6 +21,11 @@ from realtime import __version__
 from realtime.config import Config, layers, load, origin_of, resolve
 from realtime.errors import ReenactdError
 
+CODECS = {
+    "auto": "H.264 where the browser offers it, else VP8",
+    "h264": "H.264 only",
+    "vp8": "VP8 only",
+}
 EXIT_FAILED = 2
 EXIT_INTERRUPTED = 130
 
@@ -126,6 +131,7 @@ def serve(
     require_system_libraries()
     from realtime.server import run
 
+    print(f"codec: {CODECS[config.rtc.codec]} (rtc.codec = {config.rtc.codec})")
     run(config)
 
 

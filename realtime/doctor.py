@@ -124,7 +124,7 @@ def _codecs() -> Iterable[Check]:
     import av
 
     costs = {
-        "libx264": "no H.264: no rendered files, and VP8 costs three times the CPU live",
+        "libx264": "no H.264: no rendered files, and the costlier VP8 in live sessions",
         "libvpx": "no VP8: browsers without H.264 cannot connect",
         "aac": "sound that MP4 cannot hold is not kept in rendered files",
     }
@@ -147,11 +147,11 @@ def _models() -> Iterable[Check]:
 
 
 def _identities(config: Config) -> Iterable[Check]:
-    from realtime.identity import IdentityStore
-
     try:
+        from realtime.identity import IdentityStore
+
         cards = IdentityStore(config.identities).list()
-    except StartupError as error:
+    except (StartupError, ImportError) as error:
         yield Check("identity", "gallery", "", str(error), True)
         return
     names = ", ".join(card.id for card in cards)
@@ -176,12 +176,13 @@ def _surroundings(config: Config) -> Iterable[Check]:
 
 
 def _weights() -> tuple[str, str]:
-    from engines import specs, weights
     from engines.errors import EngineError
 
     try:
+        from engines import specs, weights
+
         files = [path for name in specs.NETWORKS for path in weights.verify(name)]
-    except EngineError as error:
+    except (EngineError, ImportError) as error:
         return "", str(error)
     return f"{', '.join(specs.NETWORKS)}: {len(files)} files match their SHA-256", ""
 
