@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from engines.errors import EngineError
 from realtime import rtc_internals
@@ -30,15 +31,22 @@ READY_TIMEOUT_S = 60.0
 def build_services(config: Config, studio: Studio) -> Services:
     """The object graph of the daemon, not yet started."""
     clock = MonotonicClock()
-    background = BackgroundWorker("studio")
+    loader = BackgroundWorker("loader")
     return Services(
         config=config,
         clock=clock,
         studio=studio,
-        wardrobe=Wardrobe(studio.load_identity, background),
+        wardrobe=Wardrobe(studio.load_identity, loader),
         render=RenderWorker("cpu-0", clock),
-        background=background,
+        loader=loader,
+        maker=BackgroundWorker("maker"),
     )
+
+
+def _log_task_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """One line, no stack trace: aiortc's own tasks fail so on offers that make no sense."""
+    logger.warning("%s: %r", context.get("message"), context.get("exception"))
+    logger.debug("in %s", context.get("task"), exc_info=context.get("exception"))
 
 
 class Daemon:
@@ -63,8 +71,11 @@ class Daemon:
         rtc_internals.install(config.rtc, loopback=is_loopback(config.server.host))
         peer_configuration(config.rtc)
         pool = encode_pool(config.rtc.encode_threads)
-        asyncio.get_running_loop().set_default_executor(pool)
-        self.services.background.start()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(pool)
+        loop.set_exception_handler(_log_task_failure)
+        self.services.loader.start()
+        self.services.maker.start()
         self.services.render.start()
         self.sessions.start()
         self._loading = asyncio.create_task(self._load())
@@ -74,7 +85,8 @@ class Daemon:
         if self._loading is not None:
             self._loading.cancel()
         await self.sessions.close_all(reason)
-        self.services.background.close()
+        self.services.loader.close()
+        self.services.maker.close()
         await self.services.render.close()
 
     @property
@@ -107,7 +119,7 @@ class Daemon:
         services = self.services
         default = services.config.identities.default
         try:
-            self.engine = await services.background.run(services.studio.load)
+            self.engine = await services.loader.run(services.studio.load)
             await services.wardrobe.get(default)
         except (ReenactdError, EngineError) as exc:
             self.failure = exc if isinstance(exc, StartupError) else StartupError(str(exc))
@@ -119,5 +131,5 @@ class Daemon:
         finally:
             self._ready.set()
         logger.info("ready: %s", self.engine)
-        others = await services.background.run(services.studio.list_identities)
+        others = await services.loader.run(services.studio.list_identities)
         await services.wardrobe.prepare(card.id for card in others if card.id != default)

@@ -12,7 +12,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiortc import (
     RTCConfiguration,
@@ -33,7 +33,7 @@ from realtime.clock import VIDEO_CLOCK_HZ, Clock, pts_from_ns
 from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame
-from realtime.latest import Closed, Latest
+from realtime.latest import Closed
 from realtime.offer import check_candidates, check_offer
 from realtime.rtc_encode import MIN_BITRATE_BPS
 
@@ -61,11 +61,13 @@ def peer_configuration(config: Rtc) -> RTCConfiguration:
     return RTCConfiguration(iceServers=servers)
 
 
-async def drain(track: MediaStreamTrack, arrivals: Latest[Arrived], clock: Clock) -> None:
+async def drain(
+    track: MediaStreamTrack, hand_over: Callable[[Arrived], None], clock: Clock
+) -> None:
     """Hand over every decoded frame at once until the track ends; aiortc's own queue has no bound.
 
-    Raises:
-        asyncio.CancelledError: the session is over.
+    Args:
+        hand_over: must not block; puts the frame into a one-slot channel.
     """
     while True:
         try:
@@ -73,7 +75,7 @@ async def drain(track: MediaStreamTrack, arrivals: Latest[Arrived], clock: Clock
         except MediaStreamError:
             return
         assert isinstance(frame, VideoFrame)
-        arrivals.put(Arrived(frame, clock.now_ns()))
+        hand_over(Arrived(frame, clock.now_ns()))
 
 
 class OutputTrack(MediaStreamTrack):
@@ -235,12 +237,14 @@ class Peer:
             await self._close_parts()
 
     async def _close_parts(self) -> None:
-        parts: list[Callable[[], Awaitable[None]]] = []
-        for transceiver in self._pc.getTransceivers():
-            parts += [transceiver.stop, *_transport_stops(transceiver.receiver.transport)]
+        stops: list[Callable[[], Awaitable[None]]] = [
+            transceiver.stop for transceiver in self._pc.getTransceivers()
+        ]
         if self._pc.sctp is not None:
-            parts += [self._pc.sctp.stop, *_transport_stops(self._pc.sctp.transport)]
-        for stop in parts:
+            stops.append(self._pc.sctp.stop)
+        for transport in list(getattr(self._pc, "_RTCPeerConnection__dtlsTransports")):  # noqa: B009
+            stops += [transport.stop, transport.transport.stop]
+        for stop in stops:
             try:
                 await asyncio.wait_for(stop(), CLOSE_TIMEOUT_S)
             except Exception as exc:  # noqa: BLE001 - each part is released on its own
@@ -252,8 +256,3 @@ class Peer:
     def _on_channel(self, channel: RTCDataChannel) -> None:
         channel.on("message", functools.partial(self._events.on_message, channel.label))
         self._events.on_channel(channel)
-
-
-def _transport_stops(transport: Any) -> list[Callable[[], Awaitable[None]]]:
-    """The DTLS transport's stop and its ICE transport's; a half-built one may be None."""
-    return [] if transport is None else [transport.stop, transport.transport.stop]

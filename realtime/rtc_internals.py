@@ -107,6 +107,11 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             set(rtcrtptransceiver.RTCRtpTransceiver.__init__.__code__.co_names),
             ("_codecs",),
         ),
+        (
+            "RTCPeerConnection.__init__",
+            set(rtcpeerconnection.RTCPeerConnection.__init__.__code__.co_names),
+            _mangled("RTCPeerConnection", ("dtlsTransports",)),
+        ),
         ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
     ]
 

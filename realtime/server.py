@@ -161,6 +161,7 @@ def _add_whip(app: FastAPI, daemon: Daemon) -> None:
 
 
 def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
+    """What the page asks. Handlers that read files are plain functions: they run on threads."""
     config, studio = daemon.services.config, daemon.services.studio
 
     @app.get("/api/status")
@@ -177,7 +178,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
         }
 
     @app.get("/api/identities")
-    async def identities() -> list[dict[str, str]]:
+    def identities() -> list[dict[str, str]]:
         return [
             {
                 "id": card.id,
@@ -190,7 +191,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
         ]
 
     @app.get("/api/identities/{identity_id}/portrait")
-    async def portrait(identity_id: str) -> Response:
+    def portrait(identity_id: str) -> Response:
         for card in studio.list_identities():
             if card.id == identity_id:
                 return FileResponse(card.portrait_path, media_type="image/png")
@@ -240,6 +241,8 @@ def run(config: Config, announce: Callable[[str], None] = print) -> None:
     logging.basicConfig(
         level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s"
     )
+    for chatty in ("aioice", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     listener = _listen(config.server)
     with contextlib.closing(listener):
         token = load_token(config.server.token_file or state_directory() / "token")

@@ -50,6 +50,8 @@ CARD_TEXTS: Mapping[str, str] = {
     "calibrating": "Look at the camera",
     "none": "No face in view",
     "too_small": "Come closer",
+    "low_confidence": "Show your whole face",
+    "implausible": "Show your whole face",
 }
 """what a viewer reads, by the reason for which there is no avatar"""
 
@@ -57,7 +59,7 @@ Phase = Literal["new", "connecting", "live", "closed"]
 
 
 class Studio(Protocol):
-    """Makes what a session needs; slow, so it is called on the background thread."""
+    """Makes what a session needs; slow, so it is called on background threads."""
 
     def load(self) -> str:
         """Load the networks; what runs, and why."""
@@ -77,7 +79,8 @@ class Services:
     studio: Studio
     wardrobe: Wardrobe
     render: RenderWorker
-    background: BackgroundWorker
+    loader: BackgroundWorker
+    maker: BackgroundWorker
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ async def make_cast(services: Services, identity_id: str) -> Cast:
         return pipeline, {reason: pipeline.card(text) for reason, text in CARD_TEXTS.items()}
 
     identity = await services.wardrobe.get(identity_id)
-    return Cast(identity, *await services.background.run(make))
+    return Cast(identity, *await services.maker.run(make))
 
 
 class _SessionLog(logging.LoggerAdapter[logging.Logger]):
@@ -163,7 +166,7 @@ class Session:
             raise OfferRejected("the session was closed while the offer was being answered")
         self._services.render.add(self._job)
         self._worker.start()
-        self._spawn(drain(self._peer.camera, self._worker.arrivals, self._services.clock))
+        self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
         self.phase = "connecting"
         self._log.info("connecting as %s", self._live.identity.id)
         return answer

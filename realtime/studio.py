@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LiveStudio:
     """Made once; `load` first. Implements `session.Studio`.
 
-    `load_identity` encodes on the background thread while the render thread drives: the reenactor's
+    `load_identity` encodes on the loader thread while the render thread drives: the reenactor's
     two networks are separate, and each is called by one thread.
     """
 
@@ -32,11 +32,12 @@ class LiveStudio:
         self._reenactor: Reenactor | None = None
 
     def load(self) -> str:
-        """Load the networks. Returns what runs, and why.
+        """Load the networks and the tracker's library. Returns what runs, and why.
 
         Raises:
             EngineError: a backend or its weights cannot be used.
         """
+        import realtime.pipeline  # noqa: F401 - so that the first session does not wait for it
         from engines.models import load_reenactor
 
         engine = self._config.engine

@@ -1,5 +1,5 @@
 """The identities that are ready to wear: each is encoded once and kept, so that a switch is a
-look-up. Runs on the event loop; the encoding itself runs on the background thread.
+look-up. Runs on the event loop; the encoding itself runs on the loader thread.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class Wardrobe:
     """Encoded identities by id, for the one canvas size that the daemon serves."""
 
-    def __init__(self, load: Callable[[str], Identity], background: BackgroundWorker) -> None:
+    def __init__(self, load: Callable[[str], Identity], loader: BackgroundWorker) -> None:
         self._load = load
-        self._background = background
+        self._loader = loader
         self._loading: dict[str, asyncio.Task[Identity]] = {}
 
     async def get(self, identity_id: str) -> Identity:
@@ -35,7 +35,7 @@ class Wardrobe:
         task = self._loading.get(identity_id)
         if task is None:
             task = asyncio.create_task(
-                self._background.run(lambda: self._load(identity_id)), name=f"load {identity_id}"
+                self._loader.run(lambda: self._load(identity_id)), name=f"load {identity_id}"
             )
             self._loading[identity_id] = task
             task.add_done_callback(lambda done: self._forget_failed(identity_id, done))

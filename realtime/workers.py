@@ -2,7 +2,8 @@
 
     track-<session>   one per session: ingest and the tracker, which it alone makes and closes
     cpu-0             one per device: every session's pipeline in turn, the newest frame of each
-    studio            one: loads networks and identities, so that nothing here waits for them
+    loader            one: networks and identities, so that nothing else waits for them
+    maker             one: what a new session needs, so that it does not wait for the loader
     encode-*          aiortc's encoders, as the loop's default executor
 
 All are daemon threads: one that hangs in native code delays neither a session's end nor the
@@ -170,6 +171,12 @@ class TrackWorker:
     def start(self) -> None:
         self._thread.start()
 
+    def offer(self, arrived: Arrived) -> None:
+        """A new camera frame; it replaces one that still waits."""
+        frame = arrived.frame
+        self._desk.metrics.arrived(arrived.arrived_ns, frame.width, frame.height)
+        self.arrivals.put(arrived)
+
     def ensure(self) -> str | None:
         """Keep it going; returns why the session must end, if it must."""
         return self._thread.ensure()
@@ -195,7 +202,6 @@ class TrackWorker:
 
     def _track(self, stage: TrackStage, arrived: Arrived) -> None:
         desk = self._desk
-        desk.metrics.arrived(arrived.arrived_ns, arrived.frame.width, arrived.frame.height)
         try:
             tracked = stage(arrived, desk.live.controls)
         except SessionError as exc:

@@ -1,0 +1,392 @@
+"""Fakes and clients that several tests share: a weight-free studio, a scripted camera, a performer.
+
+The fake pipeline knows faults on command and draws the number that it reads from the camera picture
+into its own, so that a test can follow a frame through the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import av
+import httpx
+import numpy as np
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from realtime.config import Config, Server
+from realtime.daemon import Daemon, build_services
+from realtime.errors import FrameError, IdentityError, SessionError
+from realtime.frames import (
+    U8,
+    Arrived,
+    Controls,
+    FaceTrack,
+    NoFace,
+    OutputFrame,
+    SourceFrame,
+    Timings,
+    Tracked,
+)
+from realtime.identity import Identity, IdentityCard
+from realtime.server import choose_loop, create_app
+
+T = TypeVar("T")
+
+TOKEN = "a-token-of-the-tests-with-enough-characters"
+WIDTH, HEIGHT = 320, 240
+BITS = 16
+BAND_PX = 32
+"""height of the band at the top that carries a number in BITS black and white blocks"""
+CARD_LUMA = 40
+FACE_LUMA = {"juniper": 120, "coral": 170}
+
+
+def run_on(loop_name: str, main: Callable[[], Awaitable[T]], timeout_s: float = 60.0) -> T:
+    """Run a coroutine function on a new event loop of that name."""
+    loop = choose_loop(loop_name).new()
+
+    async def bounded() -> T:
+        return await asyncio.wait_for(main(), timeout_s)
+
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(bounded())
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def draw_number(luma: U8, number: int) -> None:
+    """Write `number` into the top band of a (H, W) luma plane."""
+    block = luma.shape[1] // BITS
+    for bit in range(BITS):
+        luma[:BAND_PX, bit * block : (bit + 1) * block] = 235 if number >> bit & 1 else 16
+
+
+def read_number(luma: U8) -> int:
+    """What `draw_number` wrote, after a codec."""
+    block = luma.shape[1] // BITS
+    rows = luma[8 : BAND_PX - 8]
+    middles = [rows[:, bit * block + 4 : (bit + 1) * block - 4] for bit in range(BITS)]
+    return sum(1 << bit for bit, middle in enumerate(middles) if middle.mean() > 125)
+
+
+def luma_of(frame: av.VideoFrame) -> U8:
+    """(H, W) luma of a decoded frame, whatever its padding."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    luma: U8 = rows[: frame.height, : frame.width]
+    return luma
+
+
+def i420_of(luma: U8) -> U8:
+    """A grey (H * 3 // 2, W) I420 picture."""
+    height, width = luma.shape
+    return np.concatenate([luma, np.full((height // 2, width), 128, np.uint8)])
+
+
+def texture(width: int = WIDTH, height: int = HEIGHT, seed: int = 7) -> U8:
+    """Smooth random noise: a pattern that nothing else resembles, and that survives a codec."""
+    coarse = np.random.default_rng(seed).integers(40, 220, (height // 16 + 1, width // 16 + 1))
+    return np.kron(coarse, np.ones((16, 16)))[:height, :width].astype(np.uint8)
+
+
+def correlation(first: U8, second: U8) -> float:
+    """Pearson's, below the number band."""
+    a = first[BAND_PX:].astype(np.float64).ravel()
+    b = second[BAND_PX:].astype(np.float64).ravel()
+    if a.std() < 1e-6 or b.std() < 1e-6:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+@dataclass
+class Script:
+    """What the fakes do next; a test changes it while frames flow."""
+
+    track_delay_s: float = 0.0
+    render_delay_s: float = 0.0
+    fault: str = ""
+    """no_face, track_raises, track_hangs, track_killed, track_refuses, render_raises,
+    render_nan, render_hangs or render_killed"""
+    released: threading.Event = field(default_factory=threading.Event)
+    """lets hanging stages go on"""
+    calibrations: int = 0
+    open_stages: int = 0
+
+
+class FakeTrackStage:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._seq = 0
+        script.open_stages += 1
+
+    def __call__(self, arrived: Arrived, controls: Controls) -> Tracked:
+        script = self._script
+        time.sleep(script.track_delay_s)
+        if script.fault == "track_raises":
+            raise ValueError("a bug in the tracker")
+        if script.fault == "track_refuses":
+            raise SessionError("the camera sends what is not served")
+        if script.fault == "track_hangs":
+            script.released.wait(20)
+        if script.fault == "track_killed":
+            raise SystemExit
+        self._seq += 1
+        luma = luma_of(arrived.frame).copy()
+        rgb = np.repeat(luma[:, :, None], 3, axis=2)
+        source = SourceFrame(self._seq, arrived.frame.pts or 0, arrived.arrived_ns, rgb)
+        face: FaceTrack | NoFace = FaceTrack(np.zeros((478, 3), np.float32), 1.0)
+        if script.fault == "no_face":
+            face = NoFace("none")
+        timings = Timings(arrived.arrived_ns, {"ingest": 1, "track": 2})
+        return Tracked(source, face, None, timings)
+
+    def close(self) -> None:
+        self._script.open_stages -= 1
+
+
+@dataclass(frozen=True)
+class FakeNoOutput:
+    reason: str
+
+
+class FakePipeline:
+    """A flat picture in the identity's brightness, with the camera picture's number in it."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.calibrated = True
+
+    def process(
+        self, tracked: Tracked, controls: Controls, identity: Identity
+    ) -> OutputFrame | FakeNoOutput:
+        script = self._script
+        time.sleep(script.render_delay_s)
+        if script.fault == "render_raises":
+            raise ValueError("a bug in a stage")
+        if script.fault == "render_nan":
+            raise FrameError("the network's picture is not finite; the frame is dropped")
+        if script.fault == "render_hangs":
+            script.released.wait(20)
+        if script.fault == "render_killed":
+            raise SystemExit
+        if isinstance(tracked.face, NoFace):
+            return FakeNoOutput(tracked.face.reason)
+        luma = np.full((HEIGHT, WIDTH), FACE_LUMA[identity.id], np.uint8)
+        draw_number(luma, read_number(tracked.source.rgb[:, :, 0]))
+        timings = tracked.timings.with_stage("emit", 3)
+        return OutputFrame(
+            i420_of(luma), WIDTH, HEIGHT, tracked.source.seq, tracked.source.pts, "LIVE", timings
+        )
+
+    def card(self, text: str) -> OutputFrame:
+        luma = np.full((HEIGHT, WIDTH), CARD_LUMA, np.uint8)
+        return OutputFrame(i420_of(luma), WIDTH, HEIGHT, -1, 0, "CARD", Timings(0))
+
+    def calibrate(self) -> None:
+        self._script.calibrations += 1
+        self.calibrated = True
+
+
+@dataclass(frozen=True)
+class FakeIdentity:
+    id: str
+
+
+class FakeStudio:
+    """Implements `session.Studio` without weights, faces or files."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.loads: list[str] = []
+        self.portrait = Path(__file__)
+
+    def load(self) -> str:
+        return "fake network: for tests"
+
+    def make_track_stage(self) -> FakeTrackStage:
+        return FakeTrackStage(self.script)
+
+    def make_pipeline(self) -> FakePipeline:
+        return FakePipeline(self.script)
+
+    def load_identity(self, identity_id: str) -> Identity:
+        self.loads.append(identity_id)
+        if identity_id not in FACE_LUMA:
+            raise IdentityError(f"no identity {identity_id!r}; there are: juniper, coral")
+        return cast(Identity, FakeIdentity(identity_id))
+
+    def list_identities(self) -> list[IdentityCard]:
+        return [
+            IdentityCard(
+                id=identity_id,
+                name=identity_id.title(),
+                kind="fictional",
+                statement="shows no real person",
+                portrait_path=self.portrait,
+            )
+            for identity_id in FACE_LUMA
+        ]
+
+
+class Camera(MediaStreamTrack):
+    """A scripted webcam: textured pictures, each with its number, paced by the real clock."""
+
+    kind = "video"
+
+    def __init__(self, fps: float = 30.0, picture: U8 | None = None) -> None:
+        super().__init__()
+        self.picture = texture() if picture is None else picture
+        self.sent_s: list[float] = []
+        """monotonic time at which picture n was handed to the encoder"""
+        self.running = asyncio.Event()
+        """cleared, the camera pauses"""
+        self.running.set()
+        self._interval_s = 1 / fps
+        self._next_s = time.monotonic()
+
+    async def recv(self) -> av.VideoFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        self._next_s = max(self._next_s + self._interval_s, time.monotonic())
+        await asyncio.sleep(max(0.0, self._next_s - time.monotonic()))
+        await self.running.wait()
+        luma = self.picture.copy()
+        draw_number(luma, len(self.sent_s))
+        frame = av.VideoFrame.from_ndarray(i420_of(luma), format="yuv420p")
+        frame.pts, frame.time_base = len(self.sent_s) * 3000, Fraction(1, 90_000)
+        self.sent_s.append(time.monotonic())
+        return frame
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One received picture."""
+
+    at_s: float
+    luma: U8
+
+    @property
+    def is_card(self) -> bool:
+        return abs(float(self.luma.mean()) - CARD_LUMA) < 12
+
+    @property
+    def number(self) -> int:
+        return read_number(self.luma)
+
+
+class Performer:
+    """A WHIP client with a camera, as a browser page would be."""
+
+    def __init__(self, http: httpx.AsyncClient, camera: MediaStreamTrack, codec: str = "") -> None:
+        self._http = http
+        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.seen: list[Seen] = []
+        self.messages: list[dict[str, Any]] = []
+        self.location = ""
+        self._codec = codec
+        self.controls = self.peer.createDataChannel("controls")
+        self.stats = self.peer.createDataChannel("stats")
+        for channel in (self.controls, self.stats):
+            channel.on("message", lambda text: self.messages.append(json.loads(text)))
+        self.peer.addTransceiver(camera, direction="sendrecv")
+        self.peer.on("track", self._on_track)
+        self._watching: asyncio.Task[None] | None = None
+
+    async def connect(self, identity: str = "") -> None:
+        """Offer, answer, and the wait until both channels are open."""
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        query = {"identity": identity} if identity else {}
+        response = await self._http.post(
+            "/whip",
+            params=query,
+            content=self.peer.localDescription.sdp,
+            headers={"Content-Type": "application/sdp"},
+        )
+        assert response.status_code == 201, response.text
+        self.location = response.headers["Location"]
+        await self.peer.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
+        await until(lambda: {"open"} == {self.controls.readyState, self.stats.readyState})
+
+    def say(self, **message: Any) -> None:
+        self.controls.send(json.dumps(message))
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] == kind]
+
+    async def close(self) -> None:
+        await self.peer.close()
+        if self._watching is not None:
+            await self._watching
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._watching = asyncio.ensure_future(self._watch(track))
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.VideoFrame)
+            self.seen.append(Seen(time.monotonic(), luma_of(frame).copy()))
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Wait for something to become true; fails with a TimeoutError."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{condition} stayed false for {timeout_s} s")
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Stand:
+    """A running daemon with its HTTP surface, in this process."""
+
+    daemon: Daemon
+    http: httpx.AsyncClient
+    script: Script
+    studio: FakeStudio
+
+
+@asynccontextmanager
+async def standing(config: Config | None = None) -> AsyncIterator[Stand]:
+    """A started daemon with the fake studio, and a client that holds its token."""
+    config = config or Config(server=Server(max_sessions=2))
+    studio = FakeStudio()
+    daemon = Daemon(build_services(config, studio))
+    app = create_app(daemon, TOKEN, "test loop")
+    await daemon.start()
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=30
+        ) as http:
+            yield Stand(daemon, http, studio.script, studio)
+    finally:
+        studio.script.released.set()
+        await daemon.stop("the test is over")
+
+
+def config_with(**sections: dict[str, Any]) -> Config:
+    """The default settings with some of them replaced."""
+    config = Config()
+    changed = {
+        name: getattr(config, name).model_copy(update=values) for name, values in sections.items()
+    }
+    return config.model_copy(update=changed)

@@ -1,0 +1,44 @@
+"""The first look at an offer: size and shape, before any parser."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.errors import OfferRejected
+from realtime.offer import MAX_CANDIDATES, MAX_LINES, MAX_SDP_BYTES, check_candidates, check_offer
+
+HEAD = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n"
+DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+CANDIDATE = "a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n"
+
+
+@pytest.mark.parametrize("sdp", [HEAD + VIDEO, HEAD + VIDEO + DATA, HEAD + DATA + VIDEO + DATA])
+def test_accepted(sdp: str) -> None:
+    check_offer(sdp)
+
+
+@pytest.mark.parametrize(
+    ("sdp", "complaint"),
+    [
+        ("", "does not begin with v=0"),
+        ("hello", "does not begin with v=0"),
+        (HEAD, "0 video m-lines"),
+        (HEAD + DATA, "0 video m-lines"),
+        (HEAD + VIDEO + VIDEO, "2 video m-lines"),
+        (HEAD + VIDEO + DATA * 4, "5 m-lines; at most 4"),
+        (HEAD + VIDEO + CANDIDATE * (MAX_CANDIDATES + 1), "65 ICE candidates; at most 64"),
+        (HEAD + VIDEO + "a=x\r\n" * MAX_LINES, f"at most {MAX_LINES} are read"),
+        (HEAD + VIDEO + "a=" + "x" * MAX_SDP_BYTES, f"at most {MAX_SDP_BYTES} are read"),
+    ],
+)
+def test_refused_with_the_value_and_the_rule(sdp: str, complaint: str) -> None:
+    with pytest.raises(OfferRejected) as caught:
+        check_offer(sdp)
+    assert complaint in str(caught.value)
+
+
+def test_candidates_are_counted_to_their_limit() -> None:
+    check_candidates(MAX_CANDIDATES)
+    with pytest.raises(OfferRejected):
+        check_candidates(MAX_CANDIDATES + 1)

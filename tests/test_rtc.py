@@ -1,0 +1,275 @@
+"""The adapters around aiortc, and the changes inside it that they count on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from aioice import ice
+from aiortc import RTCPeerConnection, codecs, rtcpeerconnection, rtcrtpreceiver, rtp
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.sdp import SessionDescription
+
+from realtime import rtc_internals
+from realtime.clock import FakeClock, MonotonicClock
+from realtime.config import Rtc
+from realtime.errors import OfferRejected, StartupError
+from realtime.frames import Arrived, OutputFrame, Timings
+from realtime.latest import Closed
+from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
+from realtime.rtc_encode import FastH264Encoder
+from realtime.rtc_internals import (
+    PLAYOUT_DELAY_URI,
+    PlayoutDelayMap,
+    _relied_on,
+    check_upstream,
+    install,
+)
+from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
+from tests.helpers import Camera, i420_of, texture
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    install(Rtc(), loopback=True)
+    yield
+    install(Rtc(), loopback=True)
+
+
+class Listener:
+    """Implements PeerEvents; remembers."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def on_connection(self, state: str) -> None:
+        self.states.append(state)
+
+    def on_channel(self, channel: Any) -> None:
+        pass
+
+    def on_message(self, label: str, message: str | bytes) -> None:
+        pass
+
+
+async def black() -> OutputFrame:
+    await asyncio.sleep(0.02)
+    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", Timings(0))
+
+
+def make_peer(config: Rtc | None = None) -> Peer:
+    config = config or Rtc()
+    track = OutputTrack(black, MonotonicClock())
+    return Peer(config, peer_configuration(config), track, Listener())
+
+
+async def browser_offer(direction: str = "sendrecv", audio: bool = False) -> str:
+    client = RTCPeerConnection(peer_configuration(Rtc()))
+    try:
+        client.addTransceiver(Camera() if "send" in direction else "video", direction=direction)
+        if audio:
+            client.addTransceiver("audio", direction="sendrecv")
+        client.createDataChannel("controls")
+        await client.setLocalDescription(await client.createOffer())
+        return str(client.localDescription.sdp)
+    finally:
+        await client.close()
+
+
+def test_installing_again_changes_nothing_more() -> None:
+    before = list(codecs.HEADER_EXTENSIONS["video"])
+    install(Rtc(), loopback=True)
+    assert codecs.HEADER_EXTENSIONS["video"] == before
+    assert [extension.uri for extension in before].count(PLAYOUT_DELAY_URI) == 1
+    ids = [entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind]
+    assert len(set(ids)) == len(ids) - 1, "only mid is shared between audio and video"
+
+
+def test_aiortc_makes_our_parts() -> None:
+    assert getattr(rtcpeerconnection, "RTCRtpReceiver") is MendedReceiver  # noqa: B009
+    assert getattr(rtcrtpreceiver, "JitterBuffer") is PromptJitterBuffer  # noqa: B009
+    h264 = next(codec for codec in codecs.CODECS["video"] if codec.name == "H264")
+    install(Rtc(start_bitrate_bps=777_000), loopback=True)
+    encoder = codecs.get_encoder(h264)
+    assert isinstance(encoder, FastH264Encoder) and encoder.target_bitrate == 777_000
+
+
+RELIED_ON = [(where, name) for where, _, needed in _relied_on() for name in needed]
+
+
+@pytest.mark.parametrize(("where", "name"), RELIED_ON)
+def test_a_renamed_internal_stops_the_start_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, where: str, name: str
+) -> None:
+    renamed = [
+        (at, present - {name} if at == where else present, needed)
+        for at, present, needed in _relied_on()
+    ]
+    with monkeypatch.context() as patch, pytest.raises(StartupError, match=name):
+        patch.setattr(rtc_internals, "_relied_on", lambda: renamed)
+        install(Rtc(), loopback=True)
+
+
+def test_a_missing_function_is_noticed_where_upstream_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(StartupError, match="get_host_addresses"):
+        patch.delattr(ice, "get_host_addresses")
+        check_upstream()
+
+
+def test_what_we_ask_for_on_a_receiver_is_there() -> None:
+    """The table holds names of `__init__`; a real receiver must have them as attributes."""
+
+    async def look() -> None:
+        client = RTCPeerConnection(peer_configuration(Rtc()))
+        receiver = client.addTransceiver("video").receiver
+        assert isinstance(receiver, MendedReceiver)
+        assert receiver._buffer.awaiting_key
+        for name in ("codecs", "decoder_queue", "nack_generator", "timestamp_mapper"):
+            assert receiver._private(name) is not None
+        await client.close()
+
+    asyncio.run(look())
+
+
+def test_loopback_is_gathered_only_when_asked_for() -> None:
+    assert "127.0.0.1" in ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+    install(Rtc(), loopback=False)
+    assert "127.0.0.1" not in ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_the_playout_delay_is_sent_where_the_browser_offers_it(agreed: bool) -> None:
+    extensions = PlayoutDelayMap()
+    mid = RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid")
+    delay = RTCRtpHeaderExtensionParameters(id=5, uri=PLAYOUT_DELAY_URI)
+    extensions.configure(RTCRtpParameters(headerExtensions=[mid, delay] if agreed else [mid]))
+    packed = extensions.set(rtp.HeaderExtensions(mid="0"))
+    expected = [(1, b"0"), (5, b"\x00\x00\x00")] if agreed else [(1, b"0")]
+    assert rtp.unpack_header_extensions(*packed) == expected
+
+
+def test_no_foreign_server_is_named_by_default() -> None:
+    assert peer_configuration(Rtc()).iceServers == []
+    named = peer_configuration(Rtc(ice_servers=("stun:stun.example.org:3478",))).iceServers
+    assert named is not None and named[0].urls == "stun:stun.example.org:3478"
+
+
+def test_a_wrong_ice_server_is_named() -> None:
+    with pytest.raises(StartupError, match="http://example.org"):
+        peer_configuration(Rtc(ice_servers=("http://example.org",)))
+
+
+async def test_output_pictures_keep_their_pixels_and_carry_increasing_real_times() -> None:
+    clock = FakeClock()
+    picture = i420_of(texture())
+
+    async def still() -> OutputFrame:
+        return OutputFrame(picture, 320, 240, 0, 0, "LIVE", Timings(0))
+
+    track = OutputTrack(still, clock)
+    stamps = []
+    for elapsed_ms in (0, 0, 100):
+        clock.advance_ms(elapsed_ms)
+        frame = await track.recv()
+        assert np.array_equal(frame.to_ndarray(), picture)
+        stamps.append(frame.pts)
+    assert stamps == [0, 1, 9000]
+
+
+async def test_the_output_track_ends_with_its_session() -> None:
+    async def over() -> OutputFrame:
+        raise Closed
+
+    track = OutputTrack(over, MonotonicClock())
+    for _ in range(2):
+        with pytest.raises(MediaStreamError):
+            await track.recv()
+
+
+async def test_drain_hands_over_until_the_track_ends() -> None:
+    camera, got = Camera(fps=200), []
+
+    def take(arrived: Arrived) -> None:
+        got.append(arrived)
+        if len(got) == 3:
+            camera.stop()
+
+    await asyncio.wait_for(drain(camera, take, FakeClock(5)), 10)
+    assert [arrived.arrived_ns for arrived in got] == [5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("codec", "order"), [("auto", ["H264", "VP8"]), ("h264", ["H264"]), ("vp8", ["VP8"])]
+)
+async def test_the_answer_prefers_the_configured_codec(codec: Any, order: list[str]) -> None:
+    peer = make_peer(Rtc(codec=codec))
+    answer = SessionDescription.parse(await peer.answer(await browser_offer()))
+    await peer.close()
+    video = next(media for media in answer.media if media.kind == "video")
+    names = [entry.name for entry in video.rtp.codecs if entry.name != "rtx"]
+    assert list(dict.fromkeys(names)) == order
+    assert video.rtp.codecs[0].parameters["x-google-start-bitrate"] == "2500"
+    assert PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
+
+
+async def test_sound_is_declined_and_a_publisher_gets_no_video_back() -> None:
+    peer = make_peer()
+    answer = SessionDescription.parse(
+        await peer.answer(await browser_offer("sendonly", audio=True))
+    )
+    await peer.close()
+    directions = {media.kind: media.direction for media in answer.media}
+    assert (directions["video"], directions["audio"]) == ("recvonly", "inactive")
+
+
+async def test_an_offer_that_sends_no_video_is_refused() -> None:
+    peer = make_peer()
+    with pytest.raises(OfferRejected, match="sends no video"):
+        await peer.answer(await browser_offer("recvonly"))
+    await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("a=mid:0", "a=mid:1"), ("m=application", "x=application")]
+)
+async def test_a_half_negotiated_peer_closes_all_the_same(right: str, wrong: str) -> None:
+    """On these offers aiortc 1.16 fails, and after it its own `close` fails too."""
+    offer = (await browser_offer()).replace(right, wrong)
+    peer = make_peer()
+    with pytest.raises(OfferRejected):
+        await peer.answer(offer)
+    with pytest.raises(AttributeError):
+        await peer._pc.close()
+    await peer._close_parts()
+    transports = getattr(peer._pc, "_RTCPeerConnection__dtlsTransports")  # noqa: B009
+    assert {transport.state for transport in transports} <= {"new", "closed"}
+    assert {transport.transport.state for transport in transports} <= {"closed"}
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    ["a=candidate:nonsense", "a=candidate:1 1 udp x 127.0.0.1 9 typ host", "a=candidate:"],
+)
+async def test_a_malformed_candidate_is_refused(fragment: str) -> None:
+    peer = make_peer()
+    await peer.answer(await browser_offer())
+    with pytest.raises(OfferRejected, match="candidate"):
+        await peer.add_candidates(f"a=mid:0\r\n{fragment}\r\n")
+    await peer.close()
+
+
+async def test_trickled_candidates_are_taken_up_to_a_limit() -> None:
+    peer = make_peer()
+    await peer.answer(await browser_offer())
+    line = "a=candidate:1 1 udp 2122260223 192.0.2.77 9999 typ host\r\n"
+    await peer.add_candidates("a=mid:0\r\n" + line * 64)
+    with pytest.raises(OfferRejected, match="65 ICE candidates"):
+        await peer.add_candidates("a=mid:0\r\n" + line)
+    await peer.add_candidates("a=end-of-candidates\r\n")
+    await peer.close()

@@ -1,0 +1,128 @@
+"""The tuned encoders: bitrates change in place, sizes change freely, key frames come on request."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from aiortc.codecs.h264 import h264_depayload
+from aiortc.codecs.vpx import vp8_depayload
+from aiortc.jitterbuffer import JitterFrame
+
+from realtime.rtc_encode import (
+    H264_STEP,
+    VP8_STEP,
+    Bitrates,
+    CalmVp8Encoder,
+    FastH264Encoder,
+    bitrate_moved,
+)
+from realtime.rtc_receive import OneThreadH264Decoder, OneThreadVp8Decoder
+
+RATES = Bitrates(start_bps=1_500_000, max_bps=3_000_000)
+
+
+def picture(number: int, width: int = 320, height: int = 240) -> av.VideoFrame:
+    """Moving noise: what costs bits."""
+    noise = np.random.default_rng(1).integers(60, 180, (height * 3 // 2, width), np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.roll(noise, number * 5, axis=1), format="yuv420p")
+    frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
+    return frame
+
+
+def encode_second(encoder: FastH264Encoder, begin: int) -> tuple[float, int]:
+    """(bits, number of key frames) of 30 pictures."""
+    bits, keys = 0, 0
+    for number in range(begin, begin + 30):
+        payloads, _ = encoder.encode(picture(number))
+        bits += 8 * sum(len(payload) for payload in payloads)
+        keys += any(payload[0] & 0x1F in (7, 24) for payload in payloads)
+    return bits, keys
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "step", "moved"),
+    [
+        (1000, 1040, H264_STEP, False),
+        (1000, 1060, H264_STEP, True),
+        (1000, 940, H264_STEP, True),
+        (1000, 1390, VP8_STEP, False),
+        (1000, 590, VP8_STEP, True),
+    ],
+)
+def test_small_changes_are_not_worth_it(
+    current: int, target: int, step: float, moved: bool
+) -> None:
+    assert bitrate_moved(current, target, step) is moved
+
+
+@pytest.mark.parametrize("encoder_class", [FastH264Encoder, CalmVp8Encoder])
+def test_targets_are_clamped_to_the_settings(
+    encoder_class: type[FastH264Encoder] | type[CalmVp8Encoder],
+) -> None:
+    encoder = encoder_class(RATES)
+    assert encoder.target_bitrate == 1_500_000
+    encoder.target_bitrate = 99_000_000
+    assert encoder.target_bitrate == 3_000_000
+    encoder.target_bitrate = 1
+    assert encoder.target_bitrate == 250_000
+
+
+def test_h264_follows_the_target_both_ways_without_a_new_key_frame() -> None:
+    encoder = FastH264Encoder(RATES)
+    encode_second(encoder, 0)
+    codec = encoder.codec
+    spent = {}
+    for seconds, target in ((1, 400_000), (4, 2_500_000)):
+        encoder.target_bitrate = target
+        encode_second(encoder, seconds * 30)
+        first, keys_first = encode_second(encoder, (seconds + 1) * 30)
+        second, keys_second = encode_second(encoder, (seconds + 2) * 30)
+        spent[target] = (first + second) / 2
+        assert keys_first == keys_second == 0
+    assert encoder.codec is codec
+    assert spent[400_000] == pytest.approx(400_000, rel=0.35)
+    assert spent[2_500_000] == pytest.approx(2_500_000, rel=0.35)
+
+
+def test_vp8_keeps_its_encoder_through_small_changes() -> None:
+    encoder = CalmVp8Encoder(RATES)
+    encoder.encode(picture(0))
+    codec = encoder.codec
+    encoder.target_bitrate = 1_200_000
+    encoder.encode(picture(1))
+    assert encoder.codec is codec
+    encoder.target_bitrate = 500_000
+    encoder.encode(picture(2))
+    assert encoder.codec is not codec
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"),
+    [
+        (FastH264Encoder(RATES), OneThreadH264Decoder()),
+        (CalmVp8Encoder(RATES), OneThreadVp8Decoder()),
+    ],
+)
+def test_every_picture_comes_out_at_once_through_sizes_and_forced_key_frames(
+    encoder: FastH264Encoder | CalmVp8Encoder,
+    decoder: OneThreadH264Decoder | OneThreadVp8Decoder,
+) -> None:
+    depayload = h264_depayload if isinstance(encoder, FastH264Encoder) else vp8_depayload
+    for number in range(12):
+        width, height = ((320, 240), (642, 362), (320, 240))[number // 4]
+        payloads, timestamp = encoder.encode(
+            picture(number, width, height), force_keyframe=number == 2
+        )
+        assert timestamp == number * 3000
+        data = b"".join(depayload(payload) for payload in payloads)
+        frames = decoder.decode(JitterFrame(data, timestamp))
+        assert all(isinstance(frame, av.VideoFrame) for frame in frames)
+        assert [frame.to_ndarray().shape for frame in frames] == [(height * 3 // 2, width)]
+
+
+def test_a_1080p_picture_is_encoded_too() -> None:
+    payloads, _ = FastH264Encoder(RATES).encode(picture(0, 1920, 1080))
+    assert payloads
