@@ -18,33 +18,49 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     ("engines",),
+    # values and channels
     ("realtime", "realtime.clock", "realtime.errors", "realtime.frames", "realtime.latest"),
     ("realtime.config",),
+    # pure helpers: they decide, check or draw, and know nothing of what surrounds them
     (
+        "realtime.access",
+        "realtime.backdrop",
+        "realtime.calibration",
+        "realtime.cards",
+        "realtime.consent",
+        "realtime.face_regions",
         "realtime.messages",
         "realtime.metrics",
         "realtime.offer",
         "realtime.pacing",
+        "realtime.portrait",
         "realtime.smoothing",
     ),
     ("realtime.drivers",),
-    ("engines.training",),  # labels with the live tracker
     ("realtime.identity",),
     ("realtime.stages",),
     ("realtime.pipeline",),
-    ("realtime.gate", "realtime.studio", "realtime.wardrobe", "realtime.workers"),
+    ("realtime.gate", "realtime.workers"),
     ("realtime.rtc", "realtime.rtc_encode", "realtime.rtc_internals", "realtime.rtc_receive"),
+    ("realtime.studio", "realtime.wardrobe"),
     ("realtime.session",),
     ("realtime.sessions",),
-    ("realtime.access", "realtime.daemon"),
+    ("realtime.daemon",),
     ("realtime.server",),
-    ("realtime.bench", "realtime.doctor", "realtime.media_file", "realtime.render"),
+    # programs: above all that they use
+    (
+        "engines.training",
+        "realtime.bench",
+        "realtime.doctor",
+        "realtime.media_file",
+        "realtime.render",
+    ),
     ("realtime.cli",),
 )
 """from the bottom up; a package stands for all that is in it"""
 
 DOORS = {
-    "aiortc": ("realtime/rtc*.py", "realtime/session.py", "realtime/bench/session.py"),
+    "aiortc": ("realtime/rtc*.py", "realtime/session.py", "realtime/bench/performer.py"),
     "mediapipe": ("realtime/drivers/camera.py",),
     "onnxruntime": ("engines/backends/onnx.py",),
     "pycuda": ("engines/device.py", "engines/backends/tensorrt.py"),
