@@ -21,6 +21,8 @@ _WIDEN = 0.03
 """of the picture's height"""
 _FACE_GROWTH = 1.5
 _FILL_SCALE = 8
+_SEAM = np.ones((7, 7), np.uint8)
+"""what was seen goes over into what is filled in within this many half-resolution pixels"""
 _BLUR_SIGMA_PX = 2.2
 """at an eighth of the resolution"""
 
@@ -79,21 +81,22 @@ class RealBackdrop:
     def _filled(self) -> F32:
         """(H/8, W/8, 3) the room with what was never seen filled in."""
         size = (self._size[0] // _FILL_SCALE, self._size[1] // _FILL_SCALE)
-        known = (self._seen > 0).astype(np.float32)
-        weighted = self._room * known[:, :, None]
-        weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-        colour = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
-        return _push_pull(np.asarray(colour, np.float32), np.asarray(weight, np.float32))
+        colour = cv2.resize(self._room, size, interpolation=cv2.INTER_AREA)  # black where unseen
+        weight = cv2.resize(self._seen, size, interpolation=cv2.INTER_AREA)
+        return _push_pull(colour.astype(np.float32), weight.astype(np.float32) / 255)
 
     def _out_of_focus(self) -> U8:
         soft = cv2.GaussianBlur(self._filled(), (0, 0), _BLUR_SIGMA_PX)
-        large = cv2.resize(soft, self._size, interpolation=cv2.INTER_CUBIC)
-        return np.asarray(np.clip(large, 0, 255), np.uint8)
+        half = cv2.resize(soft, self._half, interpolation=cv2.INTER_CUBIC)
+        smooth = np.clip(half, 0, 255).astype(np.uint8)
+        return np.asarray(cv2.resize(smooth, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _without_performer(self, picture: U8, hole: U8) -> U8:
-        room = cv2.resize(self._filled(), self._half, interpolation=cv2.INTER_LINEAR)
-        behind = cv2.copyTo(self._room, self._seen, room.astype(np.uint8))
-        behind = cv2.resize(behind, self._size, interpolation=cv2.INTER_LINEAR)
+        filled = np.clip(self._filled(), 0, 255).astype(np.uint8)
+        room = cv2.resize(filled, self._half, interpolation=cv2.INTER_LINEAR)
+        sure = cv2.blur(cv2.erode(self._seen, _SEAM), (7, 7))
+        room = blend(self._room, np.asarray(sure, np.uint8), np.asarray(room, np.uint8))
+        behind = cv2.resize(room, self._size, interpolation=cv2.INTER_LINEAR)
         edge = cv2.resize(cv2.blur(hole, (5, 5)), self._size, interpolation=cv2.INTER_LINEAR)
         return blend(np.asarray(behind, np.uint8), np.asarray(edge, np.uint8), picture)
 
@@ -107,6 +110,8 @@ def blend(front: U8, alpha: U8, back: U8) -> U8:
 
 
 def _resize(rgb: U8, size: tuple[int, int]) -> U8:
+    if rgb.shape[:2] == (size[1], size[0]):
+        return rgb
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

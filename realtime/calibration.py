@@ -22,6 +22,8 @@ from realtime.frames import F32
 
 RIGID = list(face_mesh.RIGID)
 
+_NECK = np.array([0.0, 0.45, 0.75], np.float32)
+"""from the middle of the rigid landmarks to where the skull turns, face units"""
 _SHARE_CALM = 0.25
 _MIN_SAMPLES = 6
 _MAX_SAMPLES = 300
@@ -38,7 +40,7 @@ class Neutral:
     face: F32
     """(478, 3) in the head frame: outer eye corners 1 apart, lips closed, gaze ahead"""
     centre_px: F32
-    """(2,) middle of the rigid landmarks"""
+    """(2,) middle of the rigid landmarks, were the head not turned"""
     scale_px: float
     """pixels per face unit"""
 
@@ -70,8 +72,11 @@ class Sample:
             + 2 * max(0.0, 1 - lids / _OPEN_LIDS)
             + _turn_rad(pose.rotation) / _MAX_TURN_RAD
         )
-        centre: F32 = landmarks_px[RIGID, :2].mean(axis=0)
-        return cls(face, pose.rotation, centre, pose.scale * unit, agitation)
+        scale_px = pose.scale * unit
+        # A head that turns carries its face to the side: the neck is what stays in place.
+        unturned = scale_px * (pose.rotation @ _NECK - _NECK)[:2]
+        centre: F32 = landmarks_px[RIGID, :2].mean(axis=0) + unturned
+        return cls(face, pose.rotation, centre, scale_px, agitation)
 
     @property
     def frontal(self) -> bool:

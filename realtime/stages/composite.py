@@ -24,11 +24,12 @@ from realtime.frames import F32, U8, Composited, Controls, Rendered, Tracked
 if TYPE_CHECKING:
     from realtime.identity import Identity
 
-_SAMPLE_WIDTH_PX = 64
+_SPARSE = (slice(None, None, 8), slice(None, None, 8))
+"""pixels enough for statistics"""
 _MATCH_S = 1.0
 """time constant of the colour match: light changes slowly, a performer's sleeve does not matter"""
-_MATCH_SHARE = 0.35
-_MAX_SHIFT_LAB = np.array([14.0, 8.0, 8.0], np.float32)
+_MATCH_SHARE = 0.2
+_MAX_SHIFT_LAB = np.array([8.0, 3.5, 3.5], np.float32)
 _GAIN_RANGE = (0.85, 1.15)
 
 
@@ -128,15 +129,11 @@ class _ColourMatch:
         self._time_ns: int | None = None
 
     def __call__(self, rendered: Rendered, room: U8, now_ns: int) -> U8:
-        size = (_SAMPLE_WIDTH_PX, _SAMPLE_WIDTH_PX * room.shape[0] // room.shape[1])
-        small = [
-            np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            for image in (rendered.rgb, room, rendered.alpha)
-        ]
-        person = np.where(small[2] > 200, np.uint8(255), np.uint8(0))
+        person = np.where(rendered.alpha[_SPARSE] > 200, np.uint8(255), np.uint8(0))
         if not person.any():
             return rendered.rgb
-        avatar, around = _Tone.of(small[0], person), _Tone.of(small[1], np.full_like(person, 255))
+        avatar = _Tone.of(rendered.rgb[_SPARSE], person)
+        around = _Tone.of(room[_SPARSE], np.full_like(person, 255))
         shift = _MATCH_SHARE * (around.mean - avatar.mean)
         shift = np.clip(shift, -_MAX_SHIFT_LAB, _MAX_SHIFT_LAB)
         ratio = (around.contrast + 5) / (avatar.contrast + 5)
@@ -147,9 +144,9 @@ class _ColourMatch:
         self._time_ns = now_ns
         self._shift = np.asarray(self._shift + step * (shift - self._shift), np.float32)
         self._gain += step * (gain - self._gain)
-        return self._apply(rendered.rgb, avatar.mean)
+        return self._apply(rendered, avatar.mean)
 
-    def _apply(self, rgb: U8, pivot: F32) -> U8:
+    def _apply(self, rendered: Rendered, pivot: F32) -> U8:
         """One curve per channel: the shift at the avatar's mean colour, the gain around it."""
         ends = np.stack([pivot, pivot + self._shift])[None]
         before, after = cv2.cvtColor(ends.astype(np.float32), cv2.COLOR_LAB2RGB)[0] * 255
@@ -159,7 +156,11 @@ class _ColourMatch:
         weight = np.clip(4 * levels * (255 - levels) / 255**2 + 0.25, 0, 1)
         mixed = levels + weight * (curve - levels)
         table = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
-        return np.asarray(cv2.LUT(rgb, table), np.uint8)
+        left, top, width, height = cv2.boundingRect(rendered.alpha)
+        visible = (slice(top, top + height), slice(left, left + width))
+        matched = rendered.rgb.copy()
+        matched[visible] = cv2.LUT(matched[visible], table)
+        return matched
 
 
 def _rgb_of(color: str) -> tuple[int, int, int]:
