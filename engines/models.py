@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from engines import backends, crop, face_mesh, weights
 from engines.backends.base import Engine
-from engines.crop import CropFrame
 from engines.errors import EngineError, PortraitError
 from engines.portrait import extend
 from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
 from engines.specs import NETWORKS
-from engines.warp import WarpMesh, sample
+from engines.warp import Placement, WarpMesh, sample
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -50,9 +49,9 @@ class EncodedIdentity:
     """(478, 3) in portrait_rgba's pixels"""
     mesh: WarpMesh
     target: TargetFace
-    portrait_frame: CropFrame
+    portrait_patches: list[crop.Patch]
     features: F32
-    """(1, C, 48, 48)"""
+    """(patches, C, 24, 24)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +98,15 @@ class Reenactor:
             ],
             np.float32,
         )
-        frame = CropFrame.around(landmarks, _STAY)
+        patches = crop.patches(landmarks, _STAY, face_mesh.face_unit(landmarks))
         return EncodedIdentity(
             canvas_hw=canvas_hw,
             portrait_rgba=extended.rgba,
             landmarks=landmarks,
             mesh=WarpMesh(landmarks, (width, height)),
             target=TargetFace(landmarks, canvas_from_portrait, canvas_hw),
-            portrait_frame=frame,
-            features=self._features(extended.rgba, landmarks, frame),
+            portrait_patches=patches,
+            features=self._features(extended.rgba, landmarks, patches),
         )
 
     def render(self, identity: EncodedIdentity, motion: MotionTensors) -> RenderedArrays:
@@ -122,29 +121,45 @@ class Reenactor:
         rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
         alpha = cast(U8, cv2.extractChannel(rgba, 3))
         if self._drive is not None:
-            frame = CropFrame.around(identity.landmarks, placement.head)
-            crop_source = frame.cut(source)
-            warped = crop.sample_source(identity.portrait_rgba, crop_source)
-            change = self._drive.run(
-                {
-                    "warped": _tensor(crop.over_grey(warped)),
-                    "guide": frame.guide(placement.landmarks, warped[..., 3])[None]
-                    / np.float32(255),
-                    "features": identity.features,
-                    "grid": crop.feature_grid(crop_source, identity.portrait_frame)[None],
-                }
-            )["change"]
-            if not np.isfinite(change).all():
-                raise EngineError("the network's output is not finite; the frame is dropped")
-            frame.add(np.ascontiguousarray(change[0].transpose(1, 2, 0)), rgb)
+            self._refine(self._drive, identity, placement, source, rgb)
         return RenderedArrays(rgb, alpha)
 
-    def _features(self, rgba: U8, landmarks: F32, frame: CropFrame) -> F32:
+    def _refine(  # noqa: PLR0913 - one step of render, cut out of it
+        self,
+        drive: Engine,
+        identity: EncodedIdentity,
+        placement: Placement,
+        source: F32,
+        rgb: U8,
+    ) -> None:
+        """Let the network paint mouth and eyes into `rgb`."""
+        unit_px = face_mesh.face_unit(identity.landmarks)
+        patches = crop.patches(placement.landmarks, placement.head, unit_px)
+        maps = [patch.cut(source) for patch in patches]
+        warped = [sample(identity.portrait_rgba, patch_map) for patch_map in maps]
+        pairs = list(zip(patches, warped, strict=True))
+        grids = zip(maps, identity.portrait_patches, strict=True)
+        inputs = {
+            "warped": crop.as_tensor([crop.to_planes(crop.over_grey(w)) for w in warped]),
+            "guide": crop.as_tensor([p.guide(placement.landmarks, w[..., 3]) for p, w in pairs]),
+            "features": identity.features,
+            "grid": np.stack([crop.feature_grid(m, patch) for m, patch in grids]),
+        }
+        change = drive.run(inputs)["change"]
+        if not np.isfinite(change).all():
+            raise EngineError("the network's output is not finite; the frame is dropped")
+        for patch, painted in zip(patches, change, strict=True):
+            patch.add(np.ascontiguousarray(painted.transpose(1, 2, 0)), rgb)
+
+    def _features(self, rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> F32:
         if self._encode is None:
-            return np.zeros((1, 0, crop.FEATURE_SIZE, crop.FEATURE_SIZE), np.float32)
-        seen = frame.cut(rgba)
-        guide = _unit_range(frame.guide(landmarks, seen[..., 3]))[None]
-        inputs = {"portrait": _tensor(crop.over_grey(seen)), "guide": guide}
+            return np.zeros((len(patches), 0, crop.FEATURE_SIZE, crop.FEATURE_SIZE), np.float32)
+        seen = [patch.cut(rgba) for patch in patches]
+        guides = [p.guide(landmarks, s[..., 3]) for p, s in zip(patches, seen, strict=True)]
+        inputs = {
+            "portrait": crop.as_tensor([crop.to_planes(crop.over_grey(s)) for s in seen]),
+            "guide": crop.as_tensor(guides),
+        }
         return self._encode.run(inputs)["features"].copy()
 
 
@@ -197,14 +212,3 @@ def _fit_detail(rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]) -> tuple[U
         size = round(rgba.shape[1] * shrink), round(rgba.shape[0] * shrink)
         rgba = cast(U8, cv2.resize(rgba, size, interpolation=cv2.INTER_AREA))
     return rgba, (landmarks * shrink).astype(np.float32), zoom / shrink
-
-
-def _unit_range(values: U8) -> F32:
-    """uint8 0..255 -> float32 0..1."""
-    scaled: F32 = values * np.float32(1 / 255)
-    return scaled
-
-
-def _tensor(rgb: U8) -> F32:
-    """(S, S, 3) uint8 -> (1, 3, S, S) 0..1."""
-    return _unit_range(rgb.transpose(2, 0, 1))[None]

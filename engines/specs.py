@@ -41,10 +41,11 @@ class NetworkSpec:
         return self.encode, self.drive
 
 
-_PICTURE = (1, 3, crop.SIZE, crop.SIZE)
-_GUIDE = (1, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE)
+_COUNT = len(crop.REGIONS)
+_PICTURE = (_COUNT, 3, crop.SIZE, crop.SIZE)
+_GUIDE = (_COUNT, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE)
 _FEATURES = TensorSpec(
-    "features", (1, IDENTITY_FEATURES, crop.FEATURE_SIZE, crop.FEATURE_SIZE), -10.0, 10.0
+    "features", (_COUNT, IDENTITY_FEATURES, crop.FEATURE_SIZE, crop.FEATURE_SIZE), -10.0, 10.0
 )
 
 WARP_REFINE_LITE = NetworkSpec(
@@ -60,7 +61,7 @@ WARP_REFINE_LITE = NetworkSpec(
             TensorSpec("warped", _PICTURE, 0.0, 1.0),
             TensorSpec("guide", _GUIDE, 0.0, 1.0),
             _FEATURES,
-            TensorSpec("grid", (1, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), -2.0, 2.0),
+            TensorSpec("grid", (_COUNT, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), -2.0, 2.0),
         ),
         (TensorSpec("change", _PICTURE, -1.5, 1.5),),
     ),

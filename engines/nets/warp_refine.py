@@ -1,8 +1,9 @@
-"""warp-refine, size lite: paints what geometry cannot, on a crop that geometry already drove.
+"""warp-refine, size lite: paints what geometry cannot, on patches that geometry already drove.
 
-Two graphs. `Encode` looks at the portrait once; `Drive` runs per frame: it meets the warped crop,
+Two graphs. `Encode` looks at the portrait once; `Drive` runs per frame: it meets the warped patch,
 the guide of the driven face, and the identity's features sampled where geometry says, and gives a
-colour with a mask. Where the mask is zero the geometry stands as it is.
+colour with a mask. The mask lives around lips and lids only: everywhere else geometry stands as it
+is, and stays as sharp as the portrait.
 
 A U-Net (Ronneberger et al., arXiv 1505.04597) that works at half resolution: pixels enter by a
 strided convolution and leave by depth-to-space (Shi et al., arXiv 1609.05158). Every operator is in
@@ -20,6 +21,15 @@ from engines.specs import IDENTITY_FEATURES as FEATURES
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+
+
+def reach(guide: Tensor) -> Tensor:
+    """(B, 1, S, S) 0..1: where paint may go, the lips and the eye opening with a soft margin."""
+    # guide is (B, G, S, S), values 0..1
+    features = torch.maximum(guide[:, 1:2], guide[:, 2:3])
+    spread = functional.max_pool2d(features, 21, 1, 10)
+    soft: Tensor = functional.avg_pool2d(spread, 9, 1, 4)
+    return soft
 
 
 class Encode(nn.Module):
@@ -44,11 +54,9 @@ class Encode(nn.Module):
 class Drive(nn.Module):
     """One driven frame: (warped, guide, features, grid) -> what to add to the warped crop."""
 
-    window: Tensor
-
-    def __init__(self, size: int, guide_channels: int) -> None:
+    def __init__(self, guide_channels: int) -> None:
         super().__init__()
-        wide, mid, deep, floor = 24, 40, 64, 80
+        wide, mid, deep, floor = 28, 48, 64, 96
         self.stem = nn.Sequential(
             nn.Conv2d(3 + guide_channels, wide, 2, 2),  # space-to-depth and a 1x1, in one
             nn.LeakyReLU(0.1, inplace=True),
@@ -65,26 +73,21 @@ class Drive(nn.Module):
         self.up1 = nn.Conv2d(mid, wide, 1)
         self.mix1 = block(wide, wide)
         self.paint = nn.Sequential(nn.Conv2d(wide, 16, 3, 1, 1), nn.PixelShuffle(2))
-        ramp = torch.minimum(torch.arange(size) + 0.5, size - 0.5 - torch.arange(size)) / (
-            size / 12
-        )
-        ramp = ramp.clamp(0, 1)
-        self.register_buffer("window", (ramp[:, None] * ramp[None])[None, None], persistent=False)
 
     def forward(self, warped: Tensor, guide: Tensor, features: Tensor, grid: Tensor) -> Tensor:
         # warped: (B, 3, S, S) 0..1; guide: (B, G, S, S) 0..1
         # features: (B, FEATURES, S/4, S/4); grid: (B, S/4, S/4, 2) in -1..1
         seen = functional.grid_sample(features, grid, align_corners=False)
-        x1 = self.down1(self.stem(torch.cat([warped - 0.5, guide], 1)))  # (B, 24, S/2, S/2)
-        x2 = self.down2(x1) + self.identity(seen)  # (B, 40, S/4, S/4)
+        x1 = self.down1(self.stem(torch.cat([warped - 0.5, guide], 1)))  # (B, 28, S/2, S/2)
+        x2 = self.down2(x1) + self.identity(seen)  # (B, 48, S/4, S/4)
         x3 = self.down3(x2)  # (B, 64, S/8, S/8)
-        x = self.floor(x3)  # (B, 80, S/16, S/16)
+        x = self.floor(x3)  # (B, 96, S/16, S/16)
         x = self.mix3(_double(self.up3(x)) + x3)
         x = self.mix2(_double(self.up2(x)) + x2)
         x = self.mix1(_double(self.up1(x)) + x1)
         out = self.paint(x)  # (B, 4, S, S)
         colour = out[:, :3] + 0.5
-        mask = torch.sigmoid(out[:, 3:] - 2) * self.window
+        mask = torch.sigmoid(out[:, 3:]) * reach(guide)
         change: Tensor = mask * (colour - warped)
         return change  # (B, 3, S, S)
 

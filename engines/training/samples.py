@@ -20,20 +20,23 @@ from PIL import Image
 from engines import crop, face_mesh
 from engines.portrait import extend
 from engines.rigid import Similarity, fit_similarity
-from engines.warp import Placement, WarpMesh
+from engines.warp import Placement, WarpMesh, sample
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
+_COUNT = len(crop.REGIONS)
+_PICTURE = (_COUNT, 3, crop.SIZE, crop.SIZE)
+_GUIDE = (_COUNT, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE)
 FIELDS: dict[str, tuple[tuple[int, ...], str]] = {
-    "warped": ((3, crop.SIZE, crop.SIZE), "uint8"),
-    "guide": ((crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE), "uint8"),
-    "target": ((3, crop.SIZE, crop.SIZE), "uint8"),
-    "grid": ((crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), "float32"),
-    "portrait": ((3, crop.SIZE, crop.SIZE), "uint8"),
-    "portrait_guide": ((crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE), "uint8"),
+    "warped": (_PICTURE, "uint8"),
+    "guide": (_GUIDE, "uint8"),
+    "target": (_PICTURE, "uint8"),
+    "grid": ((_COUNT, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), "float32"),
+    "portrait": (_PICTURE, "uint8"),
+    "portrait_guide": (_GUIDE, "uint8"),
 }
-"""name -> shape of one sample and dtype"""
+"""name -> shape of one sample (all its patches) and dtype"""
 
 _RIGID = list(face_mesh.RIGID)
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
@@ -47,9 +50,10 @@ class Source:
     landmarks: F32
     origin: F32
     mesh: WarpMesh
-    frame: crop.CropFrame
-    image: U8
-    guide: U8
+    unit_px: float
+    patches: list[crop.Patch]
+    images: U8
+    guides: U8
 
     @classmethod
     def read(cls, path: Path, landmarks: F32) -> Source:
@@ -57,16 +61,18 @@ class Source:
         moved = landmarks.copy()
         moved[:, :2] += extended.origin
         height, width = extended.rgba.shape[:2]
-        frame = crop.CropFrame.around(moved, _STAY)
-        seen = frame.cut(extended.rgba)
+        unit_px = face_mesh.face_unit(moved)
+        patches = crop.patches(moved, _STAY, unit_px)
+        seen = [patch.cut(extended.rgba) for patch in patches]
         return cls(
             extended.rgba,
             moved,
             extended.origin,
             WarpMesh(moved, (width, height)),
-            frame,
-            _planes(crop.over_grey(seen)),
-            frame.guide(moved, seen[..., 3]),
+            unit_px,
+            patches,
+            np.stack([crop.to_planes(crop.over_grey(s)) for s in seen]),
+            np.stack([p.guide(moved, s[..., 3]) for p, s in zip(patches, seen, strict=True)]),
         )
 
 
@@ -76,16 +82,18 @@ def make_sample(source: Source, driving: U8, landmarks: F32) -> dict[str, NDArra
     torso = np.column_stack([np.eye(2), -source.origin]).astype(np.float32)
     canvas_hw = driving.shape[0], driving.shape[1]
     canvas = source.mesh.source_map(Placement(landmarks, head, torso), canvas_hw)
-    frame = crop.CropFrame.around(source.landmarks, head)
-    crop_source = frame.cut(canvas)
-    warped = crop.sample_source(source.rgba, crop_source)
+    patches = crop.patches(landmarks, head, source.unit_px)
+    maps = [patch.cut(canvas) for patch in patches]
+    warped = [sample(source.rgba, patch_map) for patch_map in maps]
+    pairs = zip(patches, warped, strict=True)
+    grids = zip(maps, source.patches, strict=True)
     return {
-        "warped": _planes(crop.over_grey(warped)),
-        "guide": frame.guide(landmarks, warped[..., 3]),
-        "target": _planes(crop.over_grey(frame.cut(driving))),
-        "grid": crop.feature_grid(crop_source, source.frame),
-        "portrait": source.image,
-        "portrait_guide": source.guide,
+        "warped": np.stack([crop.to_planes(crop.over_grey(w)) for w in warped]),
+        "guide": np.stack([patch.guide(landmarks, w[..., 3]) for patch, w in pairs]),
+        "target": np.stack([crop.to_planes(crop.over_grey(p.cut(driving))) for p in patches]),
+        "grid": np.stack([crop.feature_grid(m, patch) for m, patch in grids]),
+        "portrait": source.images,
+        "portrait_guide": source.guides,
     }
 
 
@@ -126,8 +134,8 @@ def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
         for i, (portrait, driving) in enumerate(pairs):
             if source is None or portrait != last:
                 last, source = portrait, Source.read(data / portrait, landmarks[portrait])
-            sample = make_sample(source, _read(data / driving), landmarks[driving])
-            for field, value in sample.items():
+            made = make_sample(source, _read(data / driving), landmarks[driving])
+            for field, value in made.items():
                 arrays[field][i] = value
             if i % 200 == 0:
                 print(f"{split} {i}/{len(pairs)}", flush=True)
@@ -135,10 +143,6 @@ def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
 
 def _read(path: Path) -> U8:
     return np.asarray(Image.open(path).convert("RGBA"))
-
-
-def _planes(rgb: U8) -> U8:
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
 
 if __name__ == "__main__":

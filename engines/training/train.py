@@ -2,8 +2,8 @@
 
     python -m engines.training.train --samples SAMPLES --out RUN --minutes 60
 
-The loss is L1 on colours and on their gradients (Mathieu et al., arXiv 1511.05440) over the person,
-weighted towards mouth and eyes: there geometry alone fails, and there people look.
+The loss is L1 on colours and on their gradients (Mathieu et al., arXiv 1511.05440) where paint may
+go, most of it inside mouth and eyes: there geometry alone fails, and there people look.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines import crop
-from engines.nets.warp_refine import Drive, Encode
+from engines.nets.warp_refine import Drive, Encode, reach
 from engines.training.samples import FIELDS
 
 Batch = dict[str, Tensor]
 
-_MOUTH_WEIGHT, _EYE_WEIGHT = 8.0, 8.0
+_INSIDE_WEIGHT = 2.0
+"""of mouth and eye openings, beside 1 for the margin around them"""
 _SAVE_EVERY = 500
 """steps"""
 
@@ -41,7 +42,8 @@ class Samples:
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         batch = {}
         for field, array in self._arrays.items():
-            tensor = torch.from_numpy(np.stack([array[i] for i in indices])).to(self._device)
+            patches = np.concatenate([array[i] for i in indices])
+            tensor = torch.from_numpy(patches).to(self._device)
             batch[field] = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
         return batch
 
@@ -64,10 +66,9 @@ def augment(batch: Batch, rng: np.random.Generator) -> Batch:
 
 
 def attention(guide: Tensor) -> Tensor:
-    """(B, 1, S, S) weight of each pixel: the person, and above all mouth and eyes."""
-    mouth = functional.max_pool2d(guide[:, 1:2], 15, 1, 7)
-    eyes = functional.max_pool2d(guide[:, 2:3], 13, 1, 6)
-    weight: Tensor = guide[:, 4:5] * (1 + _MOUTH_WEIGHT * mouth + _EYE_WEIGHT * eyes)
+    """(B, 1, S, S) weight of each pixel: where paint may go, and above all the openings."""
+    inside = functional.max_pool2d(torch.maximum(guide[:, :1], guide[:, 2:3]), 5, 1, 2)
+    weight: Tensor = guide[:, 4:5] * reach(guide) * (1 + _INSIDE_WEIGHT * inside)
     return weight
 
 
@@ -89,7 +90,7 @@ class Refiner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encode = Encode(crop.GUIDE_CHANNELS)
-        self.drive = Drive(crop.SIZE, crop.GUIDE_CHANNELS)
+        self.drive = Drive(crop.GUIDE_CHANNELS)
 
     def forward(self, batch: Batch) -> Tensor:
         features = self.encode(batch["portrait"], batch["portrait_guide"])
