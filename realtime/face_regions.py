@@ -81,6 +81,7 @@ def regions() -> Regions:
         _around(shape, tuple(lid_rims), core=0.03, fade=0.10),
     ]
     mouth, brows, lids = (part * (1 - irises) for part in parts)
+    brows = brows * (1 - lids)
     total = np.maximum(mouth + brows + lids, 1.0)
     lips_y = shape[list(face_mesh.LIPS_INNER_LOWER), 1].mean()
     chin_y = shape[face_mesh.CHIN, 1]

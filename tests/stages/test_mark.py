@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.config import Output
+from realtime.errors import FrameError
+from realtime.frames import U8, Composited
+from realtime.stages.mark import Mark
+
+ROOT = Path(__file__).parents[2]
+
+
+def flat(level: int, width: int = 640, height: int = 480) -> U8:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def changed(before: U8, after: U8) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of what differs."""
+    rows, columns = np.nonzero((before != after).any(axis=2))
+    return rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+
+
+@pytest.mark.parametrize("level", [0, 90, 200, 255])
+def test_the_mark_is_legible_on_any_background(level: int) -> None:
+    rgb = flat(level)
+    marked = Mark(Output())(Composited(rgb)).rgb
+    corner = marked[:60, 560:].astype(int)
+    letters, pill = corner.max(), corner.min()
+    assert letters > 200
+    assert pill < 90
+    assert letters - pill > 150  # WCAG asks for 4.5:1; this is above 10:1
+
+
+def test_it_sits_top_right_and_is_at_least_4_percent_high() -> None:
+    rgb = flat(255)
+    top, bottom, left, right = changed(rgb, Mark(Output())(Composited(rgb)).rgb)
+    assert bottom - top >= 0.04 * 480
+    assert bottom < 0.12 * 480
+    assert left > 0.8 * 640
+    assert right < 640
+
+
+def test_nothing_else_changes_and_the_given_picture_stays() -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    before = rgb.copy()
+    marked = Mark(Output())(Composited(rgb)).rgb
+    np.testing.assert_array_equal(rgb, before)
+    top, bottom, left, right = changed(rgb, marked)
+    outside = np.ones((480, 640), bool)
+    outside[top:bottom, left:right] = False
+    np.testing.assert_array_equal(marked[outside], rgb[outside])
+
+
+def test_it_follows_the_picture_size_and_the_setting() -> None:
+    mark = Mark(Output(label="AI MODIFIED", label_height=0.1))
+    for width, height in ((640, 480), (1280, 720), (640, 480)):
+        rgb = flat(255, width, height)
+        top, bottom, _, _ = changed(rgb, mark(Composited(rgb)).rgb)
+        assert bottom - top == pytest.approx(0.1 * height, abs=2)
+
+
+def test_the_same_picture_is_marked_the_same_way() -> None:
+    mark = Mark(Output())
+    first, second = mark(Composited(flat(90))), mark(Composited(flat(90)))
+    np.testing.assert_array_equal(first.rgb, second.rgb)
+    assert first.label == "AI"
+
+
+def test_a_picture_too_small_for_the_mark_is_refused() -> None:
+    with pytest.raises(FrameError, match="too small for the mark"):
+        Mark(Output(label="AI AI AI AI"))(Composited(flat(0, 48, 32)))
+
+
+def test_odd_pictures_are_refused() -> None:
+    with pytest.raises(FrameError, match="even"):
+        Mark(Output())(Composited(flat(0, 641, 480)))
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("Marked", "realtime/stages/mark.py"),
+        ("OutputFrame", "realtime/stages/emit.py"),
+        ("Identity", "realtime/identity.py"),
+    ],
+)
+def test_only_one_file_constructs_what_may_be_shown(name: str, maker: str) -> None:
+    def calls(path: Path) -> bool:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+        return any(
+            (isinstance(func, ast.Name) and func.id == name)
+            or (isinstance(func, ast.Attribute) and func.attr == name)
+            for func in named
+        )
+
+    sources = [path for top in ("engines", "realtime") for path in (ROOT / top).rglob("*.py")]
+    assert [str(path.relative_to(ROOT)) for path in sources if calls(path)] == [maker]
