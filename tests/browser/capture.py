@@ -1,0 +1,122 @@
+"""What the page shows, frame by frame and with times: the avatar large, the camera small.
+
+The recorder runs in the page, on the avatar's video frame callback, and reads both videos back
+through canvases; the frames come over as JPEG after the recording, so that sending them does not
+disturb it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page
+
+U8 = NDArray[np.uint8]
+CAMERA_SIZE = (160, 120)
+CHUNK = 40
+
+_RECORD = """
+async ([seconds, width, height]) => {
+  const avatar = document.getElementById("avatar");
+  const own = document.getElementById("self");
+  const large = new OffscreenCanvas(avatar.videoWidth, avatar.videoHeight);
+  const small = new OffscreenCanvas(width, height);
+  const jpeg = (canvas) => canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+  const entries = [];
+  await new Promise((done) => {
+    let begun = null;
+    const take = (now) => {
+      begun ??= now;
+      large.getContext("2d").drawImage(avatar, 0, 0);
+      small.getContext("2d").drawImage(own, 0, 0, width, height);
+      entries.push({ now, avatar: jpeg(large), camera: jpeg(small) });
+      if (now - begun < seconds * 1000) avatar.requestVideoFrameCallback(take);
+      else done();
+    };
+    avatar.requestVideoFrameCallback(take);
+  });
+  const text = async (blob) => {
+    const bytes = new Uint8Array(await (await blob).arrayBuffer());
+    let binary = "";
+    for (const byte of bytes) binary += String.fromCharCode(byte);
+    return btoa(binary);
+  };
+  window.recorded = [];
+  for (const { now, avatar, camera } of entries) {
+    window.recorded.push([now, await text(avatar), await text(camera)]);
+  }
+  return window.recorded.length;
+}
+"""
+_SWITCH = """
+async (id) => {
+  const avatar = document.getElementById("avatar");
+  const small = new OffscreenCanvas(64, 48);
+  const context = small.getContext("2d", { willReadFrequently: true });
+  const entries = [];
+  let clickedMs = null;
+  await new Promise((done) => {
+    const take = (now) => {
+      context.drawImage(avatar, 0, 0, 64, 48);
+      entries.push([now, Array.from(context.getImageData(0, 0, 64, 48).data)]);
+      if (clickedMs === null && entries.length > 10) {
+        clickedMs = performance.now();
+        document.querySelector(`#gallery input[value="${id}"]`).click();
+      }
+      if (clickedMs === null || now - clickedMs < 1500) avatar.requestVideoFrameCallback(take);
+      else done();
+    };
+    avatar.requestVideoFrameCallback(take);
+  });
+  return { clickedMs, entries };
+}
+"""
+
+
+@dataclass(frozen=True)
+class Recording:
+    times_s: NDArray[np.float64]
+    """(N,) when each avatar frame came to the page; the page's clock"""
+    avatar: list[U8]
+    """N times (480, 640, 3) RGB"""
+    camera: list[U8]
+    """N times (120, 160, 3) RGB: the camera's picture at the same moments"""
+
+
+def record(page: Page, seconds: float) -> Recording:
+    """Every avatar frame of the next `seconds`, and the camera beside it."""
+    count: int = page.evaluate(_RECORD, [seconds, *CAMERA_SIZE])
+    rows: list[Any] = []
+    for at in range(0, count, CHUNK):
+        rows += page.evaluate("([from, to]) => window.recorded.slice(from, to)", [at, at + CHUNK])
+    return Recording(
+        np.array([row[0] for row in rows]) / 1000,
+        [_decode(row[1]) for row in rows],
+        [_decode(row[2]) for row in rows],
+    )
+
+
+def time_switch(page: Page, identity: str) -> float:
+    """Choose an identity with a click; milliseconds until the picture is the new one's.
+
+    A frame is the new one's when it is nearer to what stands there in the end than to what stood
+    there before the click.
+    """
+    result = page.evaluate(_SWITCH, identity)
+    times_ms = np.array([entry[0] for entry in result["entries"]])
+    pictures = np.array([entry[1] for entry in result["entries"]], np.float32)
+    before = pictures[times_ms < result["clickedMs"]].mean(axis=0)
+    after = pictures[-10:].mean(axis=0)
+    assert np.abs(before - after).mean() > 4, f"the picture did not change to {identity}"
+    is_new = np.abs(pictures - after).mean(axis=1) < np.abs(pictures - before).mean(axis=1)
+    return float(times_ms[int(np.argmax(is_new))] - result["clickedMs"])
+
+
+def _decode(text: str) -> U8:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))

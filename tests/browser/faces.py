@@ -1,0 +1,143 @@
+"""Measures faces in pictures, apart from the daemon's own tracker, and compares courses in time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import mediapipe as mp
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+# MediaPipe's mesh: inner lips' middle; lids and corners of the eyes
+_LIPS = (13, 14)
+_EYES = ((159, 145, 33, 133), (386, 374, 263, 362))
+_OUTER_CORNERS = (33, 263)
+SURE = 30
+"""pictures from which the camera's first place in its clip is taken"""
+REACH = 6
+"""clip frames around the expected one in which the next is looked for"""
+LONGEST_LAG_S = 1.0
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One value per picture; NaN where no face was found."""
+
+    mouth: F64
+    """lip gap over the distance of the outer eye corners"""
+    eyes: F64
+    """lid gap over eye width, mean of both eyes"""
+
+    @property
+    def found(self) -> float:
+        """Share of the pictures with a face."""
+        return float(np.isfinite(self.mouth).mean())
+
+
+def measure(pictures: list[U8]) -> Faces:
+    """Look for one face in each picture by itself, without memory of the one before."""
+    rows = []
+    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
+        for picture in pictures:
+            found = mesh.process(picture).multi_face_landmarks
+            rows.append(_openings(found[0], picture.shape) if found else (np.nan, np.nan))
+    mouth, eyes = np.array(rows).T
+    return Faces(mouth, eyes)
+
+
+def _openings(face: mp.solutions.face_mesh.FaceMesh, shape: tuple[int, ...]) -> tuple[float, float]:
+    points = np.array([(p.x * shape[1], p.y * shape[0], p.z * shape[1]) for p in face.landmark])
+
+    def apart(first: int, second: int) -> float:
+        return float(np.linalg.norm(points[first] - points[second]))
+
+    eyes = [apart(top, low) / apart(left, right) for top, low, left, right in _EYES]
+    return apart(*_LIPS) / apart(*_OUTER_CORNERS), sum(eyes) / 2
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the performer of a clip does, by the clip's own account; periodic, as the camera is."""
+
+    times_s: F64
+    jaw: F64
+    blink: F64
+    duration_s: float
+
+    @classmethod
+    def of(cls, path: Path) -> Truth:
+        rows = json.loads(path.read_text())
+        times_s, jaw, blink = (
+            np.array([r[name] for r in rows]) for name in ("t_s", "jaw", "blink")
+        )
+        return cls(times_s, jaw, blink, float(times_s[-1] + times_s[1]))
+
+    def jaw_at(self, times_s: F64) -> F64:
+        return np.interp(times_s, self.times_s, self.jaw, period=self.duration_s)
+
+    def blink_at(self, times_s: F64) -> F64:
+        return np.interp(times_s, self.times_s, self.blink, period=self.duration_s)
+
+
+def clip_times(clip: Path, pictures: list[U8], times_s: F64, duration_s: float) -> F64:
+    """Where in its clip the looping camera was at each picture, in seconds, ever growing.
+
+    A loaded machine plays the fake camera unevenly, so each picture is looked up among the clip's
+    frames; after the first ones only near where it must be, because a talking head looks alike
+    again and again.
+    """
+    size = (pictures[0].shape[1] // 4, pictures[0].shape[0] // 4)
+    with av.open(str(clip)) as container:
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    known = np.array([_small(frame, size) for frame in frames])
+    frame_s = duration_s / len(frames)
+    away = np.array([np.abs(known - _small(one, size)).mean(axis=1) for one in pictures])
+    starts = away[:SURE].argmin(axis=1) * frame_s - times_s[:SURE]
+    angle = np.angle(np.exp(2j * np.pi * starts / duration_s).mean())
+    position_s = float(angle / (2 * np.pi) * duration_s + times_s[0])
+    found = []
+    for at, distances in enumerate(away):
+        position_s += times_s[at] - times_s[max(at - 1, 0)]
+        near = np.arange(-REACH, REACH + 1) + round(position_s / frame_s)
+        position_s = float(near[distances[near % len(frames)].argmin()] * frame_s)
+        found.append(position_s)
+    return np.array(found)
+
+
+def _small(picture: U8, size: tuple[int, int]) -> NDArray[np.float32]:
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+
+
+def best_lag(
+    course: Callable[[F64], F64], times_s: F64, clip_times_s: F64, values: F64
+) -> tuple[float, float]:
+    """The correlation at the best lag, and that lag in seconds: how much later the values come.
+
+    Args:
+        course: what the performer does at a time of the clip.
+        times_s, clip_times_s: the page's clock, and where the camera was then.
+    """
+    good = np.isfinite(values)
+    lags_s = np.arange(-0.1, LONGEST_LAG_S, 1 / 120)
+    performed = [course(np.interp(times_s - lag, times_s, clip_times_s)) for lag in lags_s]
+    alike = [float(np.corrcoef(one[good], values[good])[0, 1]) for one in performed]
+    best = int(np.argmax(alike))
+    return alike[best], float(lags_s[best])
+
+
+def likeness(first: U8, second: U8) -> float:
+    """Correlation of two pictures' brightness, at the second one's size."""
+    height, width = second.shape[:2]
+    pair = [
+        cv2.cvtColor(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), 7)
+        for picture in (first, second)
+    ]
+    return float(np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1])

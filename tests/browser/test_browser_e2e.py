@@ -1,0 +1,141 @@
+"""The main job, end to end: a real browser, the real daemon, a performer before a fake camera.
+
+What the page receives is recorded there and measured apart from the daemon: is it another picture
+than the camera's, does it hold a face, and do mouth and lids follow the performer's?
+The figures stand at the end of the test run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import faces
+from tests.browser.capture import Recording, record, time_switch
+from tests.browser.conftest import DESKTOP, PERFORMER, Open, Visit, watched
+from tests.browser.live_daemon import LiveDaemon
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+Figure = Callable[[str], None]
+RECORD_S = 12.0
+START_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Performance:
+    recording: Recording
+    avatar: faces.Faces
+    truth: faces.Truth
+    clip_times_s: faces.F64
+    """where in the clip the camera was at each avatar frame"""
+    visit: Visit
+
+    def follow(
+        self, course: Callable[[faces.F64], faces.F64], values: faces.F64
+    ) -> tuple[float, float]:
+        """Correlation with what the performer did, at the best lag; that lag in seconds."""
+        return faces.best_lag(course, self.recording.times_s, self.clip_times_s, values)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
+    started = LiveDaemon(tmp_path_factory.mktemp("daemon"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def performance(daemon: LiveDaemon, chromium: Browser) -> Iterator[Performance]:
+    """Twelve seconds of the avatar, recorded once for all tests."""
+    context = chromium.new_context(viewport=DESKTOP, permissions=["camera"])  # type: ignore[arg-type]
+    visited = watched(context.new_page(), daemon.url)
+    visited.page.goto(daemon.url)
+    go_live(visited.page)
+    recording = record(visited.page, RECORD_S)
+    context.close()
+    truth = faces.Truth.of(PERFORMER.with_suffix(".json"))
+    where = faces.clip_times(PERFORMER, recording.camera, recording.times_s, truth.duration_s)
+    yield Performance(recording, faces.measure(recording.avatar), truth, where, visited)
+
+
+def go_live(page: Page) -> None:
+    page.click("#power")
+    expect(page.locator("#lamp[data-state=LIVE]")).to_be_visible(timeout=START_MS)
+
+
+def test_frames_come_back_at_a_usable_rate(performance: Performance, figure: Figure) -> None:
+    intervals_ms = np.diff(performance.recording.times_s) * 1000
+    rate = 1000 / intervals_ms.mean()
+    figure(f"returned: {rate:.1f} fps, interval p95 {np.percentile(intervals_ms, 95):.0f} ms")
+    assert len(performance.recording.avatar) > 5 * RECORD_S
+    assert performance.visit.faults == []
+    assert performance.visit.foreign == []
+
+
+def test_returned_frames_are_not_the_cameras(performance: Performance, figure: Figure) -> None:
+    """Against each camera picture of the second before, so that no delay can hide a leak."""
+    recording = performance.recording
+    alike = [
+        faces.likeness(picture, recording.camera[before])
+        for at, picture in enumerate(recording.avatar)
+        for before in range(max(0, at - 30), at + 1, 3)
+    ]
+    figure(f"likeness of avatar and camera: at most {max(alike):.2f}")
+    assert max(alike) < 0.8
+
+
+def test_returned_frames_hold_a_face(performance: Performance, figure: Figure) -> None:
+    figure(f"face found in {performance.avatar.found:.1%} of {len(performance.avatar.mouth)}")
+    assert performance.avatar.found >= 0.95
+
+
+def test_mouth_follows_the_performer(performance: Performance, figure: Figure) -> None:
+    alike, lag_s = performance.follow(performance.truth.jaw_at, performance.avatar.mouth)
+    figure(f"mouth opening: correlation {alike:.2f} at a lag of {lag_s * 1000:.0f} ms")
+    assert alike >= 0.8
+
+
+def test_blinks_follow_the_performer(performance: Performance, figure: Figure) -> None:
+    alike, lag_s = performance.follow(performance.truth.blink_at, -performance.avatar.eyes)
+    figure(f"lids: correlation {alike:.2f} at a lag of {lag_s * 1000:.0f} ms")
+    assert alike >= 0.6
+
+
+def test_identity_switches_live_without_a_new_connection(
+    daemon: LiveDaemon, visit: Open, figure: Figure
+) -> None:
+    page = visit(daemon.url).page
+    go_live(page)
+    page.wait_for_timeout(3000)  # the daemon prepares the other identities after its start
+    page.evaluate("window.firstStream = document.getElementById('avatar').srcObject")
+    took_ms = [time_switch(page, name) for name in ("coral", "cobalt", "slate", "juniper")]
+    figure(f"from the click to the new face: {', '.join(f'{ms:.0f}' for ms in took_ms)} ms")
+    assert page.evaluate("window.firstStream === document.getElementById('avatar').srcObject")
+    assert np.median(took_ms) <= 300
+
+
+def test_page_comes_back_after_the_daemon_was_killed(daemon: LiveDaemon, visit: Open) -> None:
+    visited = visit(daemon.url)
+    visited.unanswered = True
+    page = visited.page
+    go_live(page)
+    page.evaluate("window.camera = document.getElementById('self').srcObject")
+    daemon.kill()
+    expect(page.locator("#notice-title")).to_have_text("The daemon does not answer", timeout=15_000)
+    assert page.evaluate("window.camera.getVideoTracks()[0].readyState") == "live"
+    daemon.start()
+    expect(page.locator("#lamp[data-state=LIVE]")).to_be_visible(timeout=START_MS)
+    assert page.evaluate("window.camera === document.getElementById('self').srcObject")
+
+
+def test_wrong_token_is_said(daemon: LiveDaemon, visit: Open) -> None:
+    visited = visit(f"http://127.0.0.1:{daemon.port}/#token=not-the-right-one-at-all")
+    visited.unanswered = True
+    expect(visited.page.locator("#notice-title")).to_have_text(
+        "The access token is not the right one"
+    )
