@@ -39,6 +39,10 @@ from realtime.workers import (
 if TYPE_CHECKING:
     from realtime.identity import Identity, IdentityCard
 
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter  # generic from Python 3.11 on
+
 STATS_INTERVAL_S = 0.5
 GOODBYE_S = 0.1
 """between telling the client why and hanging up, so that the reason arrives"""
@@ -107,7 +111,7 @@ async def make_cast(services: Services, identity_id: str) -> Cast:
     return Cast(identity, *await services.maker.run(make))
 
 
-class _SessionLog(logging.LoggerAdapter[logging.Logger]):
+class _SessionLog(_LoggerAdapter):
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
         name = (self.extra or {}).get("session", "")
         return f"[session {name}] {msg}", kwargs
@@ -148,7 +152,7 @@ class Session:
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
-        self._calibrated = False
+        self._calibration_told = False
         self._born_ns = self._heard_ns = clock.now_ns()
         self._packets = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -274,10 +278,10 @@ class Session:
 
     async def _next_frame(self) -> OutputFrame:
         frame = await self._gate.next_frame()
-        if self._pipeline.calibrated != self._calibrated:
-            self._calibrated = self._pipeline.calibrated
-            if self._calibrated:
-                self._tell({"type": "calibrated"})
+        if not self._pipeline.calibrated:
+            self._calibration_told = False
+        elif not self._calibration_told:
+            self._calibration_told = self._tell({"type": "calibrated"})
         return frame
 
     async def _report(self) -> None:
@@ -310,9 +314,9 @@ class Session:
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
         }
 
-    def _tell(self, message: Mapping[str, Any]) -> None:
-        """An event, on `stats`; on `controls` for a client without it."""
-        self._send(self._stats or self._controls, message)
+    def _tell(self, message: Mapping[str, Any]) -> bool:
+        """An event, on `stats`; on `controls` for a client without it. False if it cannot go."""
+        return self._send(self._stats or self._controls, message)
 
     def _send(self, channel: DataChannel | None, message: Mapping[str, Any]) -> bool:
         if channel is None or channel.readyState != "open":
