@@ -93,11 +93,12 @@ class WarpMesh:
         triangles = np.concatenate([self._under, self._skin[order]])
         coarse_hw = (canvas_hw[0] // _MAP_SCALE, canvas_hw[1] // _MAP_SCALE)
         coarse = (vertices - (_MAP_SCALE - 1) / 2) / _MAP_SCALE
-        corners = coarse[triangles]
-        visible = _touches(corners, coarse_hw)
-        corners = corners[visible]
+        corners = np.take(coarse, triangles, axis=0)
+        visible = np.flatnonzero(_touches(corners, coarse_hw))
+        corners = np.take(corners, visible, axis=0)
         index = _draw_indices(corners, coarse_hw)
-        affine = _affine_maps(corners, self._rest[triangles[visible]])
+        sources = np.take(self._rest, np.take(triangles, visible, axis=0), axis=0)
+        affine = _affine_maps(corners, sources)
         small = _apply_affine(affine, index)
         height, width = canvas_hw
         return cast(F32, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
