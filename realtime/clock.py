@@ -1,4 +1,4 @@
-"""Time, in one place: monotonic nanoseconds, and the 90 kHz clock of RTP video (RFC 3551 section 5).
+"""Time, in one place: monotonic nanoseconds, and the 90 kHz clock of RTP video (RFC 3551, 5).
 
 Wall time never enters a latency: it jumps when NTP steps. Code that decides by time takes a
 `Clock`, so that its tests never sleep.

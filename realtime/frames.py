@@ -102,7 +102,7 @@ class Motion:
     expression: F32
     """(478, 3) face units, offsets from the neutral in the head frame, irises included"""
     eye_openness: F32
-    """(2,) opening of the (subject's right, left) eye relative to the neutral; 0 closed, 1 neutral"""
+    """(2,) how open the subject's right and left eye is; 0 closed, 1 as in the neutral"""
     coefficients: Mapping[str, float]
     """ARKit-named: jawOpen, eyeBlinkLeft, eyeBlinkRight, mouthSmile, browInnerUp; 0..1"""
 
@@ -150,7 +150,7 @@ class OutputFrame:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What a performer changes live, over the data channel. Gains: 0 off, 1 as performed, 2 at most."""
+    """What a performer changes live, by data channel. Gains: 0 off, 1 as performed, 2 at most."""
 
     expression: float = 1.0
     """over all of mouth, blink, brows and gaze"""
