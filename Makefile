@@ -23,8 +23,9 @@ test: $(VENV)/.development ## install once (with Chromium), then run every test
 	@$(VENV)/bin/python -m pytest $(ARGS)
 	@sh .ci/node-tests
 
-lint: $(VENV)/.development ## ruff
-	@$(VENV)/bin/ruff check .
+lint: $(VENV)/.development ## ruff: rules and format
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --check --quiet .
 
 types: $(VENV)/.development ## mypy, strict
 	@$(VENV)/bin/mypy

@@ -32,9 +32,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defau
     assert server.host == Config().server.host
 
 
-def test_the_origin_of_each_value_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_origin_of_each_value_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path / "r.toml", "[server]\nport = 1\nhost = 'localhost'\n")
     monkeypatch.setenv("REENACTD_SERVER__PORT", "2")
 
@@ -75,9 +73,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("server = 5", "[server] = 5: must be a table of settings"),
     ],
 )
-def test_a_mistake_in_the_file_is_named_with_its_rule(
-    tmp_path: Path, toml: str, said: str
-) -> None:
+def test_a_mistake_in_the_file_is_named_with_its_rule(tmp_path: Path, toml: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path / "r.toml", toml), {})
     assert str(caught.value).startswith(said)
