@@ -45,8 +45,10 @@ def build_services(config: Config, studio: Studio) -> Services:
 
 def _log_task_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """One line, no stack trace: aiortc's own tasks fail so on offers that make no sense."""
-    logger.warning("%s: %r", context.get("message"), context.get("exception"))
-    logger.debug("in %s", context.get("task"), exc_info=context.get("exception"))
+    error = context.get("exception")
+    # As text: a record that keeps the exception would keep its frames, and the peer in them.
+    logger.warning("%s: %s", context.get("message"), repr(error))
+    logger.debug("in %s", context.get("task"), exc_info=error)
 
 
 class Daemon:

@@ -30,7 +30,22 @@ def check_offer(sdp: str) -> None:
     if len(lines) > MAX_LINES:
         raise OfferRejected(f"the SDP has {len(lines)} lines; at most {MAX_LINES} are read")
     _check_media([line for line in lines if line.startswith("m=")])
-    check_candidates(sum(line.startswith("a=candidate") for line in lines))
+    check_candidates(sum(_is_candidate(line) for line in lines))
+
+
+def without_mdns(sdp: str) -> str:
+    """The SDP without candidates whose address is an mDNS name (browsers hide theirs so).
+
+    To look one up is a second of multicast on the local network. It is not needed: the browser
+    reaches this end by the candidates in the answer, and its address is learnt from its checks
+    (peer-reflexive, RFC 8445 section 7.3.1.3). "No more candidates" would rule that out, so it goes
+    as well.
+    """
+    lines = sdp.splitlines(keepends=True)
+    kept = [line for line in lines if not (_is_candidate(line) and ".local " in line)]
+    if len(kept) < len(lines):
+        kept = [line for line in kept if not line.startswith("a=end-of-candidates")]
+    return "".join(kept)
 
 
 def check_candidates(count: int) -> None:
@@ -41,6 +56,10 @@ def check_candidates(count: int) -> None:
     """
     if count > MAX_CANDIDATES:
         raise OfferRejected(f"{count} ICE candidates; at most {MAX_CANDIDATES} are taken")
+
+
+def _is_candidate(line: str) -> bool:
+    return line.startswith("a=candidate")
 
 
 def _check_media(media: list[str]) -> None:

@@ -34,7 +34,7 @@ from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame
 from realtime.latest import Closed
-from realtime.offer import check_candidates, check_offer
+from realtime.offer import check_candidates, check_offer, without_mdns
 from realtime.rtc_encode import MIN_BITRATE_BPS
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,8 @@ class Peer:
         """
         check_offer(offer_sdp)
         try:
-            return await asyncio.wait_for(self._negotiate(offer_sdp), NEGOTIATION_TIMEOUT_S)
+            negotiation = self._negotiate(without_mdns(offer_sdp))
+            return await asyncio.wait_for(negotiation, NEGOTIATION_TIMEOUT_S)
         except OfferRejected:
             raise
         # The boundary to a parser that raises ValueError, AssertionError, IndexError, KeyError,
@@ -202,7 +203,7 @@ class Peer:
             OfferRejected: it is malformed, or too many candidates were sent.
         """
         mid: str | None = None
-        for line in fragment.splitlines():
+        for line in without_mdns(fragment).splitlines():
             name, _, value = line.strip().removeprefix("a=").partition(":")
             if name == "mid":
                 mid = value
@@ -233,7 +234,7 @@ class Peer:
         try:
             await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
         except Exception as exc:  # noqa: BLE001 - aiortc 1.16 can raise AttributeError here
-            logger.debug("closing a peer connection failed (%r); closing its parts", exc)
+            logger.debug("closing a peer connection failed (%s); closing its parts", repr(exc))
             await self._close_parts()
 
     async def _close_parts(self) -> None:
@@ -248,7 +249,7 @@ class Peer:
             try:
                 await asyncio.wait_for(stop(), CLOSE_TIMEOUT_S)
             except Exception as exc:  # noqa: BLE001 - each part is released on its own
-                logger.debug("a part of a peer connection did not close: %r", exc)
+                logger.debug("a part of a peer connection did not close: %s", repr(exc))
 
     def _on_connection(self) -> None:
         self._events.on_connection(self._pc.connectionState)

@@ -7,8 +7,9 @@
     encode-*          aiortc's encoders, as the loop's default executor
 
 All are daemon threads: one that hangs in native code delays neither a session's end nor the
-process's. A thread that dies is started again, RESTARTS times at most. What a thread delivers goes
-through a one-slot channel or `call_soon_threadsafe`. Knows no peer connections and no stages.
+process's. A thread that dies is started again after a second, RESTARTS times in a row at most.
+What a thread delivers goes through a one-slot channel or `call_soon_threadsafe`. Knows no peer
+connections and no stages.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 RESTARTS = 3
 """how often in a row a dead thread is started again before its sessions end"""
+RESTART_DELAY_NS = NS_PER_S
+"""long enough for the card to be seen, and for a thread that dies at once not to spin"""
 STEADY_NS = 60 * NS_PER_S
 """a thread that lived this long begins a new row"""
 JOIN_TIMEOUT_S = 1.0
@@ -103,10 +106,12 @@ class _Thread:
     closing: bool = False
     death: str = ""
     _started_ns: int = 0
+    _died_ns: int | None = None
+    """when `ensure` noticed it"""
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.busy_since_ns = None
+        self.busy_since_ns = self._died_ns = None
         self._started_ns = self.clock.now_ns()
         self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
         self._thread.start()
@@ -125,16 +130,23 @@ class _Thread:
             return None
         now_ns = self.clock.now_ns()
         if not self._thread.is_alive():
-            if now_ns - self._started_ns > STEADY_NS:
-                self.restarts = 0
-            if self.restarts >= RESTARTS:
-                return f"the {self.name} thread died {self.restarts + 1} times, last {self.death}"
-            self.restarts += 1
-            self.logger.warning("%s died; started again (%d)", self.name, self.restarts)
-            self.start()
+            return self._restart(now_ns)
         busy_since_ns = self.busy_since_ns
         if busy_since_ns is not None and now_ns - busy_since_ns > HUNG_NS:
             return f"the {self.name} thread has not answered for {HUNG_NS // NS_PER_S} s"
+        return None
+
+    def _restart(self, now_ns: int) -> str | None:
+        if self._died_ns is None:
+            self._died_ns = now_ns
+        if now_ns - self._started_ns > STEADY_NS:
+            self.restarts = 0
+        if self.restarts >= RESTARTS:
+            return f"the {self.name} thread died {self.restarts + 1} times, last {self.death}"
+        if now_ns - self._died_ns >= RESTART_DELAY_NS:
+            self.restarts += 1
+            self.logger.warning("%s died; started again (%d)", self.name, self.restarts)
+            self.start()
         return None
 
     async def join(self) -> None:

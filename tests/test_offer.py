@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import OfferRejected
-from realtime.offer import MAX_CANDIDATES, MAX_LINES, MAX_SDP_BYTES, check_candidates, check_offer
+from realtime.offer import (
+    MAX_CANDIDATES,
+    MAX_LINES,
+    MAX_SDP_BYTES,
+    check_candidates,
+    check_offer,
+    without_mdns,
+)
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n"
@@ -42,3 +49,17 @@ def test_candidates_are_counted_to_their_limit() -> None:
     check_candidates(MAX_CANDIDATES)
     with pytest.raises(OfferRejected):
         check_candidates(MAX_CANDIDATES + 1)
+
+
+HIDDEN = "a=candidate:1 1 udp 1 1a17c481-989c.local 56321 typ host\r\n"
+END = "a=end-of-candidates\r\n"
+
+
+def test_hidden_addresses_are_left_out_and_more_may_come() -> None:
+    sdp = HEAD + VIDEO + HIDDEN + CANDIDATE + END
+    assert without_mdns(sdp) == HEAD + VIDEO + CANDIDATE
+
+
+def test_an_offer_without_hidden_addresses_stays_as_it_is() -> None:
+    sdp = HEAD + VIDEO + CANDIDATE + END
+    assert without_mdns(sdp) == sdp

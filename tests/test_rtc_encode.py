@@ -119,8 +119,8 @@ def test_every_picture_comes_out_at_once_through_sizes_and_forced_key_frames(
         assert timestamp == number * 3000
         data = b"".join(depayload(payload) for payload in payloads)
         frames = decoder.decode(JitterFrame(data, timestamp))
-        assert all(isinstance(frame, av.VideoFrame) for frame in frames)
-        assert [frame.to_ndarray().shape for frame in frames] == [(height * 3 // 2, width)]
+        decoded = [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+        assert [(frame.width, frame.height) for frame in decoded] == [(width, height)]
 
 
 def test_a_1080p_picture_is_encoded_too() -> None:

@@ -1,0 +1,430 @@
+"""The HTTP surface: WHIP by RFC 9725, the API, and everything that is refused and how."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from aiortc import RTCConfiguration, RTCPeerConnection
+
+from realtime import __version__, server
+from realtime.config import Config
+from realtime.errors import StartupError
+from realtime.server import choose_loop, run
+from tests.helpers import Camera, FakeStudio, Stand, config_with, run_on, standing, until
+
+SDP = {"Content-Type": "application/sdp"}
+FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
+CHROMIUM_OFFER = (Path(__file__).parent / "data" / "chromium_offer.sdp").read_text()
+MUTATIONS = 300
+PORTRAIT = Path(__file__).parent / "helpers.py"
+
+
+@pytest_asyncio.fixture
+async def stand() -> AsyncIterator[Stand]:
+    async with standing() as running:
+        yield running
+
+
+async def make_offer(audio: bool = False) -> str:
+    client = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    client.addTransceiver(Camera(), direction="sendrecv")
+    if audio:
+        client.addTransceiver("audio", direction="sendrecv")
+    client.createDataChannel("controls")
+    await client.setLocalDescription(await client.createOffer())
+    offer = client.localDescription.sdp
+    await client.close()
+    return str(offer)
+
+
+def left_open() -> list[RTCPeerConnection]:
+    gc.collect()
+    peers = [item for item in gc.get_objects() if type(item) is RTCPeerConnection]
+    return [peer for peer in peers if peer.connectionState != "closed"]
+
+
+async def test_a_chromium_offer_is_answered_as_whip_asks(stand: Stand) -> None:
+    response = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers=SDP)
+    assert response.status_code == 201
+    assert response.headers["Content-Type"].startswith("application/sdp")
+    assert response.headers["Location"].startswith("/whip/")
+    assert response.headers["ETag"]
+    assert response.text.startswith("v=0")
+    assert "playout-delay" in response.text
+    assert len(response.headers["Location"]) > 30, "not to be guessed"
+
+
+async def test_options_say_what_can_be_posted_without_a_token_and_without_cors(
+    stand: Stand,
+) -> None:
+    response = await stand.http.options("/whip", headers={"Authorization": ""})
+    assert response.status_code == 204
+    assert response.headers["Accept-Post"] == "application/sdp"
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+async def test_trickle_by_patch(stand: Stand) -> None:
+    created = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers=SDP)
+    session, etag = created.headers["Location"], created.headers["ETag"]
+    body = (
+        "a=mid:0\r\na=candidate:1 1 udp 2122260223 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n"
+    )
+    good = {**FRAGMENT, "If-Match": etag}
+    assert (await stand.http.patch(session, content=body, headers=good)).status_code == 204
+    stale = {**FRAGMENT, "If-Match": '"stale"'}
+    assert (await stand.http.patch(session, content=body, headers=stale)).status_code == 412
+    assert (await stand.http.patch(session, content=body, headers=SDP)).status_code == 415
+    bad = await stand.http.patch(session, content="a=candidate:x", headers=good)
+    assert bad.status_code == 400 and "'x'" in bad.json()["error"]
+    large = await stand.http.patch(session, content="a" * 20_000, headers=good)
+    assert large.status_code == 413
+    lost = await stand.http.patch("/whip/none", content=body, headers=good)
+    assert lost.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "text"),
+    [
+        ("", SDP, 400, "does not begin with v=0"),
+        ("v=0\r\n", SDP, 400, "0 video m-lines"),
+        (b"\xff\xfe", SDP, 400, "not UTF-8"),
+        ("v=0" + " " * 70_000, SDP, 413, "larger than 65536"),
+        ("v=0", {"Content-Type": "application/json"}, 415, "must be application/sdp"),
+        ("v=0", {}, 415, "must be application/sdp"),
+    ],
+)
+async def test_bad_bodies(
+    stand: Stand, content: Any, headers: dict[str, str], status: int, text: str
+) -> None:
+    response = await stand.http.post("/whip", content=content, headers=headers)
+    assert response.status_code == status
+    assert text in response.json()["error"]
+
+
+async def test_an_unknown_identity_is_refused(stand: Stand) -> None:
+    response = await stand.http.post(
+        "/whip", params={"identity": "../../etc"}, content=CHROMIUM_OFFER, headers=SDP
+    )
+    assert response.status_code == 400 and "no identity" in response.json()["error"]
+    assert len(stand.daemon.sessions) == 0
+
+
+async def test_one_session_too_many_is_told_to_come_again(stand: Stand) -> None:
+    posts = [stand.http.post("/whip", content=CHROMIUM_OFFER, headers=SDP) for _ in range(5)]
+    responses = await asyncio.gather(*posts)
+    assert sorted(response.status_code for response in responses) == [201, 201, 503, 503, 503]
+    refused = next(response for response in responses if response.status_code == 503)
+    assert "2 of 2 sessions" in refused.json()["error"]
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic x", "Bearer \xe9"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/whip"),
+        ("PATCH", "/whip/x"),
+        ("DELETE", "/whip/x"),
+        ("GET", "/api/status"),
+        ("GET", "/api/identities"),
+        ("GET", "/api/identities/juniper/portrait"),
+        ("GET", "/api/openapi.json"),
+        ("GET", "/api/whatever/comes"),
+        ("GET", "/%61pi/status"),
+    ],
+)
+async def test_no_call_without_the_token(stand: Stand, method: str, path: str, header: str) -> None:
+    headers = [(b"Authorization", header.encode("latin-1"))]
+    response = await stand.http.request(method, path, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "token" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8700", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8700", 200),
+        ("LOCALHOST", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8700", 421),
+        ("192.168.0.7:8700", 421),
+        ("", 421),
+    ],
+)
+async def test_only_known_hosts_are_answered(stand: Stand, host: str, status: int) -> None:
+    for path in ("/api/status", "/healthz", "/"):
+        response = await stand.http.get(path, headers={"Host": host})
+        assert response.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8700", 404),
+        ("http://127.0.0.1:1234", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_other_origins_change_nothing(stand: Stand, origin: str, status: int) -> None:
+    response = await stand.http.delete("/whip/none", headers={"Origin": origin})
+    assert response.status_code == status
+    assert (await stand.http.get("/api/status", headers={"Origin": origin})).status_code == 200
+
+
+async def test_every_answer_carries_the_page_rules(stand: Stand) -> None:
+    answers = [
+        await stand.http.get("/"),
+        await stand.http.get("/api/status"),
+        await stand.http.get("/nowhere"),
+        await stand.http.get("/", headers={"Host": "evil.example"}),
+        await stand.http.post("/whip", content="x", headers=SDP),
+    ]
+    for response in answers:
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
+        assert "unsafe" not in response.headers["Content-Security-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in response.headers
+    assert [response.headers["Cache-Control"] for response in answers[:2]] == [
+        "no-cache",
+        "no-store",
+    ]
+
+
+async def test_the_page_is_served_and_nothing_beside_it(stand: Stand) -> None:
+    page = await stand.http.get("/", headers={"Authorization": ""})
+    assert page.status_code == 200 and "reenactd" in page.text
+    for path in ("/../pyproject.toml", "/%2e%2e/pyproject.toml", "/..%2fpyproject.toml"):
+        assert (await stand.http.get(path)).status_code == 404
+
+
+async def test_the_api_tells_what_the_page_needs(stand: Stand) -> None:
+    await until(lambda: stand.daemon.ready)
+    status = (await stand.http.get("/api/status")).json()
+    assert status == {
+        "version": __version__,
+        "engine": "fake network: for tests",
+        "loop": "test loop",
+        "canvas": {"width": 640, "height": 480},
+        "sessions": 0,
+        "max_sessions": 2,
+        "default_identity": "juniper",
+        "ice_servers": [],
+    }
+    identities = (await stand.http.get("/api/identities")).json()
+    assert identities[0] == {
+        "id": "juniper",
+        "name": "Juniper",
+        "kind": "fictional",
+        "statement": "shows no real person",
+        "portrait": "/api/identities/juniper/portrait",
+    }
+    portrait = await stand.http.get(identities[0]["portrait"])
+    assert portrait.headers["Content-Type"] == "image/png"
+    assert portrait.content == PORTRAIT.read_bytes()
+    assert (await stand.http.get("/api/identities/nobody/portrait")).status_code == 404
+    assert (await stand.http.get("/healthz", headers={"Authorization": ""})).json() == {
+        "status": "ok"
+    }
+
+
+async def test_an_ice_server_is_named_to_the_client() -> None:
+    url = "turn:turn.example.org:3478"
+    async with standing(config_with(rtc={"ice_servers": (url,)})) as stand:
+        assert (await stand.http.get("/api/status")).json()["ice_servers"] == [url]
+
+
+async def test_errors_are_json_everywhere(stand: Stand) -> None:
+    for response in (
+        await stand.http.get("/nowhere"),
+        await stand.http.put("/whip"),
+        await stand.http.get("/whip/none"),
+    ):
+        assert response.status_code in (404, 405)
+        assert set(response.json()) == {"error"}
+
+
+async def test_a_bug_is_a_short_500(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(stand.studio, "list_identities", broken)
+    response = await stand.http.get("/api/identities")
+    assert response.status_code == 500
+    assert response.json() == {"error": "internal error; the log has the rest"}
+
+
+async def test_a_render_thread_that_cannot_go_on_is_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand.daemon.services.render, "ensure", lambda: "the cpu-0 thread died")
+    await until(lambda: stand.daemon.sessions.sick is not None)
+    health = await stand.http.get("/healthz")
+    assert (health.status_code, health.json()["status"]) == (503, "sick")
+    refused = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers=SDP)
+    assert refused.status_code == 503 and "restart the daemon" in refused.json()["error"]
+
+
+def mutated(sdp: str, rng: random.Random) -> str:
+    """One to four random edits of an SDP's lines and characters."""
+    lines = sdp.split("\r\n")
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(9)
+        if kind == 0:
+            del lines[at]
+        elif kind == 1:
+            lines.insert(at, lines[rng.randrange(len(lines))])
+        elif kind == 2:
+            other = rng.randrange(len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+        elif kind == 3:
+            lines[at] = lines[at][: rng.randint(0, len(lines[at]))]
+        elif kind == 4 and lines[at]:
+            place = rng.randrange(len(lines[at]))
+            lines[at] = lines[at][:place] + chr(rng.randint(32, 0x2FF)) + lines[at][place + 1 :]
+        elif kind == 5:
+            lines[at] = "".join("9" if char.isdigit() else char for char in lines[at])
+        elif kind == 6:
+            lines[at] = lines[at].replace(":", rng.choice(["", "::", " ", ":-1 "]), 1)
+        elif kind == 7:
+            lines[at] = lines[at] + rng.choice(
+                [" ", " 0", " -1", "\0", ";x=1", "/9", " 99999999999"]
+            )
+        else:
+            del lines[at : at + rng.randint(1, 12)]
+        lines = lines or [""]
+    return "\r\n".join(lines)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_no_malformed_offer_is_worse_than_400_or_leaves_a_peer(loop: str) -> None:
+    async def main() -> None:
+        async with standing() as stand:
+            rng = random.Random(f"offers on {loop}")
+            offers = [CHROMIUM_OFFER, await make_offer(), await make_offer(audio=True)]
+            statuses: dict[int, int] = {}
+            descriptors = len(os.listdir("/proc/self/fd"))
+            for number in range(MUTATIONS):
+                offer = mutated(offers[number % len(offers)], rng)
+                response = await stand.http.post(
+                    "/whip", content=offer.encode("utf-8", "replace"), headers=SDP
+                )
+                statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+                if response.status_code == 201:
+                    gone = await stand.http.delete(response.headers["Location"])
+                    assert gone.status_code == 200
+                else:
+                    assert response.json()["error"], offer
+            assert set(statuses) == {201, 400}, statuses
+            assert min(statuses.values()) >= MUTATIONS // 10, statuses
+            assert len(stand.daemon.sessions) == 0
+            await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 2)
+            await until(lambda: not left_open())
+
+    run_on(loop, main, timeout_s=120)
+
+
+def test_the_loop_is_chosen_with_a_reason() -> None:
+    assert str(choose_loop("auto")) == "uvloop (auto: uvloop is installed)"
+    assert str(choose_loop("asyncio")) == "asyncio (server.loop = asyncio)"
+    assert str(choose_loop("uvloop")) == "uvloop (server.loop = uvloop)"
+
+
+def test_a_loop_that_is_missing_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+    assert str(choose_loop("auto")) == "asyncio (auto: uvloop is not installed)"
+    with pytest.raises(StartupError, match="pip install uvloop"):
+        choose_loop("uvloop")
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("0.0.0.0", "without TLS only loopback"),
+        ("192.0.2.55", "without TLS only loopback"),
+        ("nowhere.example", "without TLS only loopback"),
+        ("127.0.0.1", "stop the reenactd that runs already"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line(host: str, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = config_with(server={"host": host, "port": taken.getsockname()[1]})
+        with pytest.raises(StartupError, match=text) as caught:
+            run(config, lambda line: None)
+    assert "\n" not in str(caught.value)
+
+
+class Running:
+    """`server.run` on its own thread, with the fake studio."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, studio: FakeStudio, config: Config) -> None:
+        self.lines: list[str] = []
+        self.error: BaseException | None = None
+        self.servers: list[Any] = []
+        monkeypatch.setattr(server, "LiveStudio", lambda config: studio)
+        monkeypatch.setattr(server, "_stop_on_signals", self.servers.append)
+        self.thread = threading.Thread(target=self._run, args=(config,))
+        self.thread.start()
+
+    def _run(self, config: Config) -> None:
+        try:
+            run(config, self.lines.append)
+        except StartupError as exc:
+            self.error = exc
+
+    def stop(self) -> None:
+        if self.servers:
+            self.servers[0].should_exit = True
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_started_daemon_listens_says_where_and_stops(
+    monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    running = Running(monkeypatch, FakeStudio(), config_with(server={"port": 0, "loop": loop}))
+    try:
+        await until(lambda: len(running.lines) == 2)
+        assert running.lines[0] == f"event loop: {loop} (server.loop = {loop})"
+        url, _, token = running.lines[1].partition("/#token=")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10) as http:
+            status = (await http.get("/api/status")).json()
+            assert status["loop"] == f"{loop} (server.loop = {loop})"
+            response = await http.post("/whip", content=CHROMIUM_OFFER, headers=SDP)
+            assert response.status_code == 201
+            assert "server" not in response.headers
+    finally:
+        running.stop()
+    assert running.error is None
+
+
+async def test_networks_that_do_not_load_end_the_process_with_their_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio = FakeStudio()
+
+    def broken() -> str:
+        raise StartupError("no weights; reinstall")
+
+    monkeypatch.setattr(studio, "load", broken)
+    running = Running(monkeypatch, studio, config_with(server={"port": 0}))
+    await until(lambda: not running.thread.is_alive())
+    running.stop()
+    assert str(running.error) == "no weights; reinstall"

@@ -1,0 +1,71 @@
+"""Identities are encoded once, and asked for again only after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from realtime.errors import IdentityError
+from realtime.identity import Identity
+from realtime.wardrobe import Wardrobe
+from realtime.workers import BackgroundWorker
+from tests.helpers import FakeStudio
+
+
+@pytest.fixture
+def loader() -> Iterator[BackgroundWorker]:
+    worker = BackgroundWorker("loader")
+    worker.start()
+    yield worker
+    worker.close()
+
+
+async def test_an_identity_is_loaded_once_even_when_many_ask(loader: BackgroundWorker) -> None:
+    studio = FakeStudio()
+    wardrobe = Wardrobe(studio.load_identity, loader)
+    got = await asyncio.gather(*(wardrobe.get("coral") for _ in range(5)))
+    assert all(identity is got[0] for identity in got)
+    assert await wardrobe.get("coral") is got[0]
+    assert studio.loads == ["coral"]
+
+
+async def test_a_failure_reaches_who_asked_and_is_tried_again(loader: BackgroundWorker) -> None:
+    answers: list[Identity | Exception] = [
+        IdentityError("damaged"),
+        cast(Identity, "mended"),
+    ]
+
+    def load(identity_id: str) -> Identity:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    wardrobe = Wardrobe(load, loader)
+    with pytest.raises(IdentityError, match="damaged"):
+        await wardrobe.get("coral")
+    assert cast(str, await wardrobe.get("coral")) == "mended"
+
+
+async def test_preparing_skips_what_cannot_be_used(
+    loader: BackgroundWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio = FakeStudio()
+    wardrobe = Wardrobe(studio.load_identity, loader)
+    await wardrobe.prepare(["nobody", "coral"])
+    await wardrobe.get("coral")
+    assert studio.loads == ["nobody", "coral"]
+    assert "nobody cannot be used" in caplog.text
+
+
+async def test_who_stops_waiting_does_not_stop_the_load(loader: BackgroundWorker) -> None:
+    studio = FakeStudio()
+    wardrobe = Wardrobe(studio.load_identity, loader)
+    impatient = asyncio.create_task(wardrobe.get("coral"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert cast(FakeStudio, await wardrobe.get("coral"))
+    assert studio.loads == ["coral"]
