@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engines.errors import PortraitError
+from realtime import portrait
+from realtime.config import Identities
+from realtime.errors import IdentityError
+from realtime.frames import F32, U8, FaceTrack
+from realtime.identity import IdentityStore
+from tests import fakes
+
+SHIPPED = ["cobalt", "coral", "juniper", "slate"]
+FACE = FaceTrack(np.ones((478, 3), np.float32), 1.0)
+
+
+def one_face(rgb: U8) -> list[FaceTrack]:
+    return [FACE]
+
+
+def left_half(rgb: U8) -> F32:
+    matte = np.zeros(rgb.shape[:2], np.float32)
+    matte[:, : rgb.shape[1] // 2] = 1
+    return matte
+
+
+def store(directory: Path, **finders: Any) -> IdentityStore:
+    finders = {"find_faces": one_face, "person_matte": left_half, **finders}
+    return IdentityStore(Identities(directory=directory), **finders)
+
+
+def enrol(directory: Path, identity_id: str = "me", **changes: Any) -> Path:
+    """A valid identity, with changes to its consent record."""
+    folder = directory / identity_id
+    folder.mkdir(parents=True)
+    Image.new("RGB", (200, 200), (90, 60, 40)).save(folder / "portrait.png")
+    record = {
+        "kind": "self",
+        "statement": "It is me.",
+        "portrait_sha256": portrait.sha256((folder / "portrait.png").read_bytes()),
+        "method": "test",
+        "issued_at": "2026-01-01T00:00:00Z",
+        **changes,
+    }
+    (folder / "consent.json").write_text(json.dumps(record), "utf-8")
+    return folder
+
+
+def test_the_shipped_identities_are_listed_and_show_no_real_person(tmp_path: Path) -> None:
+    cards = store(tmp_path).list()
+    assert [card.id for card in cards] == SHIPPED
+    for card in cards:
+        assert card.kind == "fictional"
+        assert "no real person" in card.statement
+        assert "MakeHuman" in card.statement
+        assert card.portrait_path.is_file()
+        assert card.name == card.id.title()
+
+
+@pytest.mark.parametrize("identity_id", SHIPPED)
+def test_the_shipped_identities_load_through_the_real_tracker(
+    tmp_path: Path, identity_id: str
+) -> None:
+    reenactor = fakes.FakeReenactor()
+    real = IdentityStore(Identities(directory=tmp_path))
+    loaded = real.load(identity_id, reenactor.as_reenactor(), fakes.CANVAS)
+    rgba, landmarks, canvas_hw = reenactor.portraits[0]
+    assert rgba.shape == (768, 768, 4)
+    assert landmarks.shape == (478, 3)
+    x, y = landmarks[1, :2]
+    assert rgba[round(float(y)), round(float(x)), 3] == 255  # the nose is on the person
+    assert canvas_hw == fakes.CANVAS
+    assert loaded.background_rgb.shape == (*fakes.CANVAS, 3)
+    assert loaded.consent.kind == "fictional"
+
+
+def test_a_users_identity_is_found_beside_the_shipped_ones(tmp_path: Path) -> None:
+    folder = enrol(tmp_path, "my-face")
+    (folder / "identity.json").write_text('{"name": "My Face"}', "utf-8")
+    cards = store(tmp_path).list()
+    assert [card.id for card in cards] == [*SHIPPED, "my-face"]
+    assert cards[-1].name == "My Face"
+    reenactor = fakes.FakeReenactor()
+    loaded = store(tmp_path).load("my-face", reenactor.as_reenactor(), fakes.CANVAS)
+    assert (loaded.id, loaded.name, loaded.consent.kind) == ("my-face", "My Face", "self")
+    assert reenactor.portraits[0][1] is FACE.landmarks_px
+
+
+def test_a_changed_portrait_is_refused(tmp_path: Path) -> None:
+    folder = enrol(tmp_path)
+    Image.new("RGB", (200, 200), (91, 60, 40)).save(folder / "portrait.png")
+    with pytest.raises(IdentityError, match=r"portrait\.png: its SHA-256.*consent\.json"):
+        store(tmp_path).load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_without_consent_there_is_no_identity(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (enrol(tmp_path) / "consent.json").unlink()
+    with pytest.raises(IdentityError, match=r"consent\.json: missing"):
+        store(tmp_path).load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+    with caplog.at_level(logging.WARNING):
+        assert [card.id for card in store(tmp_path).list()] == SHIPPED
+    assert "me is left out" in caplog.text
+
+
+def test_an_expired_consent_ends_an_identity(tmp_path: Path) -> None:
+    enrol(tmp_path, expires_at="2026-01-02T00:00:00Z")
+    with pytest.raises(IdentityError, match="expired"):
+        store(tmp_path).load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+    assert [card.id for card in store(tmp_path).list()] == SHIPPED
+
+
+@pytest.mark.parametrize(
+    "name", ["../coral", "..", ".", "", "Coral", "a/b", "a" * 65, "-a", "é", "coral\n", "a\x00"]
+)
+def test_names_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(IdentityError, match="must be 1 to 64"):
+        store(tmp_path).load(name, fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+    enrol(tmp_path / "elsewhere")
+    inside = tmp_path / "identities"
+    inside.mkdir()
+    (inside / "me").symlink_to(tmp_path / "elsewhere" / "me")
+    with pytest.raises(IdentityError, match="does not exist"):
+        store(inside).load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_an_unknown_identity_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(IdentityError, match="'nobody' does not exist; there are: cobalt, coral"):
+        store(tmp_path).load("nobody", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_a_shipped_identity_cannot_be_replaced(tmp_path: Path) -> None:
+    enrol(tmp_path, "coral")
+    cards = {card.id: card for card in store(tmp_path).list()}
+    assert cards["coral"].kind == "fictional"
+
+
+@pytest.mark.parametrize(("faces", "message"), [(0, "no face"), (2, "more than one face")])
+def test_a_portrait_shows_exactly_one_face(tmp_path: Path, faces: int, message: str) -> None:
+    enrol(tmp_path)
+    found = store(tmp_path, find_faces=lambda rgb: [FACE] * faces)
+    with pytest.raises(IdentityError, match=f"{message} was found; use a picture of one person"):
+        found.load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_a_portrait_that_the_engine_refuses_is_an_identity_error(tmp_path: Path) -> None:
+    class Refuses(fakes.FakeReenactor):
+        def encode_identity(self, *_: Any) -> Any:
+            raise PortraitError("landmarks that are no face")
+
+    enrol(tmp_path)
+    with pytest.raises(IdentityError, match="landmarks that are no face"):
+        store(tmp_path).load("me", Refuses().as_reenactor(), fakes.CANVAS)
+
+
+def test_a_photograph_is_cut_out_and_keeps_its_own_background(tmp_path: Path) -> None:
+    path = tmp_path / "Straße 1.jpg"
+    picture = Image.new("RGB", (400, 300), (20, 120, 200))
+    picture.paste((200, 150, 120), (0, 0, 200, 300))
+    picture.save(path)
+    reenactor = fakes.FakeReenactor()
+    made = store(tmp_path).from_portrait(
+        path, "public-domain", reenactor.as_reenactor(), fakes.CANVAS
+    )
+    alpha = reenactor.portraits[0][0][..., 3]
+    assert (alpha[:, :190] == 255).all() and (alpha[:, 210:] == 0).all()
+    assert np.abs(made.background_rgb.mean(axis=(0, 1)) - (20, 120, 200)).max() < 30
+    assert made.consent.kind == "public-domain"
+    assert "this run only" in made.consent.method
+    assert made.consent.portrait_sha256 == portrait.sha256(path.read_bytes())
+    assert made.name == "Straße 1"
+
+
+def test_a_cutout_gets_a_studio(tmp_path: Path) -> None:
+    def no_matte(rgb: U8) -> F32:
+        raise AssertionError("a portrait with alpha needs no matte")
+
+    path = tmp_path / "cut.png"
+    picture = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
+    picture.paste((200, 150, 120, 255), (100, 100, 200, 300))
+    picture.save(path)
+    reenactor = fakes.FakeReenactor()
+    made = store(tmp_path, person_matte=no_matte).from_portrait(
+        path, "fictional", reenactor.as_reenactor(), fakes.CANVAS
+    )
+    np.testing.assert_array_equal(reenactor.portraits[0][0], np.asarray(picture))
+    assert made.background_rgb.std() > 5
+
+
+def test_a_portrait_file_needs_a_kind_of_consent(tmp_path: Path) -> None:
+    path = enrol(tmp_path) / "portrait.png"
+    reenactor = fakes.FakeReenactor()
+    with pytest.raises(IdentityError, match="--consent = 'because': must be one of self"):
+        store(tmp_path).from_portrait(path, "because", reenactor.as_reenactor(), fakes.CANVAS)
+    assert not reenactor.portraits
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"name": 3}', '{"name": ""}', '{"name": "A", "background": {"tint": "x"}}']
+)
+def test_a_broken_look_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
+    (enrol(tmp_path) / "identity.json").write_text(text, "utf-8")
+    with pytest.raises(IdentityError, match=r"identity\.json: must look like"):
+        store(tmp_path).load("me", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
