@@ -244,6 +244,7 @@ byId("device").addEventListener("change", ({ target }) => chooseDevice(target.va
 byId("self").addEventListener("resize", renderSelf);
 navigator.mediaDevices?.addEventListener("devicechange", listDevices);
 addEventListener("pagehide", () => session?.hangUp());
+addEventListener("pageshow", ({ persisted }) => persisted && retry()); // back from the history
 addEventListener("online", () => linkState.phase === "waiting" && retry());
 addEventListener("hashchange", () => adoptTokenFromAddress() && dispatch({ type: "token" }));
 installKeys([

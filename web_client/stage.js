@@ -43,6 +43,7 @@ export class Stage {
   show(notice, lamp, live) {
     byId("lamp").dataset.state = lamp;
     byId("lamp-word").textContent = LAMP[lamp];
+    document.title = lamp === "off" ? "reenactd" : `${LAMP[lamp]} – reenactd`;
     this.#root.dataset.live = live;
     this.#root.dataset.state = lamp;
     const key = JSON.stringify(notice);

@@ -64,7 +64,7 @@ async (id) => {
   await new Promise((done) => {
     const take = (now) => {
       context.drawImage(avatar, 0, 0, 64, 48);
-      entries.push([now, Array.from(context.getImageData(0, 0, 64, 48).data)]);
+      entries.push([now, context.getImageData(0, 0, 64, 48).data]);
       if (clickedMs === null && entries.length > 10) {
         clickedMs = performance.now();
         document.querySelector(`#gallery input[value="${id}"]`).click();
@@ -74,7 +74,8 @@ async (id) => {
     };
     avatar.requestVideoFrameCallback(take);
   });
-  return { clickedMs, entries };
+  const text = (data) => btoa(String.fromCharCode(...data));
+  return { clickedMs, entries: entries.map(([now, data]) => [now, text(data)]) };
 }
 """
 
@@ -105,17 +106,18 @@ def record(page: Page, seconds: float) -> Recording:
 def time_switch(page: Page, identity: str) -> float:
     """Choose an identity with a click; milliseconds until the picture is the new one's.
 
-    A frame is the new one's when it is nearer to what stands there in the end than to what stood
-    there before the click.
+    A frame is still the old one's while it is nearer to what stood there before the click than to
+    what stands there in the end; the last such frame counts.
     """
     result = page.evaluate(_SWITCH, identity)
     times_ms = np.array([entry[0] for entry in result["entries"]])
-    pictures = np.array([entry[1] for entry in result["entries"]], np.float32)
+    raw = [np.frombuffer(base64.b64decode(entry[1]), np.uint8) for entry in result["entries"]]
+    pictures = np.array(raw, np.float32)
     before = pictures[times_ms < result["clickedMs"]].mean(axis=0)
     after = pictures[-10:].mean(axis=0)
     assert np.abs(before - after).mean() > 4, f"the picture did not change to {identity}"
-    is_new = np.abs(pictures - after).mean(axis=1) < np.abs(pictures - before).mean(axis=1)
-    return float(times_ms[int(np.argmax(is_new))] - result["clickedMs"])
+    is_old = np.abs(pictures - before).mean(axis=1) < np.abs(pictures - after).mean(axis=1)
+    return float(times_ms[np.flatnonzero(is_old)[-1] + 1] - result["clickedMs"])
 
 
 def _decode(text: str) -> U8:

@@ -10,7 +10,7 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import Page, Playwright, expect
 
-from tests.browser.conftest import SWITCHES, Open, find_chromium
+from tests.browser.conftest import FAKE_DEVICE, SWITCHES, Open, find_chromium
 from tests.browser.scripted_daemon import TOKEN, ScriptedDaemon
 
 pytestmark = pytest.mark.browser
@@ -112,6 +112,7 @@ def test_absent_camera_is_said_in_plain_words(
     page = visit(daemon.url, browser=bare).page
     page.click("#power")
     title(page, "No camera found")
+    bare.close()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,31 @@ def test_remembered_camera_that_is_gone_is_replaced_and_said(
     page.reload()
     go_live(page)
     expect(page.locator("#toast")).to_contain_text("The camera you chose last is not there")
+
+
+def test_camera_is_changed_within_the_session_and_remembered(
+    daemon: ScriptedDaemon, visit: Open, playwright: Playwright
+) -> None:
+    two_cameras = playwright.chromium.launch(
+        executable_path=find_chromium(playwright),
+        args=[*SWITCHES, f"{FAKE_DEVICE}=device-count=2"],
+        chromium_sandbox=False,
+    )
+    page = visit(daemon.url, browser=two_cameras).page
+    go_live(page)
+    page.evaluate("window.firstStream = document.getElementById('avatar').srcObject")
+    first = page.input_value("#device")
+    page.select_option("#device", index=1)
+    second = page.input_value("#device")
+    assert first != second
+    current = "document.getElementById('self').srcObject.getVideoTracks()[0].getSettings().deviceId"
+    page.wait_for_function(f"{current} === {second!r}")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert page.evaluate("window.firstStream === document.getElementById('avatar').srcObject")
+    page.reload()
+    go_live(page)
+    assert page.evaluate(current) == second
+    two_cameras.close()
 
 
 def test_full_daemon_is_asked_again_until_there_is_room(
