@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from engines.pose import MotionTensors
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
 from realtime.identity import Identity
+
+Background = Literal["identity", "color", "blur", "camera"]
 
 HEIGHT, WIDTH = 240, 320
 CANVAS = (HEIGHT, WIDTH)

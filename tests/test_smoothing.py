@@ -67,7 +67,8 @@ def test_a_fast_head_lags_less_than_10_ms() -> None:
 
     def crossing_ms(path: F32) -> float:
         after = int(np.argmax(path >= middle))
-        return 33.33 * (after - 1 + (middle - path[after - 1]) / (path[after] - path[after - 1]))
+        part = (middle - path[after - 1]) / (path[after] - path[after - 1])
+        return 33.33 * float(after - 1 + part)
 
     assert 0 <= crossing_ms(out) - crossing_ms(raw) < 10
 

@@ -52,6 +52,11 @@ class Composite:
             FrameError: the pictures do not have the canvas' size, or the colour is no #rrggbb.
         """
         self._check("rendered picture", rendered.rgb)
+        if rendered.alpha.shape != rendered.rgb.shape[:2] or rendered.alpha.dtype != np.uint8:
+            raise FrameError(
+                f"rendered alpha is {rendered.alpha.shape} {rendered.alpha.dtype}, not one uint8 "
+                "for each pixel of its picture"
+            )
         rgb = rendered.rgb
         if controls.background in ("blur", "camera"):
             back, rgb = self._in_the_room(rendered, identity, controls, tracked)

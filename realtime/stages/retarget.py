@@ -18,7 +18,8 @@ from realtime import face_regions
 from realtime.calibration import RIGID, Calibrator, Neutral, Sample, merge
 from realtime.clock import NS_PER_S
 from realtime.config import Retarget as Settings
-from realtime.frames import F32, Controls, FaceTrack, Motion
+from realtime.errors import FrameError
+from realtime.frames import F32, LANDMARK_COUNT, Controls, FaceTrack, Motion
 from realtime.smoothing import OneEuro
 
 _GLIDE_S = 0.15
@@ -68,8 +69,17 @@ class Retarget:
         self._calibrator = Calibrator(self._duration_s, on_demand=True)
 
     def __call__(self, face: FaceTrack, controls: Controls, now_ns: int) -> Motion | None:
-        """The motion of one frame; None while no neutral is known and the face is turned away."""
+        """The motion of one frame; None while no neutral is known and the face is turned away.
+
+        Raises:
+            FrameError: the landmarks are not 478 finite points.
+        """
         landmarks = face.landmarks_px
+        if landmarks.shape != (LANDMARK_COUNT, 3) or not np.isfinite(landmarks).all():
+            raise FrameError(
+                f"landmarks of shape {landmarks.shape}: must be ({LANDMARK_COUNT}, 3), all finite; "
+                "the frame was skipped"
+            )
         step_s, self._now_ns = (now_ns - self._now_ns) / NS_PER_S, now_ns
         step_s = min(max(step_s, _SHORTEST_STEP_S), _LONGEST_STEP_S)
         self._learn(landmarks, now_ns)

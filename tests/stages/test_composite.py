@@ -10,7 +10,7 @@ from realtime.errors import FrameError
 from realtime.frames import F32, U8, Controls, Rendered, Tracked
 from realtime.stages.composite import Composite
 from tests import fakes
-from tests.fakes import AVATAR_RGB, BACKDROP_RGB, HEIGHT, WIDTH
+from tests.fakes import AVATAR_RGB, BACKDROP_RGB, HEIGHT, WIDTH, Background
 
 ROOM_RGB = (40, 140, 60)
 PERFORMER_RGB = (250, 20, 240)  # like nothing else in these pictures
@@ -80,7 +80,7 @@ def test_a_colour_that_is_none_is_refused(color: str) -> None:
 
 
 @pytest.mark.parametrize("background", ["camera", "blur"])
-def test_the_real_room_is_shown_without_the_performer(background: str) -> None:
+def test_the_real_room_is_shown_without_the_performer(background: Background) -> None:
     composite = stage()
     controls = replace(Controls(), background=background)
     for seq in range(4):
@@ -91,7 +91,7 @@ def test_the_real_room_is_shown_without_the_performer(background: str) -> None:
 
 
 @pytest.mark.parametrize("background", ["camera", "blur"])
-def test_a_matte_that_misses_a_rim_leaves_no_rim(background: str) -> None:
+def test_a_matte_that_misses_a_rim_leaves_no_rim(background: Background) -> None:
     rgb, _ = room_with_performer(60, radius=53)
     _, tight = room_with_performer(60, radius=50)
     made = compose(replace(Controls(), background=background), fakes.tracked(rgb, tight))
@@ -100,7 +100,7 @@ def test_a_matte_that_misses_a_rim_leaves_no_rim(background: str) -> None:
 
 @pytest.mark.parametrize("background", ["camera", "blur"])
 def test_without_a_matte_the_identitys_background_stands_in_and_is_counted(
-    background: str,
+    background: Background,
 ) -> None:
     composite = stage()
     controls = replace(Controls(), background=background)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +11,7 @@ from realtime import face_regions
 from realtime.clock import NS_PER_S
 from realtime.config import Retarget as Settings
 from realtime.config import Tracking
+from realtime.errors import FrameError
 from realtime.frames import F32, Controls, FaceTrack, Motion
 from realtime.smoothing import LandmarkSmoother
 from realtime.stages.retarget import Retarget, euler_rad, rotation_of
@@ -155,21 +155,23 @@ def test_the_far_eye_follows_the_near_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain", "part"),
-    [("mouth", [14, 17, 61]), ("brows", [105, 334]), ("gaze", [468, 473]), ("blink", [159, 386])],
+    ("controls", "part"),
+    [
+        (Controls(mouth=0), [14, 17, 61]),
+        (Controls(brows=0), [105, 334]),
+        (Controls(gaze=0), [468, 473]),
+        (Controls(blink=0), [159, 386]),
+    ],
 )
-def test_each_gain_moves_its_part_and_no_other(gain: str, part: list[int]) -> None:
+def test_each_gain_moves_its_part_and_no_other(controls: Controls, part: list[int]) -> None:
     offsets = np.zeros((478, 3), np.float32)
     offsets[:, 0] = 0.04 * (1 - face_regions.regions().skull.clip(0, 1)).round()
     stage = settled()
     full = drive(stage, face(None, offsets)).expression
-    less = drive(stage, face(None, offsets), replace(Controls(), **{gain: 0.0})).expression
-    others = {"mouth": [14], "brows": [105], "gaze": [468], "blink": [159]}
-    for name, (point, *_) in others.items():
-        if name == gain:
-            assert np.abs(less[part]).max() < 0.45 * np.abs(full[part]).max()
-        else:
-            np.testing.assert_allclose(less[point], full[point], atol=2e-3)
+    less = drive(stage, face(None, offsets), controls).expression
+    assert np.abs(less[part]).max() < 0.45 * np.abs(full[part]).max()
+    others = [point for point in (14, 105, 468, 159) if point not in part]
+    np.testing.assert_allclose(less[others], full[others], atol=2e-3)
 
 
 def test_without_expression_the_face_is_still_but_the_head_moves() -> None:
@@ -261,6 +263,7 @@ def test_calibrating_on_demand_makes_the_present_pose_the_rest() -> None:
         now_ns = 20 * NS_PER_S + index * NS_PER_S // FPS
         motion = stage(FaceTrack(here, 1.0), Controls(), now_ns)
         assert motion is not None  # the old neutral serves until then
+    assert motion is not None
     np.testing.assert_allclose(motion.rotation, np.eye(3), atol=0.02)
     assert np.abs(motion.translation).max() < 0.35  # the neck is the place of rest
 
@@ -315,3 +318,9 @@ def test_a_talking_jaw_does_not_pump_the_head(name: str) -> None:
     opened = performers.truth(name, "jaw")[CALIBRATED:]
     slope = np.polyfit(opened, scale, 1)[0]
     assert abs(slope) * np.ptp(opened) < 0.01
+
+
+@pytest.mark.parametrize("broken", [np.full((478, 3), np.nan), np.zeros((468, 3))])
+def test_landmarks_that_are_none_end_the_frame(broken: NDArray[np.float64]) -> None:
+    with pytest.raises(FrameError, match="finite"):
+        settled()(FaceTrack(broken.astype(np.float32), 1.0), Controls(), 0)

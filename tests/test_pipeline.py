@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from engines.errors import EngineError
+from engines.models import RenderedArrays
+from realtime.clock import FakeClock
+from realtime.config import Config, Video
+from realtime.errors import FrameError, SessionError
+from realtime.frames import (
+    Arrived,
+    Controls,
+    FaceTrack,
+    NoFace,
+    OutputFrame,
+    Timings,
+    Tracked,
+)
+from realtime.pipeline import NoOutput, Pipeline, TrackStage
+from tests import fakes, performers
+from tests.fakes import HEIGHT, WIDTH, Background, FakeReenactor
+
+CONFIG = Config(video=Video(width_px=WIDTH, height_px=HEIGHT))
+
+
+class TickingClock(FakeClock):
+    """A millisecond passes between any two looks at it."""
+
+    def now_ns(self) -> int:
+        self.advance_ms(1)
+        return super().now_ns()
+
+
+def arrived(index: int, name: str = "performer2") -> Arrived:
+    frame = av.VideoFrame.from_ndarray(performers.pictures(name)[index], "rgb24")
+    frame.pts, frame.time_base = index, Fraction(1, performers.FPS)
+    return Arrived(frame.reformat(format="yuv420p"), performers.time_of(index))
+
+
+def tracked(index: int, name: str = "performer2") -> Tracked:
+    source = performers.source(name, index)
+    face = FaceTrack(performers.landmarks(name)[index], 1.0)
+    timings = Timings(source.arrived_ns, {"ingest": 1, "track": 2})
+    return Tracked(source, face, None, timings)
+
+
+def output(pipeline: Pipeline, frame: Tracked, controls: Controls | None = None) -> OutputFrame:
+    made = pipeline.process(frame, controls or Controls(), fakes.identity())
+    assert isinstance(made, OutputFrame)
+    return made
+
+
+@pytest.fixture
+def reenactor() -> FakeReenactor:
+    return FakeReenactor()
+
+
+@pytest.fixture
+def pipeline(reenactor: FakeReenactor) -> Pipeline:
+    return Pipeline(CONFIG, reenactor.as_reenactor(), TickingClock())
+
+
+@pytest.fixture
+def track() -> Iterator[TrackStage]:
+    made = TrackStage(CONFIG, TickingClock())
+    yield made
+    made.close()
+
+
+def test_a_decoded_frame_becomes_a_tracked_face(track: TrackStage) -> None:
+    for index in range(3):
+        seen = track(arrived(index), Controls())
+        assert isinstance(seen.face, FaceTrack)
+        assert seen.source.seq == index
+        assert seen.source.pts == index * 3600
+        assert seen.source.arrived_ns == seen.timings.arrived_ns == performers.time_of(index)
+        assert seen.person_alpha is None
+        assert dict(seen.timings.stage_ns) == {"ingest": 1_000_000, "track": 1_000_000}
+
+
+@pytest.mark.parametrize("background", ["blur", "camera"])
+def test_the_matte_is_made_only_for_the_real_background(
+    track: TrackStage, background: Background
+) -> None:
+    assert track(arrived(0), Controls(background="color")).person_alpha is None
+    seen = track(arrived(1), replace(Controls(), background=background))
+    assert seen.person_alpha is not None
+    assert seen.person_alpha.shape == seen.source.rgb.shape[:2]
+    assert list(seen.timings.stage_ns) == ["ingest", "track", "matte"]
+
+
+def test_tracking_smooths_as_the_performer_wishes(track: TrackStage) -> None:
+    raw = [track(arrived(i), Controls(smoothing=0.0)) for i in range(2)]
+    np.testing.assert_allclose(
+        raw[1].face.landmarks_px if isinstance(raw[1].face, FaceTrack) else 0,
+        performers.landmarks("performer2")[1],
+        atol=3,
+    )
+    other = TrackStage(CONFIG)
+    calm = [other(arrived(i), Controls(smoothing=1.0)) for i in range(2)]
+    other.close()
+    assert isinstance(raw[1].face, FaceTrack) and isinstance(calm[1].face, FaceTrack)
+    assert (raw[1].face.landmarks_px != calm[1].face.landmarks_px).any()
+
+
+def test_an_empty_frame_ends_itself_and_the_next_one_is_tracked(track: TrackStage) -> None:
+    with pytest.raises(FrameError):
+        track(Arrived(av.VideoFrame(0, 0, "yuv420p"), 0), Controls())
+    assert isinstance(track(arrived(0), Controls()).face, FaceTrack)
+
+
+def test_a_camera_that_is_too_large_ends_the_session() -> None:
+    small = TrackStage(Config(video=Video(max_input_px=160 * 120)))
+    with pytest.raises(SessionError, match="choose a smaller resolution"):
+        small(arrived(0), Controls())
+    small.close()
+
+
+def test_a_face_becomes_a_marked_picture_of_the_avatar(pipeline: Pipeline) -> None:
+    made = output(pipeline, tracked(5))
+    assert (made.width_px, made.height_px, made.state) == (WIDTH, HEIGHT, "LIVE")
+    assert (made.source_seq, made.pts) == (5, 5 * 3600)
+    frame = av.VideoFrame.from_ndarray(made.i420, format="yuv420p")
+    rgb = frame.to_ndarray(format="rgb24").astype(int)
+    assert np.abs(rgb[HEIGHT // 2, WIDTH // 2] - fakes.AVATAR_RGB).max() < 8
+    assert np.abs(rgb[HEIGHT - 5, 5] - fakes.BACKDROP_RGB).max() < 8
+    assert rgb[:40, WIDTH - 60 :].max() > 200  # the mark
+
+
+def test_every_stage_is_timed_in_order(pipeline: Pipeline) -> None:
+    stage_ns = output(pipeline, tracked(0)).timings.stage_ns
+    after = ["retarget", "reenact", "composite", "mark", "emit"]
+    assert list(stage_ns) == ["ingest", "track", *after]
+    assert all(stage_ns[name] == 1_000_000 for name in after)
+
+
+@pytest.mark.parametrize("controls", [Controls(), Controls(background="color")])
+def test_no_pixel_of_the_camera_reaches_the_output(
+    controls: Controls, reenactor: FakeReenactor
+) -> None:
+    frame = tracked(3)
+    noise = np.random.default_rng(0).integers(0, 255, frame.source.rgb.shape).astype(np.uint8)
+    other = replace(frame, source=replace(frame.source, rgb=noise))
+    pictures = [
+        output(Pipeline(CONFIG, reenactor.as_reenactor()), each, controls).i420
+        for each in (frame, other)
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize("background", ["blur", "camera"])
+def test_the_real_background_without_a_matte_shows_no_pixel_of_the_camera(
+    pipeline: Pipeline, background: Background
+) -> None:
+    made = output(pipeline, tracked(3), replace(Controls(), background=background))
+    plain = output(pipeline, tracked(3))
+    np.testing.assert_array_equal(made.i420, plain.i420)
+
+
+@pytest.mark.parametrize("reason", ["none", "too_small", "low_confidence", "implausible"])
+def test_without_a_face_there_is_no_picture_but_a_reason(pipeline: Pipeline, reason: Any) -> None:
+    lost = replace(tracked(0), face=NoFace(reason))
+    assert pipeline.process(lost, Controls(), fakes.identity()) == NoOutput(reason)
+
+
+def test_a_face_that_begins_turned_away_is_waited_for(pipeline: Pipeline) -> None:
+    frame = tracked(0)
+    assert isinstance(frame.face, FaceTrack)
+    points = frame.face.landmarks_px - frame.face.landmarks_px.mean(axis=0)
+    turn = np.radians(60)
+    about_y = np.array(
+        [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
+    )
+    turned = FaceTrack((points @ about_y.T + [320, 240, 0]).astype(np.float32), 1.0)
+    made = pipeline.process(replace(frame, face=turned), Controls(), fakes.identity())
+    assert made == NoOutput("calibrating")
+
+
+def test_the_avatar_moves_at_once_and_calibrates_within_a_second_and_a_half(
+    pipeline: Pipeline, reenactor: FakeReenactor
+) -> None:
+    for index in range(38):
+        output(pipeline, tracked(index))
+        if index == 5:
+            assert not pipeline.calibrated
+    assert pipeline.calibrated
+    assert len(reenactor.motions) == 38
+
+
+def test_calibrating_anew_keeps_the_picture_going(pipeline: Pipeline) -> None:
+    for index in range(40):
+        output(pipeline, tracked(index))
+    pipeline.calibrate()
+    for index in range(40, 80):
+        output(pipeline, tracked(index))
+    assert pipeline.calibrated
+
+
+def test_a_switched_identity_shows_in_the_next_frame(pipeline: Pipeline) -> None:
+    before = output(pipeline, tracked(0))
+    other = fakes.identity(np.full((HEIGHT, WIDTH, 3), 200, np.uint8))
+    after = pipeline.process(tracked(1), Controls(), other)
+    assert isinstance(after, OutputFrame)
+    assert int(after.i420[HEIGHT - 5, 5]) > int(before.i420[HEIGHT - 5, 5]) + 60
+
+
+def test_what_the_engine_cannot_do_ends_that_frame_only(
+    pipeline: Pipeline, reenactor: FakeReenactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_finite(*_: Any) -> RenderedArrays:
+        raise EngineError("the network's output is not finite; the frame is dropped")
+
+    monkeypatch.setattr(reenactor, "render", not_finite)
+    with pytest.raises(FrameError, match="not finite"):
+        pipeline.process(tracked(0), Controls(), fakes.identity())
+    monkeypatch.undo()
+    output(pipeline, tracked(1))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        RenderedArrays(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8)),
+        RenderedArrays(np.zeros((HEIGHT, WIDTH, 4), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)),
+        RenderedArrays(
+            np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.zeros((HEIGHT, WIDTH - 2), np.uint8)
+        ),
+    ],
+)
+def test_a_picture_of_the_wrong_shape_ends_that_frame(
+    pipeline: Pipeline, reenactor: FakeReenactor, picture: RenderedArrays
+) -> None:
+    reenactor.picture = picture
+    with pytest.raises(FrameError):
+        pipeline.process(tracked(0), Controls(), fakes.identity())
+
+
+def test_landmarks_that_are_not_finite_end_that_frame(pipeline: Pipeline) -> None:
+    broken = replace(tracked(0), face=FaceTrack(np.full((478, 3), np.nan, np.float32), 1.0))
+    with pytest.raises(FrameError, match="finite"):
+        pipeline.process(broken, Controls(), fakes.identity())
+
+
+def test_cards_are_marked_still_and_ready(pipeline: Pipeline) -> None:
+    card = pipeline.card("Camera paused")
+    assert (card.state, card.source_seq) == ("CARD", -1)
+    assert card.i420.shape == (HEIGHT * 3 // 2, WIDTH)
+    assert pipeline.card("Camera paused") is card
+    assert (pipeline.card("Starting").i420 != card.i420).any()
+    assert card.i420[:30, WIDTH - 50 : WIDTH].max() > 190  # the mark
+
+
+@pytest.mark.parametrize("background", ["identity", "color", "blur", "camera"])
+def test_the_whole_way_of_a_frame(
+    track: TrackStage, reenactor: FakeReenactor, background: Background
+) -> None:
+    pipeline = Pipeline(CONFIG, reenactor.as_reenactor())
+    controls = replace(Controls(), background=background)
+    for index in range(4):
+        made = pipeline.process(track(arrived(index), controls), controls, fakes.identity())
+        assert isinstance(made, OutputFrame)
+        assert made.source_seq == index
