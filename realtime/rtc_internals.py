@@ -1,4 +1,4 @@
-"""What is changed inside aiortc 1.16, and the check that it is still there to be changed.
+"""What is changed inside aiortc 1.15 and 1.16, and the check that it is still there to be changed.
 
 aiortc looks its parts up by name when a connection is made; `install` puts the mended receiver
 (`rtc_receive.py`), the tuned encoders (`rtc_encode.py`) and the playout-delay extension under
@@ -126,8 +126,8 @@ def check_upstream() -> None:
         missing = [name for name in needed if name not in present]
         if missing:
             raise StartupError(
-                f"aiortc's {where} has no {missing[0]}: this daemon knows aiortc 1.16; "
-                "install it with `pip install 'aiortc>=1.16,<1.17'`"
+                f"aiortc's {where} has no {missing[0]}: this daemon knows aiortc 1.15 and 1.16; "
+                "install one with `pip install 'aiortc>=1.15,<1.17'`"
             )
 
 

@@ -39,6 +39,7 @@ from realtime.frames import (
 )
 from realtime.identity import Identity, IdentityCard
 from realtime.server import choose_loop, create_app
+from realtime.session import Studio
 
 T = TypeVar("T")
 
@@ -359,27 +360,33 @@ class Stand:
 
     daemon: Daemon
     http: httpx.AsyncClient
-    script: Script
     studio: FakeStudio
+    """not in use where the test brought a studio of its own"""
+
+    @property
+    def script(self) -> Script:
+        return self.studio.script
 
 
 @asynccontextmanager
-async def standing(config: Config | None = None) -> AsyncIterator[Stand]:
-    """A started daemon with the fake studio, and a client that holds its token."""
+async def standing(
+    config: Config | None = None, studio: Studio | None = None
+) -> AsyncIterator[Stand]:
+    """A started daemon, with the fake studio unless given one, and a client that has its token."""
     config = config or Config(server=Server(max_sessions=2))
-    studio = FakeStudio()
-    daemon = Daemon(build_services(config, studio))
+    fake = FakeStudio()
+    daemon = Daemon(build_services(config, studio or fake))
     app = create_app(daemon, TOKEN, "test loop")
     await daemon.start()
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=30
+            transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=60
         ) as http:
-            yield Stand(daemon, http, studio.script, studio)
+            yield Stand(daemon, http, fake)
     finally:
-        studio.script.released.set()
+        fake.script.released.set()
         await daemon.stop("the test is over")
 
 
