@@ -20,10 +20,6 @@ U8 = NDArray[np.uint8]
 _LIPS = (13, 14)
 _EYES = ((159, 145, 33, 133), (386, 374, 263, 362))
 _OUTER_CORNERS = (33, 263)
-SURE = 30
-"""pictures from which the camera's first place in its clip is taken"""
-REACH = 6
-"""clip frames around the expected one in which the next is looked for"""
 LONGEST_LAG_S = 1.0
 
 
@@ -87,29 +83,19 @@ class Truth:
         return np.interp(times_s, self.times_s, self.blink, period=self.duration_s)
 
 
-def clip_times(clip: Path, pictures: list[U8], times_s: F64, duration_s: float) -> F64:
-    """Where in its clip the looping camera was at each picture, in seconds, ever growing.
+def clip_times(clip: Path, pictures: list[U8], duration_s: float) -> F64:
+    """Where in its clip the looping camera was at each picture, in seconds, across the loops.
 
     A loaded machine plays the fake camera unevenly, so each picture is looked up among the clip's
-    frames; after the first ones only near where it must be, because a talking head looks alike
-    again and again.
+    frames.
     """
     size = (pictures[0].shape[1] // 4, pictures[0].shape[0] // 4)
     with av.open(str(clip)) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     known = np.array([_small(frame, size) for frame in frames])
-    frame_s = duration_s / len(frames)
-    away = np.array([np.abs(known - _small(one, size)).mean(axis=1) for one in pictures])
-    starts = away[:SURE].argmin(axis=1) * frame_s - times_s[:SURE]
-    angle = np.angle(np.exp(2j * np.pi * starts / duration_s).mean())
-    position_s = float(angle / (2 * np.pi) * duration_s + times_s[0])
-    found = []
-    for at, distances in enumerate(away):
-        position_s += times_s[at] - times_s[max(at - 1, 0)]
-        near = np.arange(-REACH, REACH + 1) + round(position_s / frame_s)
-        position_s = float(near[distances[near % len(frames)].argmin()] * frame_s)
-        found.append(position_s)
-    return np.array(found)
+    seen = [_small(picture, size) for picture in pictures]
+    nearest = np.array([np.abs(known - one).mean(axis=1).argmin() for one in seen])
+    return np.unwrap(nearest * (duration_s / len(frames)), period=duration_s)
 
 
 def _small(picture: U8, size: tuple[int, int]) -> NDArray[np.float32]:

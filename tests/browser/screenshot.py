@@ -1,6 +1,6 @@
 """Make the README's picture of the page: the real daemon, a performer clip as the camera.
 
-    python -m tests.browser.screenshot docs/images/page.png [seconds live before the shot]
+python -m tests.browser.screenshot docs/images/page.png [seconds live before the shot]
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def performance(daemon: LiveDaemon, chromium: Browser) -> Iterator[Performance]:
     recording = record(visited.page, RECORD_S)
     context.close()
     truth = faces.Truth.of(PERFORMER.with_suffix(".json"))
-    where = faces.clip_times(PERFORMER, recording.camera, recording.times_s, truth.duration_s)
+    where = faces.clip_times(PERFORMER, recording.camera, truth.duration_s)
     yield Performance(recording, faces.measure(recording.avatar), truth, where, visited)
 
 
