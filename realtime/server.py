@@ -251,10 +251,20 @@ def run(config: Config, announce: Callable[[str], None] = print) -> None:
         try:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(_serve(config, listener, token, choice, announce))
-            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            _finish(loop)
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Let what was cancelled end before the loop goes; `asyncio.run` does the same."""
+    leftovers = asyncio.all_tasks(loop)
+    for task in leftovers:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*leftovers, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
 
 
 async def _serve(

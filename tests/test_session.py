@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import re
 import threading
 from typing import Any
@@ -280,3 +281,22 @@ async def test_a_camera_that_changes_its_size_goes_on() -> None:
         await until(seen_three)
         await until(lambda: is_live(performer))
         await performer.close()
+
+
+async def test_coming_and_going_leaves_nothing_behind() -> None:
+    async with standing() as stand:
+
+        async def come_and_go(times: int) -> tuple[int, int, int]:
+            for _ in range(times):
+                performer = Performer(stand.http, Camera())
+                await performer.connect()
+                assert (await stand.http.delete(performer.location)).status_code == 200
+                await performer.close()
+            await asyncio.sleep(0.2)
+            tasks, descriptors = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+            return tasks, threading.active_count(), descriptors
+
+        before = await come_and_go(2)
+        after = await come_and_go(10)
+        assert all(late <= early + 1 for early, late in zip(before, after, strict=True))
+    assert open_peers() == 0
