@@ -19,7 +19,7 @@ from engines.warp import Placement
 F32 = NDArray[np.float32]
 
 _RIGID = list(face_mesh.RIGID)
-_NECK_JOINT = np.array([0.0, 0.45, 0.75], np.float32)
+NECK_JOINT = np.array([0.0, 0.45, 0.75], np.float32)
 """from the middle of the rigid landmarks to where the skull turns on the neck, in face units"""
 _TORSO_FOLLOWS = 0.6
 """share of the neck joint's way that the shoulders go along"""
@@ -64,7 +64,7 @@ class TargetFace:
         pose = fit_similarity(face_mesh.load().mean_shape[_RIGID], self._portrait[_RIGID])
         self._own_rotation = pose.rotation
         centre = self._portrait[_RIGID].mean(axis=0)
-        self._joint = centre + self._unit * pose.rotation @ _NECK_JOINT
+        self._joint = centre + self._unit * pose.rotation @ NECK_JOINT
         # the neutral in the head frame, in face units, around the neck joint
         self._local = ((self._portrait - self._joint) @ pose.rotation / self._unit).astype(
             np.float32
@@ -74,7 +74,7 @@ class TargetFace:
     def place(self, motion: MotionTensors) -> Placement:
         """Where this face is under `motion`."""
         zoom = self._zoom * (1 + _SCALE_REACH * float(np.tanh((motion.scale - 1) / _SCALE_REACH)))
-        turned_joint = motion.rotation @ _NECK_JOINT - _NECK_JOINT
+        turned_joint = motion.rotation @ NECK_JOINT - NECK_JOINT
         way = _ease(motion.translation + turned_joint[:2], _REACH) * self._unit * zoom
         torso = self._torso(zoom, way * _TORSO_FOLLOWS)
         joint_px = torso[:, :2] @ self._joint[:2] + torso[:, 2] + way * (1 - _TORSO_FOLLOWS)

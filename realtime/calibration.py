@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines import face_mesh
+from engines.pose import NECK_JOINT
 from engines.rigid import fit_similarity
 from realtime import face_regions
 from realtime.clock import NS_PER_S
@@ -22,8 +23,6 @@ from realtime.frames import F32
 
 RIGID = list(face_mesh.RIGID)
 
-_NECK = np.array([0.0, 0.45, 0.75], np.float32)
-"""from the middle of the rigid landmarks to where the skull turns, face units"""
 _SHARE_CALM = 0.25
 _MIN_SAMPLES = 6
 _MAX_SAMPLES = 300
@@ -74,7 +73,7 @@ class Sample:
         )
         scale_px = pose.scale * unit
         # A head that turns carries its face to the side: the neck is what stays in place.
-        unturned = scale_px * (pose.rotation @ _NECK - _NECK)[:2]
+        unturned = scale_px * (pose.rotation @ NECK_JOINT - NECK_JOINT)[:2]
         centre: F32 = landmarks_px[RIGID, :2].mean(axis=0) + unturned
         return cls(face, pose.rotation, centre, scale_px, agitation)
 
