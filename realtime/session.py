@@ -44,6 +44,8 @@ else:
     _LoggerAdapter = logging.LoggerAdapter  # generic from Python 3.11 on
 
 STATS_INTERVAL_S = 0.5
+TELL_WITHIN_NS = 3 * NS_PER_S
+"""how long a session that must end waits for the channel on which it can say why"""
 GOODBYE_S = 0.1
 """between telling the client why and hanging up, so that the reason arrives"""
 MAX_BUFFERED_BYTES = 64 * 1024
@@ -158,6 +160,8 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._switching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._doom: str | None = None
+        self._doomed_ns = 0
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to the offer; from here on the session works.
@@ -185,19 +189,28 @@ class Session:
 
     def watch(self) -> None:
         """Called several times a second: ends what cannot live on."""
-        if self.phase not in ("connecting", "live"):
-            return
-        now_ns, rtc = self._services.clock.now_ns(), self._services.config.rtc
-        if self.phase == "connecting" and now_ns - self._born_ns > rtc.connect_timeout_s * NS_PER_S:
-            self.close_soon(f"the browser did not connect within {rtc.connect_timeout_s:g} s")
-        elif (reason := self._worker.ensure()) is not None:
-            self.close_soon(reason)
-        elif self.phase == "live":
-            packets = self._peer.packets_received()
-            if packets != self._packets:
-                self._packets, self._heard_ns = packets, now_ns
-            elif now_ns - self._heard_ns > rtc.idle_timeout_s * NS_PER_S:
-                self.close_soon(f"nothing came from the browser for {rtc.idle_timeout_s:g} s")
+        if self.phase in ("connecting", "live"):
+            reason = self._end_reason(self._services.clock.now_ns())
+            if reason is not None:
+                self.close_soon(reason)
+
+    def _end_reason(self, now_ns: int) -> str | None:
+        rtc = self._services.config.rtc
+        if self._doom is not None:
+            too_long = now_ns - self._doomed_ns > TELL_WITHIN_NS
+            return self._doom if self._stats is not None or too_long else None
+        if (reason := self._worker.ensure()) is not None:
+            return reason
+        if self.phase == "connecting":
+            late = now_ns - self._born_ns > rtc.connect_timeout_s * NS_PER_S
+            return (
+                f"the browser did not connect within {rtc.connect_timeout_s:g} s" if late else None
+            )
+        packets = self._peer.packets_received()
+        if packets != self._packets:
+            self._packets, self._heard_ns = packets, now_ns
+        silent = now_ns - self._heard_ns > rtc.idle_timeout_s * NS_PER_S
+        return f"nothing came from the browser for {rtc.idle_timeout_s:g} s" if silent else None
 
     def close_soon(self, reason: str) -> None:
         if self._closing is None:
@@ -332,8 +345,13 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def _end(self, reason: str) -> None:
+        """End for a reason that the client should hear; `watch` does it."""
+        if self._doom is None:
+            self._doom, self._doomed_ns = reason, self._services.clock.now_ns()
+
     def _end_from_thread(self, reason: str) -> None:
         try:
-            self._loop.call_soon_threadsafe(self.close_soon, reason)
+            self._loop.call_soon_threadsafe(self._end, reason)
         except RuntimeError:  # the loop is closed, and the session with it
             return

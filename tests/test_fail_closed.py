@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.helpers import Camera, Performer, correlation, run_on, standing, texture, until
+from tests.helpers import Camera, Performer, run_on, standing, until
+from tests.pictures import correlation, texture
 
 LOOPS = ("asyncio", "uvloop")
 CARD_WITHIN_S = 0.75

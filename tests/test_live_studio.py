@@ -13,16 +13,8 @@ from realtime.frames import U8
 from realtime.session import CARD_TEXTS
 from realtime.studio import LiveStudio
 from tests.conftest import PERFORMERS
-from tests.helpers import (
-    Camera,
-    Performer,
-    config_with,
-    luma_of,
-    run_on,
-    standing,
-    texture,
-    until,
-)
+from tests.helpers import Camera, Performer, config_with, run_on, standing, until
+from tests.pictures import luma_of, texture
 
 pytestmark = pytest.mark.slow
 
@@ -70,32 +62,27 @@ def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> 
             performer = Performer(stand.http, camera)
             await performer.connect()
             card = studio.make_pipeline().card(CARD_TEXTS[""]).i420[: config.video.height_px]
-            await until(lambda: state(performer) == "LIVE", 60)
+            await until(lambda: performer.stat("state") == "LIVE", 60)
             await until(lambda: likeness(performer.seen[-1].luma, card) < 0.8)
-            assert performer.heard("stats")[-1]["face"] == "ok"
+            assert performer.stat("face") == "ok"
 
             assert studio._reenactor is not None and studio._reenactor._drive is not None
             engine = BrokenEngine(studio._reenactor._drive)
             studio._reenactor._drive = cast(Engine, engine)
             engine.broken = True
-            await until(lambda: state(performer) == "CARD")
+            await until(lambda: performer.stat("state") == "CARD")
             begin = len(performer.seen)
             await until(lambda: len(performer.seen) >= begin + 10)
             for seen in performer.seen[begin:]:
                 assert likeness(seen.luma, card) > 0.9
                 assert max(likeness(seen.luma, picture) for picture in camera.pictures[::6]) < 0.5
-            assert performer.heard("stats")[-1]["errors"] > 0
+            assert performer.stat("errors") > 0
 
             engine.broken = False
-            await until(lambda: state(performer) == "LIVE", 60)
+            await until(lambda: performer.stat("state") == "LIVE", 60)
             await performer.close()
 
     run_on("uvloop", main, timeout_s=150)
-
-
-def state(performer: Performer) -> str:
-    stats = performer.heard("stats")
-    return str(stats[-1]["state"]) if stats else ""
 
 
 @pytest.mark.parametrize(("width", "height"), [(321, 243), (1920, 1080), (64, 48)])
@@ -106,8 +93,8 @@ def test_unusual_cameras_are_taken(width: int, height: int) -> None:
             camera = OddCamera(width, height)
             performer = Performer(stand.http, camera)
             await performer.connect()
-            await until(lambda: performer.heard("stats")[-1]["fps_in"] > 0, 60)
-            await until(lambda: performer.heard("stats")[-1]["reason"] == "none", 60)
+            await until(lambda: performer.stat("fps_in") > 0, 60)
+            await until(lambda: performer.stat("reason") == "none", 60)
             stats = performer.heard("stats")[-1]
             assert stats["camera"] == {"width": width, "height": height}
             assert stats["errors"] == 0 and not performer.heard("closed")

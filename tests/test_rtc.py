@@ -30,7 +30,8 @@ from realtime.rtc_internals import (
     install,
 )
 from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
-from tests.helpers import Camera, i420_of, texture
+from tests.helpers import Camera
+from tests.pictures import i420_of, texture
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from realtime.frames import Controls
-from tests.helpers import (
-    FACE_LUMA,
-    Camera,
-    Performer,
-    Stand,
-    config_with,
-    run_on,
-    standing,
-    texture,
-    until,
-)
+from tests.helpers import FACE_LUMA, Camera, Performer, Stand, config_with, run_on, standing, until
+from tests.pictures import texture
 
 LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
@@ -62,7 +53,7 @@ def test_a_round_trip_from_offer_to_delete(loop: str) -> None:
             hello = performer.messages[0]
             assert hello["type"] == "hello" and hello["identity"] == "juniper"
             assert Controls(**hello["controls"]) == Controls()
-            await until(lambda: performer.heard("stats")[-1]["fps_out"] > 0)
+            await until(lambda: performer.stat("fps_out") > 0)
             stats = performer.heard("stats")[-1]
             assert set(stats) == STATS_FIELDS
             assert stats["state"] == "LIVE" and stats["face"] == "ok"
@@ -116,7 +107,7 @@ async def test_identities_switch_in_a_live_session() -> None:
         performer.say(type="identity", id="nobody")
         await until(lambda: bool(performer.heard("error")))
         assert "no identity 'nobody'" in performer.heard("error")[0]["message"]
-        await until(lambda: performer.heard("stats")[-1]["identity"] == "coral")
+        await until(lambda: performer.stat("identity") == "coral")
         assert all(not seen.is_card for seen in performer.seen[-10:])
         assert stand.studio.loads == ["juniper", "coral", "nobody"], "each is encoded once"
         await performer.close()
@@ -135,7 +126,7 @@ async def test_calibration_is_announced() -> None:
     async with standing() as stand:
         performer = await performing(stand)
         await until(lambda: bool(performer.heard("calibrated")))
-        assert performer.heard("stats")[-1]["calibrated"] is True
+        assert performer.stat("calibrated") is True
         await performer.close()
 
 
@@ -206,6 +197,19 @@ async def test_a_stage_that_refuses_the_camera_ends_the_session_with_its_reason(
         await until(lambda: bool(performer.heard("closed")))
         reason = performer.heard("closed")[0]["reason"]
         assert reason == "the camera sends what is not served"
+        await performer.close()
+
+
+async def test_a_reason_that_comes_before_the_channels_is_told_all_the_same() -> None:
+    async with standing() as stand:
+        performer = Performer(stand.http, Camera())
+        connecting = asyncio.create_task(performer.connect())
+        await until(lambda: len(stand.daemon.sessions) == 1)
+        session = next(iter(stand.daemon.sessions._sessions.values()))
+        session._end_from_thread("the camera sends what is not served")
+        await connecting
+        await until(lambda: bool(performer.heard("closed")))
+        assert performer.heard("closed")[0]["reason"] == "the camera sends what is not served"
         await performer.close()
 
 

@@ -27,16 +27,8 @@ from realtime.workers import (
     RenderWorker,
     TrackWorker,
 )
-from tests.helpers import (
-    FakeIdentity,
-    FakePipeline,
-    FakeTrackStage,
-    Script,
-    draw_number,
-    i420_of,
-    texture,
-    until,
-)
+from tests.helpers import FakeIdentity, FakePipeline, FakeTrackStage, Script, until
+from tests.pictures import draw_number, i420_of, texture
 
 LOGGER = logging.getLogger("test")
 
