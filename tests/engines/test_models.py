@@ -55,7 +55,11 @@ def test_the_same_motion_gives_the_same_picture(reenactor: Reenactor) -> None:
     identity = reenactor.encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
     first = reenactor.render(identity, faces.still()).rgb.copy()
     turned = MotionTensors(
-        faces.yaw(20), np.zeros(2, np.float32), 1.0, faces.still().expression, np.ones(2, np.float32)
+        faces.yaw(20),
+        np.zeros(2, np.float32),
+        1.0,
+        faces.still().expression,
+        np.ones(2, np.float32),
     )
     assert np.abs(reenactor.render(identity, turned).rgb.astype(int) - first).max() > 20
     np.testing.assert_array_equal(reenactor.render(identity, faces.still()).rgb, first)

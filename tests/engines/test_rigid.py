@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.rigid import Similarity, fit_similarity
+from engines.rigid import F32, Similarity, fit_similarity
 
 
-def random_rotation(rng: np.random.Generator) -> np.ndarray:
+def random_rotation(rng: np.random.Generator) -> F32:
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q *= np.sign(np.diag(r))
-    return (q * np.sign(np.linalg.det(q))).astype(np.float32)
+    rotation: F32 = (q * np.sign(np.linalg.det(q))).astype(np.float32)
+    return rotation
 
 
 def test_fit_recovers_a_random_similarity() -> None:
@@ -36,7 +37,7 @@ def test_fit_never_reflects() -> None:
 def test_points_without_weight_do_not_matter() -> None:
     rng = np.random.default_rng(3)
     points = rng.normal(size=(20, 3)).astype(np.float32)
-    moved = points + np.float32([1, 2, 3])
+    moved = points + np.array([1, 2, 3], np.float32)
     moved[:5] += 10
     weights = np.ones(20, np.float32)
     weights[:5] = 0
@@ -47,5 +48,5 @@ def test_points_without_weight_do_not_matter() -> None:
 def test_invert_undoes_apply() -> None:
     rng = np.random.default_rng(4)
     points = rng.normal(size=(20, 3)).astype(np.float32)
-    similarity = Similarity(random_rotation(rng), 2.5, np.float32([1, -2, 3]))
+    similarity = Similarity(random_rotation(rng), 2.5, np.array([1, -2, 3], np.float32))
     np.testing.assert_allclose(similarity.invert(similarity.apply(points)), points, atol=1e-5)

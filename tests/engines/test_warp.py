@@ -35,7 +35,7 @@ def test_no_motion_is_the_portrait_itself(identity: EncodedIdentity) -> None:
 
 def test_shoulders_stay_when_the_head_turns(identity: EncodedIdentity) -> None:
     still = source_map(identity, faces.still())
-    joint = np.float32([0, 0])
+    joint = np.array([0, 0], np.float32)
     turned = MotionTensors(
         faces.yaw(25), joint, 1.0, faces.still().expression, np.ones(2, np.float32)
     )
@@ -84,7 +84,7 @@ def test_lips_meet_but_never_cross(identity: EncodedIdentity) -> None:
 def test_far_translation_is_eased_back(identity: EncodedIdentity) -> None:
     still = faces.still()
     far = MotionTensors(
-        still.rotation, np.float32([50, -50]), 9.0, still.expression, still.eye_openness
+        still.rotation, np.array([50, -50], np.float32), 9.0, still.expression, still.eye_openness
     )
     landmarks = identity.target.place(far).landmarks
     assert 0 < landmarks[:, 0].mean() < CANVAS[1]
@@ -92,7 +92,7 @@ def test_far_translation_is_eased_back(identity: EncodedIdentity) -> None:
 
 
 def test_delaunay_covers_a_square() -> None:
-    points = np.float32([[0, 0], [10, 0], [10, 10], [0, 10], [5, 5]])
+    points = np.array([[0, 0], [10, 0], [10, 10], [0, 10], [5, 5]], np.float32)
     triangles = delaunay(points)
     a, b, c = (points[triangles[:, i]] for i in range(3))
     area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).sum() / 2
