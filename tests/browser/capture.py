@@ -103,8 +103,16 @@ def record(page: Page, seconds: float) -> Recording:
     )
 
 
-def time_switch(page: Page, identity: str) -> float:
-    """Choose an identity with a click; milliseconds until the picture is the new one's.
+@dataclass(frozen=True)
+class Switch:
+    took_ms: float
+    """from the click to the first picture of the new identity"""
+    frame_ms: float
+    """between two pictures, on average"""
+
+
+def time_switch(page: Page, identity: str) -> Switch:
+    """Choose an identity with a click, and watch the picture change.
 
     A frame is still the old one's while it is nearer to what stood there before the click than to
     what stands there in the end; the last such frame counts.
@@ -117,7 +125,8 @@ def time_switch(page: Page, identity: str) -> float:
     after = pictures[-10:].mean(axis=0)
     assert np.abs(before - after).mean() > 4, f"the picture did not change to {identity}"
     is_old = np.abs(pictures - before).mean(axis=1) < np.abs(pictures - after).mean(axis=1)
-    return float(times_ms[np.flatnonzero(is_old)[-1] + 1] - result["clickedMs"])
+    changed_ms = times_ms[np.flatnonzero(is_old)[-1] + 1]
+    return Switch(float(changed_ms - result["clickedMs"]), float(np.diff(times_ms).mean()))
 
 
 def _decode(text: str) -> U8:
