@@ -1,7 +1,7 @@
 """What the refinement network sees: three upright patches of the driven face, each with a guide.
 
-Geometry is right for skin and hair; it fails where the portrait has nothing to show: inside a
-mouth that was closed, on lids that were open. So the network looks only there: at the mouth, and
+Geometry is right for skin and hair; it fails where the portrait has nothing to show: around lips
+that were closed, on lids that were open. So the network looks only there: at the mouth, and
 at both eyes (the left one mirrored, so that it meets one kind of eye). A patch turns and scales
 with the head. Its guide says where lips, lids and irises must be: geometry knows, pixels do not.
 """

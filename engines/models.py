@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from engines import backends, crop, face_mesh, weights
 from engines.backends.base import Engine
 from engines.errors import EngineError, PortraitError
+from engines.mouth import Mouth
 from engines.portrait import extend
 from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
@@ -49,6 +50,7 @@ class EncodedIdentity:
     """(478, 3) in portrait_rgba's pixels"""
     mesh: WarpMesh
     target: TargetFace
+    mouth: Mouth
     portrait_patches: list[crop.Patch]
     features: F32
     """(patches, C, 24, 24)"""
@@ -105,6 +107,7 @@ class Reenactor:
             landmarks=landmarks,
             mesh=WarpMesh(landmarks, (width, height)),
             target=TargetFace(landmarks, canvas_from_portrait, canvas_hw),
+            mouth=Mouth(landmarks, _skin_rgb(extended.rgba, landmarks)),
             portrait_patches=patches,
             features=self._features(extended.rgba, landmarks, patches),
         )
@@ -122,6 +125,8 @@ class Reenactor:
         alpha = cast(U8, cv2.extractChannel(rgba, 3))
         if self._drive is not None:
             self._refine(self._drive, identity, placement, source, rgb)
+        if identity.mouth.closed:
+            identity.mouth.draw(rgb, placement.landmarks, placement.head)
         return RenderedArrays(rgb, alpha)
 
     def _refine(  # noqa: PLR0913 - one step of render, cut out of it
@@ -183,6 +188,14 @@ def load_reenactor(backend: str = "auto", threads: int = 2) -> Reenactor:
 def geometry_only() -> Reenactor:
     """The same avatar without its network: the baseline that a network must beat."""
     return Reenactor(None, None, "geometry only, no network")
+
+
+def _skin_rgb(rgba: U8, landmarks: F32) -> F32:
+    """(3,) mean colour of cheeks, nose and forehead."""
+    x, y = np.round(landmarks[list(face_mesh.RIGID), :2]).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < rgba.shape[1]) & (y < rgba.shape[0])
+    mean: F32 = np.median(rgba[y[inside], x[inside], :3], axis=0).astype(np.float32)
+    return mean
 
 
 def _check_portrait(rgba: U8, landmarks: F32) -> None:

@@ -31,8 +31,8 @@ Batch = dict[str, Tensor]
 _INSIDE_WEIGHT = 4.0
 """of mouth and eye openings, beside 1 for the margin around them"""
 _EDGE_WEIGHT = 2.0
-_SHARES = (0.7, 0.15, 0.15)
-"""of the patches are mouths, right and left eyes: mouths take the longest to learn"""
+_SHARES = (0.4, 0.3, 0.3)
+"""of the patches are mouths, right and left eyes"""
 _SAVE_EVERY = 500
 """steps"""
 

@@ -1,0 +1,87 @@
+"""Teeth are seen where lips part, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines import face_mesh
+from engines.models import EncodedIdentity, geometry_only
+from engines.mouth import Mouth
+from engines.pose import MotionTensors
+from tests.engines import faces
+
+CANVAS = (480, 640)
+SKIN = np.full(3, 165, np.float32)
+
+
+@pytest.fixture(scope="module")
+def identity() -> EncodedIdentity:
+    return geometry_only().encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
+
+
+def opened(by: float) -> MotionTensors:
+    """The lower lip and the chin dropped by so many face units."""
+    still = faces.still()
+    expression = still.expression.copy()
+    lower = list(face_mesh.LIPS_INNER_LOWER[1:-1]) + list(face_mesh.LIPS_OUTER_LOWER[1:-1])
+    expression[[*lower, face_mesh.CHIN], 1] += by
+    return MotionTensors(still.rotation, still.translation, 1.0, expression, still.eye_openness)
+
+
+def drawn(identity: EncodedIdentity, by: float) -> np.ndarray:
+    """(H, W, 3) what the mouth adds to a grey canvas."""
+    placement = identity.target.place(opened(by))
+    canvas = np.full((*CANVAS, 3), 120, np.uint8)
+    identity.mouth.draw(canvas, placement.landmarks, placement.head)
+    return canvas
+
+
+def test_closed_lips_show_nothing(identity: EncodedIdentity) -> None:
+    assert np.ptp(drawn(identity, 0.0)) == 0
+
+
+def test_an_open_mouth_shows_teeth_and_dark(identity: EncodedIdentity) -> None:
+    changed = drawn(identity, 0.3)
+    luma = changed.mean(axis=2)
+    assert luma.max() > 150, "teeth are brighter than the skin"
+    assert luma.min() < 60, "and the mouth behind them is dark"
+
+
+def test_only_the_opening_is_painted(identity: EncodedIdentity) -> None:
+    landmarks = identity.target.place(opened(0.3)).landmarks
+    changed = np.argwhere((drawn(identity, 0.3) != 120).any(axis=2))[:, ::-1]
+    polygon = landmarks[face_mesh.MOUTH_HOLE, :2]
+    assert (changed >= polygon.min(axis=0) - 2).all()
+    assert (changed <= polygon.max(axis=0) + 2).all()
+
+
+def test_upper_teeth_stay_with_the_skull(identity: EncodedIdentity) -> None:
+    little, wide = (drawn(identity, by).mean(axis=2) for by in (0.2, 0.35))
+    rows = [np.flatnonzero((image > 140).any(axis=1))[0] for image in (little, wide)]
+    assert abs(int(rows[0]) - int(rows[1])) <= 2, "the first row of bright pixels does not sink"
+
+
+def test_teeth_are_lit_as_the_skin_is() -> None:
+    identity = geometry_only().encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
+    placement = identity.target.place(opened(0.3))
+    peaks = []
+    for skin in (SKIN, SKIN * 0.5):
+        canvas = np.zeros((*CANVAS, 3), np.uint8)
+        Mouth(identity.landmarks, skin).draw(canvas, placement.landmarks, placement.head)
+        peaks.append(int(canvas.max()))
+    assert peaks[0] > 1.5 * peaks[1]
+
+
+def test_a_portrait_that_shows_its_teeth_keeps_them() -> None:
+    landmarks = faces.landmarks()
+    landmarks[list(face_mesh.LIPS_INNER_LOWER[1:-1]), 1] += 20
+    assert not Mouth(landmarks, SKIN).closed
+
+
+def test_a_mouth_outside_the_picture_is_no_error(identity: EncodedIdentity) -> None:
+    placement = identity.target.place(opened(0.3))
+    away = placement.landmarks + np.array([5000, 0, 0], np.float32)
+    canvas = np.full((*CANVAS, 3), 120, np.uint8)
+    identity.mouth.draw(canvas, away, placement.head)
+    assert np.ptp(canvas) == 0
