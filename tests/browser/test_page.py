@@ -164,7 +164,7 @@ def test_camera_is_changed_within_the_session_and_remembered(
     second = page.input_value("#device")
     assert first != second
     current = "document.getElementById('self').srcObject.getVideoTracks()[0].getSettings().deviceId"
-    page.wait_for_function(f"{current} === {second!r}")
+    until(page, lambda: bool(page.evaluate(current) == second), "the second camera is on")
     expect(page.locator("#notice")).to_be_hidden()
     assert page.evaluate("window.firstStream === document.getElementById('avatar').srcObject")
     page.reload()
@@ -337,9 +337,10 @@ def test_shortcuts_work_are_listed_and_can_be_switched_off(
     page.keyboard.press("c")
     expect(page.locator("#toast")).to_have_text("Neutral face taken")
     page.keyboard.press("f")
-    page.wait_for_function("document.fullscreenElement?.id === 'stage'")
+    filling = "document.fullscreenElement?.id ?? null"
+    until(page, lambda: bool(page.evaluate(filling) == "stage"), "the stage fills the screen")
     page.keyboard.press("f")
-    page.wait_for_function("document.fullscreenElement === null")
+    until(page, lambda: page.evaluate(filling) is None, "the screen is given back")
     page.keyboard.press("s")
     title(page, "Ready when you are")
     page.keyboard.press("?")
