@@ -31,7 +31,8 @@ async ([seconds, width, height]) => {
   const entries = [];
   await new Promise((done) => {
     let begun = null;
-    const take = (now) => {
+    const take = () => {
+      const now = performance.now();
       begun ??= now;
       large.getContext("2d").drawImage(avatar, 0, 0);
       small.getContext("2d").drawImage(own, 0, 0, width, height);
@@ -62,14 +63,15 @@ async (id) => {
   const entries = [];
   let clickedMs = null;
   await new Promise((done) => {
-    const take = (now) => {
+    const take = () => {
+      const now = performance.now();
       context.drawImage(avatar, 0, 0, 64, 48);
       entries.push([now, context.getImageData(0, 0, 64, 48).data]);
       if (clickedMs === null && entries.length > 10) {
         clickedMs = performance.now();
         document.querySelector(`#gallery input[value="${id}"]`).click();
       }
-      if (clickedMs === null || now - clickedMs < 1500) avatar.requestVideoFrameCallback(take);
+      if (clickedMs === null || now - clickedMs < 2000) avatar.requestVideoFrameCallback(take);
       else done();
     };
     avatar.requestVideoFrameCallback(take);
@@ -114,19 +116,24 @@ class Switch:
 def time_switch(page: Page, identity: str) -> Switch:
     """Choose an identity with a click, and watch the picture change.
 
-    A frame is still the old one's while it is nearer to what stood there before the click than to
-    what stands there in the end; the last such frame counts.
+    A frame is still the old one's while it is nearer to some frame before the click than to any of
+    those in the end; the last such frame counts.
     """
     result = page.evaluate(_SWITCH, identity)
     times_ms = np.array([entry[0] for entry in result["entries"]])
     raw = [np.frombuffer(base64.b64decode(entry[1]), np.uint8) for entry in result["entries"]]
     pictures = np.array(raw, np.float32)
-    before = pictures[times_ms < result["clickedMs"]].mean(axis=0)
-    after = pictures[-10:].mean(axis=0)
-    assert np.abs(before - after).mean() > 4, f"the picture did not change to {identity}"
-    is_old = np.abs(pictures - before).mean(axis=1) < np.abs(pictures - after).mean(axis=1)
+    is_before = times_ms < result["clickedMs"]
+    is_after = times_ms > times_ms[-1] - 700
+    is_old = _distance(pictures, pictures[is_before]) < _distance(pictures, pictures[is_after])
+    assert not is_old[is_after].any(), f"the picture did not change to {identity}"
     changed_ms = times_ms[np.flatnonzero(is_old)[-1] + 1]
     return Switch(float(changed_ms - result["clickedMs"]), float(np.diff(times_ms).mean()))
+
+
+def _distance(pictures: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each picture to the nearest known one, in mean grey levels."""
+    return np.array([np.abs(known - one).mean(axis=1).min() for one in pictures], np.float32)
 
 
 def _decode(text: str) -> U8:

@@ -27,6 +27,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
+from aiortc.sdp import candidate_from_sdp
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -153,6 +154,7 @@ class ScriptedDaemon:
         app.add_api_route("/api/identities", self._identities)
         app.add_api_route("/api/identities/{identity}/portrait", self._portrait)
         app.add_api_route("/whip", self._offer, methods=["POST"])
+        app.add_api_route("/whip/{session}", self._trickle, methods=["PATCH"])
         app.add_api_route("/whip/{session}", self._delete, methods=["DELETE"])
         app.mount("/", StaticFiles(directory=ROOT / "web_client", html=True))
 
@@ -217,6 +219,17 @@ class ScriptedDaemon:
             {"Location": f"/whip/{session}", "ETag": '"1"'},
             "application/sdp",
         )
+
+    async def _trickle(self, session: str, request: Request) -> Response:
+        mid = ""
+        for line in (await request.body()).decode().splitlines():
+            if line.startswith("a=mid:"):
+                mid = line.removeprefix("a=mid:")
+            elif line.startswith("a=candidate:"):
+                candidate = candidate_from_sdp(line.removeprefix("a=candidate:"))
+                candidate.sdpMid = mid
+                await self._peers[session][0].addIceCandidate(candidate)
+        return Response(status_code=204)
 
     async def _delete(self, session: str) -> Response:
         if session in self._peers:
