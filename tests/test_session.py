@@ -50,7 +50,9 @@ def test_a_round_trip_from_offer_to_delete(loop: str) -> None:
     async def main() -> None:
         async with standing() as stand:
             performer = await performing(stand)
-            hello = performer.messages[0]
+            # "calibrated" may come before it, on the channel that opened first
+            await until(lambda: bool(performer.heard("hello")))
+            hello = performer.heard("hello")[0]
             assert hello["type"] == "hello" and hello["identity"] == "juniper"
             assert Controls(**hello["controls"]) == Controls()
             await until(lambda: performer.stat("fps_out") > 0)
