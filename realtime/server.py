@@ -94,10 +94,8 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
 
 def web_client_directory() -> Path:
     """Where the page's files are: in the installed package, else in the checkout."""
-    try:
-        return Path(str(importlib.resources.files("realtime._web_client")))
-    except ModuleNotFoundError:
-        return Path(__file__).resolve().parents[1] / "web_client"
+    packaged = Path(str(importlib.resources.files("realtime"))) / "_web_client"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[1] / "web_client"
 
 
 def _add_errors(app: FastAPI) -> None:
