@@ -117,7 +117,7 @@ class Engine(_Section):
     network: Literal["warp-refine"] = "warp-refine"
     backend: Literal["auto", "onnx"] = "auto"
     """auto takes the fastest one present and prints why; benches refuse auto"""
-    threads: int = Field(2, ge=1, le=64)
+    threads: int = Field(1, ge=1, le=64)
     """CPU threads of the network"""
 
 
