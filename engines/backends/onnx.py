@@ -23,7 +23,8 @@ class OnnxEngine:
 
     def __init__(self, spec: GraphSpec, path: Path, threads: int) -> None:
         self.spec = spec
-        self.description = f"ONNX Runtime {VERSION}, CPU, {threads} threads"
+        plural = "" if threads == 1 else "s"
+        self.description = f"ONNX Runtime {VERSION}, CPU, {threads} thread{plural}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
