@@ -24,7 +24,9 @@ FRAME_RATE = 30
 """what the rate control counts on; slower pictures use less than the target"""
 KEY_FRAME_INTERVAL = 3000
 """frames; key frames are sent when the receiver asks for one"""
-MIN_BITRATE_BPS = 250_000
+MIN_BITRATE_BPS = 800_000
+"""a browser's first estimates, and those of a busy machine, are far below what the link carries; a
+picture of less than this falls apart"""
 H264_STEP = 0.05
 VP8_STEP = 0.4
 LEVEL_31_MAX_MACROBLOCKS = 3600
@@ -37,7 +39,7 @@ class Bitrates:
     max_bps: int
 
     def clamp(self, bitrate_bps: int) -> int:
-        floor_bps = min(MIN_BITRATE_BPS, self.max_bps)
+        floor_bps = min(MIN_BITRATE_BPS, self.start_bps, self.max_bps)
         return max(floor_bps, min(bitrate_bps, self.max_bps))
 
 

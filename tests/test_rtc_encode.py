@@ -13,6 +13,7 @@ from aiortc.jitterbuffer import JitterFrame
 
 from realtime.rtc_encode import (
     H264_STEP,
+    MIN_BITRATE_BPS,
     VP8_STEP,
     Bitrates,
     CalmVp8Encoder,
@@ -67,7 +68,7 @@ def test_targets_are_clamped_to_the_settings(
     encoder.target_bitrate = 99_000_000
     assert encoder.target_bitrate == 3_000_000
     encoder.target_bitrate = 1
-    assert encoder.target_bitrate == 250_000
+    assert encoder.target_bitrate == MIN_BITRATE_BPS
 
 
 def test_h264_follows_the_target_both_ways_without_a_new_key_frame() -> None:
@@ -75,7 +76,7 @@ def test_h264_follows_the_target_both_ways_without_a_new_key_frame() -> None:
     encode_second(encoder, 0)
     codec = encoder.codec
     spent = {}
-    for seconds, target in ((1, 400_000), (4, 2_500_000)):
+    for seconds, target in ((1, 900_000), (4, 2_500_000)):
         encoder.target_bitrate = target
         encode_second(encoder, seconds * 30)
         first, keys_first = encode_second(encoder, (seconds + 1) * 30)
@@ -83,7 +84,7 @@ def test_h264_follows_the_target_both_ways_without_a_new_key_frame() -> None:
         spent[target] = (first + second) / 2
         assert keys_first == keys_second == 0
     assert encoder.codec is codec
-    assert spent[400_000] == pytest.approx(400_000, rel=0.35)
+    assert spent[900_000] == pytest.approx(900_000, rel=0.35)
     assert spent[2_500_000] == pytest.approx(2_500_000, rel=0.35)
 
 
