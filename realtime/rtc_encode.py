@@ -48,8 +48,8 @@ def bitrate_moved(current_bps: int, target_bps: int, step: float) -> bool:
     return abs(target_bps - current_bps) > step * current_bps
 
 
-class FastH264Encoder(H264Encoder):
-    """libx264 ultrafast, zero latency, one thread: 3 ms instead of 49 ms at 640x480."""
+class _Steered:
+    """Takes the receiver's estimate as its target, within the configured bitrates."""
 
     def __init__(self, bitrates: Bitrates) -> None:
         super().__init__()
@@ -63,6 +63,10 @@ class FastH264Encoder(H264Encoder):
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
         self._target_bps = self._bitrates.clamp(bitrate)
+
+
+class FastH264Encoder(_Steered, H264Encoder):
+    """libx264 ultrafast, zero latency, one thread: 3 ms instead of 49 ms at 640x480."""
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         codec: Any = self.codec
@@ -99,22 +103,9 @@ class FastH264Encoder(H264Encoder):
         return codec
 
 
-class CalmVp8Encoder(Vp8Encoder):
+class CalmVp8Encoder(_Steered, Vp8Encoder):
     """libvpx without its denoiser, re-created only when the bitrate moves far: FFmpeg cannot
     change it in place, so each change costs a key frame."""
-
-    def __init__(self, bitrates: Bitrates) -> None:
-        super().__init__()
-        self._bitrates = bitrates
-        self._target_bps = bitrates.clamp(bitrates.start_bps)
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._target_bps
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._target_bps = self._bitrates.clamp(bitrate)
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         assert isinstance(frame, av.VideoFrame) and frame.format.name == "yuv420p"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from engines import weights
 from engines.backends import open_engine
 from engines.specs import WARP_REFINE_LITE
 
 pytestmark = pytest.mark.train
-torch = pytest.importorskip("torch", reason="the torch reference needs the train extra")
 
 TOLERANCE = 1e-3
 
