@@ -111,7 +111,7 @@ def _backends() -> Iterable[Check]:
     yield Check(
         "backend", "ONNX Runtime", runtime, "no backend, no start: pip install reenactd", True
     )
-    cost = "no TensorRT backend; needs an NVIDIA GPU: pip install 'reenactd[gpu]'"
+    cost = "nothing yet: this release has no TensorRT backend"
     yield Check("backend", "TensorRT", machine.version_of("tensorrt"), cost)
     cost = "no training and no parity reference; serving does not need it"
     yield Check("backend", "PyTorch", machine.version_of("torch"), cost)
