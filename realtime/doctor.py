@@ -83,7 +83,7 @@ def _hardware() -> Iterable[Check]:
     cores = machine.usable_cores()
     yield Check("hardware", "processor", f"{machine.cpu_model()}, {cores} usable cores", "")
     yield Check("hardware", "memory", f"{machine.memory_gib():.1f} GiB", "")
-    cost = "the network runs on the CPU: one performer at 30 fps on two cores"
+    cost = "the network runs on the CPU: one performer, 18 to 25 fps measured on two cores"
     yield Check("hardware", "NVIDIA GPU", machine.gpu_name(), cost)
 
 
