@@ -8,6 +8,7 @@ with the head. Its guide says where lips, lids and irises must be: geometry know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -82,18 +83,15 @@ class Patch:
         Returns:
             (GUIDE_CHANNELS, SIZE, SIZE) uint8.
         """
-        points = np.round(self.points(landmarks) * (1 << _SHIFT_BITS)).astype(np.int32)
+        drawn = self.points(landmarks[_DRAWN]) * (1 << _SHIFT_BITS)
+        lips, mouth, *eyes_and_irises = np.split(np.round(drawn).astype(np.int32), _SPLITS)
         guide = np.zeros((GUIDE_CHANNELS, SIZE, SIZE), np.uint8)
-        mouth, lips, eyes, irises = guide[0], guide[1], guide[2], guide[3]
-        _fill(lips, points[_LIPS])
-        _fill(mouth, points[face_mesh.MOUTH_HOLE])
-        for hole, ring in (
-            (face_mesh.RIGHT_EYE_HOLE, face_mesh.RIGHT_IRIS),
-            (face_mesh.LEFT_EYE_HOLE, face_mesh.LEFT_IRIS),
-        ):
-            _fill(eyes, points[hole])
-            _disc(irises, points[list(ring[1:])])
-        cv2.min(irises, eyes, dst=irises)
+        _fill(guide[0], mouth)
+        _fill(guide[1], lips)
+        for hole, iris in zip(eyes_and_irises[::2], eyes_and_irises[1::2], strict=True):
+            _fill(guide[2], hole)
+            _disc(guide[3], iris)
+        cv2.min(guide[3], guide[2], dst=guide[3])
         guide[4] = alpha
         return guide
 
@@ -102,18 +100,21 @@ class Patch:
 
         Only the patch's bounding box on the canvas is touched; the result saturates.
         """
-        corners = np.array([[0, 0], [SIZE, 0], [SIZE, SIZE], [0, SIZE]], np.float32)
-        linear, offset = self.patch_from_canvas[:, :2], self.patch_from_canvas[:, 2]
-        on_canvas = (corners - offset) @ _inverse(linear).T
+        (a, b, tx), (c, d, ty) = self.patch_from_canvas.tolist()
+        middle_x, middle_y = SIZE / 2 - tx, SIZE / 2 - ty
+        area = a * d - b * c
+        x, y = (d * middle_x - b * middle_y) / area, (a * middle_y - c * middle_x) / area
+        reach_x = SIZE / 2 * (abs(d) + abs(b)) / abs(area)
+        reach_y = SIZE / 2 * (abs(a) + abs(c)) / abs(area)
         height, width = canvas.shape[:2]
-        x0, y0 = np.clip(np.floor(on_canvas.min(axis=0)).astype(int), 0, (width, height))
-        x1, y1 = np.clip(np.ceil(on_canvas.max(axis=0)).astype(int), 0, (width, height))
+        x0, y0 = max(math.floor(x - reach_x), 0), max(math.floor(y - reach_y), 0)
+        x1, y1 = min(math.ceil(x + reach_x), width), min(math.ceil(y + reach_y), height)
         if x1 <= x0 or y1 <= y0:
             return  # outside the picture
-        shifted = self.patch_from_canvas.copy()
-        shifted[:, 2] += linear @ np.array([x0, y0], np.float32)
-        size = int(x1 - x0), int(y1 - y0)
-        change_here = cv2.warpAffine(change, shifted, size, flags=cv2.WARP_INVERSE_MAP)
+        shifted = np.array([[a, b, a * x0 + b * y0 + tx], [c, d, c * x0 + d * y0 + ty]])
+        change_here = cv2.warpAffine(
+            change, shifted, (x1 - x0, y1 - y0), flags=cv2.WARP_INVERSE_MAP
+        )
         region = canvas[y0:y1, x0:x1]
         cv2.addWeighted(region, 1.0, change_here, 255.0, 0.0, dst=region, dtype=cv2.CV_8U)
 
@@ -126,38 +127,35 @@ def patches(landmarks: F32, head: Similarity, unit_px: float) -> list[Patch]:
         head: canvas from portrait, of the skull.
         unit_px: the face unit in the portrait.
     """
-    turn = warp.in_plane(head)  # (2, 2), zooms too
-    return [_patch(landmarks, turn * unit_px, region) for region in REGIONS]
+    (a, b), (c, d) = (warp.in_plane(head) * unit_px).tolist()  # turns and zooms
+    area = a * d - b * c
+    found = []
+    for region in REGIONS:
+        scale = SIZE / (region.side * area)
+        flip = -scale if region.mirrored else scale
+        linear = np.array([[flip * d, -flip * b], [-scale * c, scale * a]], np.float32)
+        centre = landmarks[list(region.around), :2].sum(axis=0) / np.float32(len(region.around))
+        offset = (SIZE - 1) / 2 - linear @ centre
+        found.append(Patch(np.concatenate([linear, offset[:, None]], axis=1).astype(np.float32)))
+    return found
 
 
-def _patch(landmarks: F32, canvas_from_face: F32, region: Region) -> Patch:
-    centre = landmarks[list(region.around), :2].mean(axis=0)
-    flip = np.array([-1.0 if region.mirrored else 1.0, 1.0], np.float32)
-    canvas_from_patch = canvas_from_face * flip * (region.side / SIZE)
-    linear = _inverse(canvas_from_patch)
-    offset = (SIZE - 1) / 2 - linear @ centre
-    return Patch(np.column_stack([linear, offset]).astype(np.float32))
-
-
-def _inverse(matrix: F32) -> F32:
-    """Of a (2, 2) matrix; numpy's general one costs fifty times as much."""
-    (a, b), (c, d) = matrix.tolist()
-    determinant = a * d - b * c
-    return np.array([[d, -b], [-c, a]], np.float32) / np.float32(determinant)
-
-
-def feature_grid(patch_source: F32, portrait_patch: Patch) -> F32:
+def feature_grid(patch: Patch, source: warp.SourceMap, portrait_patch: Patch) -> F32:
     """Where the identity's features lie for each cell of a patch's coarse grid.
 
     Args:
-        patch_source: (SIZE, SIZE, 2) portrait pixel of each patch pixel.
+        patch: on the canvas.
+        source: the portrait pixel of each canvas pixel.
         portrait_patch: the region in the portrait itself, in which the features were made.
 
     Returns:
         (FEATURE_SIZE, FEATURE_SIZE, 2) in -2..2, as GridSample takes it (align_corners false).
     """
-    step = SIZE // FEATURE_SIZE
-    coarse = patch_source[step // 2 :: step, step // 2 :: step]
+    step = SIZE / FEATURE_SIZE
+    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
+    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    size = FEATURE_SIZE, FEATURE_SIZE
+    coarse = cast(F32, cv2.warpAffine(source.xy, matrix, size, borderMode=cv2.BORDER_REPLICATE))
     in_patch = portrait_patch.points(coarse.reshape(-1, 2)).reshape(coarse.shape)
     grid: F32 = np.clip((in_patch + 0.5) * (2 / SIZE) - 1, -2, 2).astype(np.float32)
     return grid
@@ -165,8 +163,8 @@ def feature_grid(patch_source: F32, portrait_patch: Patch) -> F32:
 
 def over_grey(rgba: U8) -> U8:
     """(..., 3) over mid grey: what the network takes where nobody is."""
-    if rgba[..., 3].min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
+    if cv2.extractChannel(rgba, 3).min() == 255:
+        return cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed: U8 = ((rgba[..., :3] * alpha + 128 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return mixed
@@ -183,7 +181,17 @@ def to_planes(rgb: U8) -> U8:
     return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
 
-_LIPS = face_mesh.polygon(face_mesh.LIPS_OUTER_UPPER, face_mesh.LIPS_OUTER_LOWER)
+_SHAPES = (
+    face_mesh.polygon(face_mesh.LIPS_OUTER_UPPER, face_mesh.LIPS_OUTER_LOWER),
+    face_mesh.MOUTH_HOLE,
+    face_mesh.RIGHT_EYE_HOLE,
+    np.array(face_mesh.RIGHT_IRIS[1:], np.int32),
+    face_mesh.LEFT_EYE_HOLE,
+    np.array(face_mesh.LEFT_IRIS[1:], np.int32),
+)
+"""lips, mouth, then eye and iris of both sides"""
+_DRAWN = np.concatenate(_SHAPES)
+_SPLITS = np.cumsum([len(shape) for shape in _SHAPES])[:-1]
 
 
 def _fill(plane: U8, polygon: NDArray[np.int32]) -> None:
@@ -191,7 +199,8 @@ def _fill(plane: U8, polygon: NDArray[np.int32]) -> None:
 
 
 def _disc(plane: U8, ring: NDArray[np.int32]) -> None:
-    centre = ring.mean(axis=0)
-    radius = np.linalg.norm(ring - centre, axis=1).mean()
-    at = round(float(centre[0])), round(float(centre[1]))
-    cv2.circle(plane, at, round(float(radius)), (255,), -1, cv2.LINE_AA, _SHIFT_BITS)
+    points = ring.tolist()
+    centre = [sum(values) / len(points) for values in zip(*points, strict=True)]
+    radius = sum(math.dist(point, centre) for point in points) / len(points)
+    at = round(centre[0]), round(centre[1])
+    cv2.circle(plane, at, round(radius), (255,), -1, cv2.LINE_AA, _SHIFT_BITS)

@@ -3,7 +3,8 @@
 A triangle mesh covers the portrait: the face's own landmarks, and around them a lattice for hair,
 neck and shoulders. Driven landmarks move the face; the lattice follows the head's rigid motion
 above the chin, the torso's below the shoulders, and bends between them. Drawing the moved triangles
-from far to near gives, for each pixel, its triangle, and the triangle's affine map its source.
+from far to near gives, for each pixel, its triangle, and the triangle's affine map its source: for
+the face at every pixel, for the rest, which bends softly, at every fourth.
 
 Numpy and OpenCV only. Knows no network: the refinement enters in `models.py`.
 """
@@ -11,13 +12,14 @@ Numpy and OpenCV only. Knows no network: the refinement enters in `models.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import face_mesh
+from engines.raster import draw_indices
 from engines.rigid import Similarity
 
 F32 = NDArray[np.float32]
@@ -37,11 +39,14 @@ _FOLLOW = 0.55
 drops, a landmark that is off): it fades like a Gaussian of this width, in face units"""
 _SILHOUETTE_FORESHORTENING = 0.5
 """a round skull's outline moves less than a plane's when it turns: share of the plane's motion"""
-_SUBPIXEL_BITS = 4
-_STEEPEST = 16.0
-"""portrait pixels per map pixel"""
-_MAP_SCALE = 2
-"""the map is drawn at half resolution and enlarged: it is smooth where it matters"""
+_STEEPEST = 8.0
+"""portrait pixels per canvas pixel"""
+_COARSE = 4
+"""canvas pixels per pixel of the map around the face, which is enlarged"""
+_NOWHERE = -1e5
+"""the source of pixels that no triangle covers"""
+_BAND = 8
+"""height of a band in coarse pixels"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +61,73 @@ class Placement:
     """(2, 3) canvas from portrait, of the shoulders"""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceMap:
+    """For each pixel of a part of the canvas the portrait pixel (x, y) that it shows."""
+
+    xy: F32
+    """(h, w, 2)"""
+    left: int
+    top: int
+    """where the part lies on the canvas; beyond it there is nobody"""
+    bands: tuple[tuple[slice, slice], ...]
+    """rows and columns of the part where somebody may be: a head is narrower than shoulders"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Pixels at which triangles are drawn: canvas = origin + step * pixel."""
+
+    origin: F32
+    """(2,) x, y"""
+    step: int
+    hw: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A part of the canvas, in pixels; never empty."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @classmethod
+    def around(cls, points: F32, canvas_hw: tuple[int, int], step: int) -> _Box:
+        """The part that holds `points`, its sides multiples of `step`."""
+        height, width = canvas_hw
+        last = np.array([width - step, height - step])
+        low = np.clip(np.floor(points.min(axis=0)), 0, last).astype(int) // step * step
+        high = np.clip(np.ceil(points.max(axis=0)) + 1, low + step, [width, height]).astype(int)
+        sides = np.minimum(-(-(high - low) // step) * step, [width, height] - low)
+        return cls(int(low[0]), int(low[1]), int(sides[0]), int(sides[1]))
+
+    def pixels(self) -> _Grid:
+        return _Grid(np.array([self.left, self.top], np.float32), 1, (self.height, self.width))
+
+    def coarse(self, step: int) -> _Grid:
+        """Cells of `step` pixels, and one more around the box on each side."""
+        cells = -(-self.height // step) + 2, -(-self.width // step) + 2
+        middle = np.float32((step - 1) / 2 - step)
+        return _Grid(np.array([self.left, self.top], np.float32) + middle, step, cells)
+
+
 class WarpMesh:
     """The mesh of one portrait. Build once, `source_map` per frame.
 
     Args:
         landmarks: (478, 3) of the portrait in its pixels, z in the same scale.
-        size_px: width and height of the portrait picture.
+        alpha: (H, W) uint8 where the portrait shows a person.
     """
 
-    def __init__(self, landmarks: F32, size_px: tuple[int, int]) -> None:
-        self._skin = face_mesh.load().triangles
-        self._inner = _inner_neighbours(self._skin)
+    def __init__(self, landmarks: F32, alpha: U8) -> None:
+        skin = face_mesh.load().triangles
+        self._inner = _inner_neighbours(skin)
         self.landmarks = self._tuck(landmarks.astype(np.float32))
         unit = face_mesh.face_unit(landmarks)
         oval = self.landmarks[list(face_mesh.FACE_OVAL)]
-        lattice = _lattice(oval[:, :2], size_px, unit)
+        lattice = _lattice(oval[:, :2], (alpha.shape[1], alpha.shape[0]), unit)
         shares, self._near = _follow_weights(oval[:, :2], lattice, unit)
         # as deep as the outline beside it: what lies next to the face turns with the face
         self._lattice = np.column_stack([lattice, shares @ oval[:, 2]]).astype(np.float32)
@@ -78,30 +135,50 @@ class WarpMesh:
         self._ear_depth = float(landmarks[[234, 454], 2].mean())
         below_chin = (lattice[:, 1] - landmarks[face_mesh.CHIN, 1]) / unit
         self._head_share = 1 - _smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
-        self._rest = np.concatenate([self.landmarks[:, :2], lattice]).astype(np.float32)
-        self._under = _under_triangles(self.landmarks[:, :2], lattice)
+        rest = np.concatenate([self.landmarks[:, :2], lattice]).astype(np.float32)
+        around = _around_triangles(self.landmarks[:, :2], lattice)
+        around = around[_shows_somebody(rest[around], alpha)]
+        behind = _behind_triangles(self.landmarks[:, :2])
+        self._around = np.arange(len(around))
+        self._skin = np.arange(len(skin)) + len(around) + len(behind)
+        self._under = np.arange(len(around) + len(behind))
+        self._triangles = np.concatenate([around, behind, skin]).astype(np.int32)
+        self._used = np.unique(self._triangles)
+        self._sources = _Edges.of(rest, self._triangles)
 
-    def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> F32:
-        """For each canvas pixel the portrait pixel (x, y) that it shows.
+    def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
+        """For each canvas pixel the portrait pixel that it shows.
 
-        Returns:
-            (H, W, 2) float32; pixels that no triangle covers get (-1e4, -1e4).
+        Pixels of the map that no triangle covers get (-1e5, -1e5).
         """
         landmarks = self._tuck(placement.landmarks)
         vertices = np.concatenate([landmarks[:, :2], self._place_lattice(placement, landmarks)])
-        order = np.argsort(-landmarks[self._skin, 2].sum(axis=1))  # far to near
-        triangles = np.concatenate([self._under, self._skin[order]])
-        coarse_hw = (canvas_hw[0] // _MAP_SCALE, canvas_hw[1] // _MAP_SCALE)
-        coarse = (vertices - (_MAP_SCALE - 1) / 2) / _MAP_SCALE
-        corners = np.take(coarse, triangles, axis=0)
-        visible = np.flatnonzero(_touches(corners, coarse_hw))
-        corners = np.take(corners, visible, axis=0)
-        index = _draw_indices(corners, coarse_hw)
-        sources = np.take(self._rest, np.take(triangles, visible, axis=0), axis=0)
-        affine = _affine_maps(corners, sources)
-        small = _apply_affine(affine, index)
-        height, width = canvas_hw
-        return cast(F32, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+        box = _Box.around(vertices[self._used], canvas_hw, _COARSE)
+        coarse = self._draw(self._around, vertices, box.coarse(_COARSE))
+        size = coarse.shape[1] * _COARSE, coarse.shape[0] * _COARSE
+        enlarged = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
+        xy = enlarged[_COARSE : _COARSE + box.height, _COARSE : _COARSE + box.width]
+        face = _Box.around(landmarks[:, :2], canvas_hw, 1)
+        depth = landmarks[:, 2]
+        skin = self._triangles[self._skin]
+        far_to_near = np.argsort(-(depth[skin[:, 0]] + depth[skin[:, 1]] + depth[skin[:, 2]]))
+        drawn = self._draw(
+            np.concatenate([self._under, self._skin[far_to_near]]), vertices, face.pixels()
+        )
+        top, left = face.top - box.top, face.left - box.left
+        xy[top : top + face.height, left : left + face.width] = drawn
+        return SourceMap(cast(F32, xy), box.left, box.top, _bands(coarse))
+
+    def _draw(self, numbers: NDArray[np.intp], vertices: F32, grid: _Grid) -> F32:
+        """(h, w, 2) source of each pixel of a grid, from the triangles of these numbers."""
+        triangles = self._triangles[numbers]
+        corners = np.take((vertices - grid.origin) / grid.step, triangles.T, axis=0)  # (3, T, 2)
+        x, y = np.ascontiguousarray(corners[..., 0]), np.ascontiguousarray(corners[..., 1])
+        meets = (x.max(axis=0) >= 0) & (x.min(axis=0) <= grid.hw[1])
+        meets &= (y.max(axis=0) >= 0) & (y.min(axis=0) <= grid.hw[0])
+        x, y = x[:, meets], y[:, meets]
+        affine = _affine_maps(x, y, self._sources.of_some(numbers[meets]), grid.step)
+        return _apply_affine(affine, draw_indices(x, y, grid.hw))
 
     def _tuck(self, landmarks: F32) -> F32:
         """(478, 3) with the outline drawn in a little.
@@ -132,9 +209,15 @@ class WarpMesh:
         return cast(F32, placed.astype(np.float32))
 
 
-def sample(image: U8, source: F32) -> U8:
-    """Look an image (H, W, C) up at a (h, w, 2) map of its pixels; zero beyond its borders."""
-    return cast(U8, cv2.remap(image, source, np.empty(0, np.float32), cv2.INTER_LINEAR))
+def sample(image: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
+    """Look an image (H, W, C) up for a whole canvas; zero where there is nobody."""
+    canvas = np.zeros((*canvas_hw, image.shape[2]), np.uint8)
+    height, width = source.xy.shape[:2]
+    part = canvas[source.top : source.top + height, source.left : source.left + width]
+    unused = np.empty(0, np.float32)
+    for band in source.bands:
+        cv2.remap(image, source.xy[band], unused, cv2.INTER_LINEAR, dst=part[band])
+    return canvas
 
 
 def in_plane(head: Similarity) -> F32:
@@ -193,12 +276,17 @@ def _follow_weights(oval: F32, lattice: F32, unit: float) -> tuple[F32, F32]:
     return shares.astype(np.float32), near.astype(np.float32)
 
 
-def _under_triangles(landmarks: F32, lattice: F32) -> I32:
-    """What is drawn below the skin: lattice, eyeballs, mouth. (T, 3) vertex numbers."""
+def _around_triangles(landmarks: F32, lattice: F32) -> I32:
+    """Lattice and face outline. (T, 3) vertex numbers."""
     oval = np.array(face_mesh.FACE_OVAL, np.int32)
     around = np.concatenate([oval, np.arange(len(lattice), dtype=np.int32) + face_mesh.LANDMARKS])
     # the lattice goes on below the face: a fold at the outline shows it, never a hole
-    parts = [around[delaunay(np.concatenate([landmarks[oval], lattice]))]]
+    return cast(I32, around[delaunay(np.concatenate([landmarks[oval], lattice]))])
+
+
+def _behind_triangles(landmarks: F32) -> I32:
+    """What is seen through the holes of the skin: eyeballs, mouth. (T, 3) vertex numbers."""
+    parts = []
     for hole, iris in (
         (face_mesh.RIGHT_EYE_HOLE, face_mesh.RIGHT_IRIS),
         (face_mesh.LEFT_EYE_HOLE, face_mesh.LEFT_IRIS),
@@ -207,6 +295,15 @@ def _under_triangles(landmarks: F32, lattice: F32) -> I32:
         parts.append(eye[delaunay(landmarks[eye])])
     parts.append(_strip(face_mesh.LIPS_INNER_UPPER, face_mesh.LIPS_INNER_LOWER))
     return cast(I32, np.concatenate(parts).astype(np.int32))
+
+
+def _shows_somebody(corners: F32, alpha: U8) -> NDArray[np.bool_]:
+    """(T,) whether the bounding box of a triangle (T, 3, 2) meets a person."""
+    height, width = alpha.shape
+    low = np.clip(np.floor(corners.min(axis=1)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=1)) + 1, 0, (width, height)).astype(int)
+    boxes = zip(low, high, strict=True)
+    return np.array([alpha[y0:y1, x0:x1].any() for (x0, y0), (x1, y1) in boxes])
 
 
 def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> I32:
@@ -232,60 +329,72 @@ def delaunay(points: F32) -> I32:
     return np.array(triangles, np.int32).reshape(-1, 3)
 
 
-def _touches(corners: F32, hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """(T,) whether a triangle's bounding box meets the picture."""
-    far = np.array([hw[1], hw[0]], np.float32)
-    meets: NDArray[np.bool_] = ((corners.max(axis=1) >= 0) & (corners.min(axis=1) <= far)).all(
-        axis=1
-    )
-    return meets
+class _Edges(NamedTuple):
+    """Where triangles lie in the portrait: two edges from the first corner, and the middle."""
+
+    first: F32
+    second: F32
+    middle: F32
+    """each (2, T)"""
+
+    @classmethod
+    def of(cls, points: F32, triangles: I32) -> _Edges:
+        corners = np.take(points, triangles.T, axis=0).transpose(0, 2, 1)  # (3, 2, T)
+        return cls(corners[1] - corners[0], corners[2] - corners[0], corners.mean(axis=0))
+
+    def of_some(self, numbers: NDArray[np.intp]) -> _Edges:
+        return _Edges(*(np.take(part, numbers, axis=1) for part in self))
 
 
-def _draw_indices(corners: F32, hw: tuple[int, int]) -> I32:
-    """(H, W) number of the last triangle drawn at each pixel, -1 where none was."""
-    index = np.full(hw, -1, np.int32)
-    fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    for number, triangle in enumerate(fixed):
-        cv2.fillConvexPoly(index, triangle, (number,), cv2.LINE_8, _SUBPIXEL_BITS)
-    return index
-
-
-def _affine_maps(corners: F32, sources: F32) -> F32:
-    """(T, 6) source_x = a x + b y + c, source_y = d x + e y + f, for each moved triangle.
+def _affine_maps(x: F32, y: F32, source: _Edges, step: int) -> F32:
+    """(6, T) source_x = a x + b y + c, source_y = d x + e y + f, for each moved triangle.
 
     A sliver covers pixels that lie outside it, where its map would reach far away: a triangle with
     next to no area, or squeezed beyond `_STEEPEST`, maps to its own middle.
+
+    Args:
+        x, y: (3, T) corners in pixels of `step` canvas pixels each.
     """
-    edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    from1, from2 = sources[:, 1] - sources[:, 0], sources[:, 2] - sources[:, 0]
-    area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
-    inverse = np.where(np.abs(area) > 0.3, 1 / np.where(area == 0, 1, area), 0)[:, None]
-    by_x = (from1 * edge2[:, 1:] - from2 * edge1[:, 1:]) * inverse  # (T, 2) d source / d x
-    by_y = (from2 * edge1[:, :1] - from1 * edge2[:, :1]) * inverse  # (T, 2) d source / d y
-    sane = (np.abs(by_x) < _STEEPEST) & (np.abs(by_y) < _STEEPEST)
-    sane = sane.all(axis=1, keepdims=True)
+    (x1, x2), (y1, y2) = x[1:] - x[0], y[1:] - y[0]
+    area = x1 * y2 - y1 * x2
+    tiny = np.abs(area) * step**2 < 1.0
+    inverse = 1 / np.where(tiny, np.inf, area)
+    by_x = (source.first * y2 - source.second * y1) * inverse  # (2, T) d source / d x
+    by_y = (source.second * x1 - source.first * x2) * inverse  # (2, T) d source / d y
+    sane = np.maximum(np.abs(by_x), np.abs(by_y)).max(axis=0) < _STEEPEST * step
     by_x, by_y = by_x * sane, by_y * sane
-    middle, source = corners.mean(axis=1), sources.mean(axis=1)
-    offset = source - by_x * middle[:, :1] - by_y * middle[:, 1:]
-    maps: F32 = np.stack(
-        [by_x[:, 0], by_y[:, 0], offset[:, 0], by_x[:, 1], by_y[:, 1], offset[:, 1]], axis=1
-    ).astype(np.float32)
+    offset = source.middle - by_x * x.mean(axis=0) - by_y * y.mean(axis=0)
+    maps: F32 = np.stack([by_x, by_y, offset], axis=1).reshape(6, -1).astype(np.float32)
     return maps
+
+
+def _bands(coarse: F32) -> tuple[tuple[slice, slice], ...]:
+    """Rows and columns of the enlarged map in which a coarse map, with its margin, shows any."""
+    covered = (coarse[..., 0] > _NOWHERE).view(np.uint8)
+    bands = []
+    for top in range(0, len(covered) - 2, _BAND):
+        # enlarged from its own rows and columns and one more on each side
+        left, _, width, _ = cv2.boundingRect(covered[top : top + _BAND + 2])
+        if width:
+            columns = slice(max(left - 2, 0) * _COARSE, (left + width) * _COARSE)
+            bands.append((slice(top * _COARSE, (top + _BAND) * _COARSE), columns))
+    return tuple(bands)
 
 
 def _apply_affine(affine: F32, index: I32) -> F32:
     """(H, W, 2) source position of each pixel from its triangle's map."""
     height, width = index.shape
-    nowhere = np.array([[0, 0, -1e4, 0, 0, -1e4]], np.float32)
-    maps = np.concatenate([affine, nowhere]).T.copy()  # (6, T + 1); -1 wraps to the last column
+    nowhere = np.array([0, 0, _NOWHERE, 0, 0, _NOWHERE], np.float32)[:, None]
+    maps = np.concatenate([affine, nowhere], axis=1)  # (6, T + 1); -1 is the last column
     at = index.astype(np.intp)
     x = np.arange(width, dtype=np.float32)[None, :]
     y = np.arange(height, dtype=np.float32)[:, None]
     source = np.empty((height, width, 2), np.float32)
     for axis in (0, 1):
         # one coefficient at a time: each table stays in the first-level cache
-        position = np.take(maps[3 * axis], at, mode="wrap") * x
-        position += np.take(maps[3 * axis + 1], at, mode="wrap") * y
-        position += np.take(maps[3 * axis + 2], at, mode="wrap")
-        source[..., axis] = position
+        by_x, by_y, offset = (np.take(maps[3 * axis + i], at, mode="wrap") for i in range(3))
+        by_x *= x
+        by_y *= y
+        by_x += by_y
+        np.add(by_x, offset, out=source[..., axis])
     return source
