@@ -20,22 +20,26 @@ from numpy.typing import NDArray
 from engines import backends, crop, face_mesh, weights
 from engines.backends.base import Engine
 from engines.errors import EngineError, PortraitError
+from engines.eyes import Eye, eyes_of
 from engines.mouth import Mouth
 from engines.portrait import extend
 from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
 from engines.specs import NETWORKS
-from engines.warp import Placement, WarpMesh, sample
+from engines.warp import Placement, SourceMap, WarpMesh, sample
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 _FACE_SHARE = 0.235
 """face unit on the canvas, as a share of the canvas' height: a webcam's usual framing"""
+_TORSO = 1.3
+"""at most so many face units of a portrait are shown below the chin"""
 _HEADROOM = 0.05
 """share of the canvas' height kept free above the head"""
 _MOST_DETAIL = 2.0
 """portrait pixels per canvas pixel; a larger portrait is shrunk once, so that it never aliases"""
+_FEWEST_TEETH_PX = 60
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
 
 
@@ -51,6 +55,8 @@ class EncodedIdentity:
     mesh: WarpMesh
     target: TargetFace
     mouth: Mouth
+    eyes: tuple[Eye, Eye]
+    """the subject's right and left"""
     portrait_patches: list[crop.Patch]
     features: F32
     """(patches, C, 24, 24)"""
@@ -90,9 +96,8 @@ class Reenactor:
         extended = extend(portrait_rgba)
         landmarks = landmarks_px.astype(np.float32).copy()
         landmarks[:, :2] += extended.origin
-        height, width = extended.rgba.shape[:2]
         centre_x = float(landmarks[list(face_mesh.RIGID), 0].mean())
-        foot_y = extended.origin[1] + portrait_rgba.shape[0]
+        foot_y = extended.origin[1] + _foot(portrait_rgba, landmarks_px)
         canvas_from_portrait = np.array(
             [
                 [zoom, 0, canvas_hw[1] / 2 - zoom * centre_x],
@@ -105,9 +110,14 @@ class Reenactor:
             canvas_hw=canvas_hw,
             portrait_rgba=extended.rgba,
             landmarks=landmarks,
-            mesh=WarpMesh(landmarks, (width, height)),
+            mesh=WarpMesh(landmarks, extended.rgba[..., 3]),
             target=TargetFace(landmarks, canvas_from_portrait, canvas_hw),
-            mouth=Mouth(landmarks, _skin_rgb(extended.rgba, landmarks)),
+            mouth=Mouth(
+                landmarks,
+                _skin_rgb(extended.rgba, landmarks),
+                _teeth_rgb(extended.rgba, landmarks),
+            ),
+            eyes=eyes_of(extended.rgba, landmarks),
             portrait_patches=patches,
             features=self._features(extended.rgba, landmarks, patches),
         )
@@ -118,43 +128,52 @@ class Reenactor:
         Raises:
             EngineError: the network gave NaN or infinity.
         """
-        placement = identity.target.place(motion)
-        source = identity.mesh.source_map(placement, identity.canvas_hw)
-        rgba = sample(identity.portrait_rgba, source)
-        rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
-        alpha = cast(U8, cv2.extractChannel(rgba, 3))
-        if self._drive is not None:
-            self._refine(self._drive, identity, placement, source, rgb)
-        if identity.mouth.closed:
-            identity.mouth.draw(rgb, placement.landmarks, placement.head)
-        return RenderedArrays(rgb, alpha)
+        return self.draw(identity, identity.target.place(motion))
 
-    def _refine(  # noqa: PLR0913 - one step of render, cut out of it
+    def draw(self, identity: EncodedIdentity, placement: Placement) -> RenderedArrays:
+        """The identity with its landmarks, head and torso exactly where `placement` says.
+
+        Raises:
+            EngineError: the network gave NaN or infinity.
+        """
+        source = identity.mesh.source_map(placement, identity.canvas_hw)
+        rgba = sample(identity.portrait_rgba, source, identity.canvas_hw)
+        for eye in identity.eyes:
+            eye.draw(rgba[..., :3], placement.landmarks, placement.head)
+        rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
+        if self._drive is not None:
+            self._refine(self._drive, identity, placement, source, rgba, rgb)
+        identity.mouth.draw(rgb, placement.landmarks, placement.head)
+        return RenderedArrays(rgb, cast(U8, cv2.extractChannel(rgba, 3)))
+
+    def _refine(  # noqa: PLR0913 - one step of draw, cut out of it
         self,
         drive: Engine,
         identity: EncodedIdentity,
         placement: Placement,
-        source: F32,
+        source: SourceMap,
+        rgba: U8,
         rgb: U8,
     ) -> None:
-        """Let the network paint mouth and eyes into `rgb`."""
+        """Let the network paint mouth and eyes of `rgba` into `rgb`, where they need it."""
+        landmarks, head = placement.landmarks, placement.head
         unit_px = face_mesh.face_unit(identity.landmarks)
-        patches = crop.patches(placement.landmarks, placement.head, unit_px)
-        maps = [patch.cut(source) for patch in patches]
-        warped = [sample(identity.portrait_rgba, patch_map) for patch_map in maps]
-        pairs = list(zip(patches, warped, strict=True))
-        grids = zip(maps, identity.portrait_patches, strict=True)
-        inputs = {
-            "warped": crop.as_tensor([crop.to_planes(crop.over_grey(w)) for w in warped]),
-            "guide": crop.as_tensor([p.guide(placement.landmarks, w[..., 3]) for p, w in pairs]),
-            "features": identity.features,
-            "grid": np.stack([crop.feature_grid(m, patch) for m, patch in grids]),
-        }
-        change = drive.run(inputs)["change"]
-        if not np.isfinite(change).all():
-            raise EngineError("the network's output is not finite; the frame is dropped")
-        for patch, painted in zip(patches, change, strict=True):
-            patch.add(np.ascontiguousarray(painted.transpose(1, 2, 0)), rgb)
+        shares = [1.0, *(eye.needs_paint(landmarks, head) for eye in identity.eyes)]
+        for region, patch in enumerate(crop.patches(landmarks, head, unit_px)):
+            if shares[region] == 0:
+                continue
+            warped = patch.cut(rgba)
+            at_rest = identity.portrait_patches[region]
+            inputs = {
+                "warped": crop.as_tensor([crop.to_planes(crop.over_grey(warped))]),
+                "guide": crop.as_tensor([patch.guide(landmarks, warped[..., 3])]),
+                "features": identity.features[region : region + 1],
+                "grid": crop.feature_grid(patch, source, at_rest)[None],
+            }
+            change = drive.run(inputs)["change"][0]
+            if not np.isfinite(change).all():
+                raise EngineError("the network's output is not finite; the frame is dropped")
+            patch.add(change.transpose(1, 2, 0) * np.float32(shares[region]), rgb)
 
     def _features(self, rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> F32:
         if self._encode is None:
@@ -168,12 +187,14 @@ class Reenactor:
         return self._encode.run(inputs)["features"].copy()
 
 
-def load_reenactor(backend: str = "auto", threads: int = 2) -> Reenactor:
-    """Load warp-refine on the chosen backend.
+def load_reenactor(backend: str = "auto", threads: int = 1) -> Reenactor:
+    """Load warp-refine on the chosen backend; OpenCV takes as many threads, process-wide.
 
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
     """
+    # OpenCV would take every core for a millisecond's work, and tracking runs beside it
+    cv2.setNumThreads(threads)
     spec = NETWORKS["warp-refine-lite"]
     chosen, why = backends.choose(backend)
     encode, drive = (
@@ -198,6 +219,18 @@ def _skin_rgb(rgba: U8, landmarks: F32) -> F32:
     return mean
 
 
+def _teeth_rgb(rgba: U8, landmarks: F32) -> F32 | None:
+    """(3,) the brightest fifth of what a portrait shows between its lips, if anything."""
+    hole = np.zeros(rgba.shape[:2], np.uint8)
+    cv2.fillPoly(hole, [np.round(landmarks[face_mesh.MOUTH_HOLE, :2]).astype(np.int32)], (255,))
+    seen = rgba[cv2.erode(hole, np.ones((3, 3), np.uint8)) > 0, :3]
+    if len(seen) < _FEWEST_TEETH_PX:
+        return None
+    luma = seen.mean(axis=1)
+    bright: F32 = seen[luma >= np.quantile(luma, 0.8)].mean(axis=0).astype(np.float32)
+    return bright
+
+
 def _check_portrait(rgba: U8, landmarks: F32) -> None:
     if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8 or min(rgba.shape[:2]) < 64:
         raise PortraitError(
@@ -212,13 +245,19 @@ def _check_portrait(rgba: U8, landmarks: F32) -> None:
         )
 
 
+def _foot(rgba: U8, landmarks: F32) -> float:
+    """The row of a portrait that lies on the canvas' lower border."""
+    below_chin = float(landmarks[face_mesh.CHIN, 1]) + _TORSO * face_mesh.face_unit(landmarks)
+    return min(float(rgba.shape[0]), below_chin)
+
+
 def _fit_detail(rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]) -> tuple[U8, F32, float]:
     """Portrait, landmarks and zoom: the face at its share of the canvas, the head below its top."""
     height = canvas_hw[0]
     rows = np.flatnonzero((rgba[..., 3] > 127).any(axis=1))
     top = int(rows[0]) if len(rows) else 0
     by_face = _FACE_SHARE * height / face_mesh.face_unit(landmarks)
-    by_head = (1 - _HEADROOM) * height / (rgba.shape[0] - top)
+    by_head = (1 - _HEADROOM) * height / (_foot(rgba, landmarks) - top)
     zoom = min(by_face, by_head)
     shrink = min(1.0, _MOST_DETAIL * zoom)
     if shrink < 1:

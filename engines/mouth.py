@@ -38,9 +38,11 @@ _LOWER_SHOWS = 0.030
 _BEHIND_LIPS = 0.06
 """teeth lie this far behind the lips, in face units"""
 _OPENS = (0.015, 0.055)
-"""below the first opening nothing is drawn, from the second on everything; in face units"""
+"""below the first opening nothing is drawn, from the second on everything; in face units, beyond
+what the portrait itself shows: of a smile the teeth are its own until it opens wider"""
 _SHADOW = 0.055
 """the lips' shadow reaches this far into the mouth, in face units"""
+_LEAST_LIGHT = 0.55
 _SHIFT_BITS = 4
 
 
@@ -57,15 +59,18 @@ class Mouth:
     Args:
         landmarks: (478, 3) of the portrait.
         skin_rgb: (3,) mean colour of its face: teeth are lit as the skin is.
+        teeth_rgb: (3,) colour of the teeth that the portrait shows, if it does.
     """
 
-    def __init__(self, landmarks: F32, skin_rgb: F32) -> None:
+    def __init__(self, landmarks: F32, skin_rgb: F32, teeth_rgb: F32 | None = None) -> None:
         self._unit = face_mesh.face_unit(landmarks)
         gap = landmarks[14, :2] - landmarks[13, :2]
-        self.closed = float(np.linalg.norm(gap)) < 0.06 * self._unit
-        """whether the portrait hides its teeth; one that shows them keeps its own"""
+        self._own_opening = max(float(np.linalg.norm(gap)) / self._unit - _OPENS[0], 0)
         self._lit = float(np.clip(skin_rgb.mean() / 165, 0.5, 1.05))
-        middle = landmarks[[13, 14]].mean(axis=0)
+        if teeth_rgb is not None:
+            self._lit = max(self._lit, min(float(teeth_rgb.mean() / np.mean(_ENAMEL)), 1.15))
+        # lips that part at rest have left the upper teeth where they were
+        middle = landmarks[[13, 14]].mean(axis=0) if self._own_opening == 0 else landmarks[13]
         right = landmarks[face_mesh.LEFT_EYE_OUTER] - landmarks[face_mesh.RIGHT_EYE_OUTER]
         self._right = right / np.linalg.norm(right)
         down = landmarks[face_mesh.CHIN] - landmarks[face_mesh.FOREHEAD]
@@ -84,7 +89,8 @@ class Mouth:
         """
         unit = self._unit * head.scale
         opening = float(landmarks[14, 1] - landmarks[13, 1]) / unit
-        share = float(np.clip((opening - _OPENS[0]) / (_OPENS[1] - _OPENS[0]), 0, 1))
+        beyond = opening - self._own_opening - _OPENS[0]
+        share = float(np.clip(beyond / (_OPENS[1] - _OPENS[0]), 0, 1))
         polygon = landmarks[face_mesh.MOUTH_HOLE, :2]
         height, width = rgb.shape[:2]
         x0, y0 = np.clip(np.floor(polygon.min(axis=0)).astype(int) - 2, 0, (width, height))
@@ -98,7 +104,7 @@ class Mouth:
         cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
         inside = self._inside(landmarks, head, corner, size)
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / (_SHADOW * unit)
-        light = 0.30 + 0.70 * np.clip(depth, 0, 1)
+        light = _LEAST_LIGHT + (1 - _LEAST_LIGHT) * np.clip(depth, 0, 1)
         inside *= (light * self._lit)[..., None]
         seen = (mask * np.float32(share / 255))[..., None]
         region = rgb[y0:y1, x0:x1]
@@ -119,7 +125,9 @@ class Mouth:
         inside += (np.array(_TONGUE, np.float32) - inside) * (tongue_share * np.float32(1 / 255))
         upper, lower = _rows()
         up, across = self._down * self._unit, self._right * self._unit
-        top = self._rest + up * (_UPPER_SHOWS - _ROW_HEIGHT)
+        # a smile bares the upper teeth as far as it parts the lips
+        bared = min(max(_UPPER_SHOWS, self._own_opening), _ROW_HEIGHT)
+        top = self._rest + up * (bared - _ROW_HEIGHT)
         _place(inside, upper, _texture_corners(head, top, across, up) - corner)
         # the jaw carries the lower row along with the lip
         jaw = landmarks[14] - head.apply(self._rest[None])[0]

@@ -34,36 +34,45 @@ class NetworkSpec:
     encode: GraphSpec
     """once per identity"""
     drive: GraphSpec
-    """per frame"""
+    """per frame, for each patch that needs it"""
 
     @property
     def graphs(self) -> tuple[GraphSpec, GraphSpec]:
         return self.encode, self.drive
 
 
-_COUNT = len(crop.REGIONS)
-_PICTURE = (_COUNT, 3, crop.SIZE, crop.SIZE)
-_GUIDE = (_COUNT, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE)
-_FEATURES = TensorSpec(
-    "features", (_COUNT, IDENTITY_FEATURES, crop.FEATURE_SIZE, crop.FEATURE_SIZE), -10.0, 10.0
-)
+def _picture(patches: int) -> tuple[int, ...]:
+    return patches, 3, crop.SIZE, crop.SIZE
+
+
+def _guide(patches: int) -> TensorSpec:
+    shape = patches, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE
+    return TensorSpec("guide", shape, 0.0, 1.0)
+
+
+def _features(patches: int) -> TensorSpec:
+    shape = patches, IDENTITY_FEATURES, crop.FEATURE_SIZE, crop.FEATURE_SIZE
+    return TensorSpec("features", shape, -10.0, 10.0)
+
+
+_ALL = len(crop.REGIONS)
 
 WARP_REFINE_LITE = NetworkSpec(
     "warp-refine-lite",
     encode=GraphSpec(
         "encode",
-        (TensorSpec("portrait", _PICTURE, 0.0, 1.0), TensorSpec("guide", _GUIDE, 0.0, 1.0)),
-        (_FEATURES,),
+        (TensorSpec("portrait", _picture(_ALL), 0.0, 1.0), _guide(_ALL)),
+        (_features(_ALL),),
     ),
     drive=GraphSpec(
         "drive",
         (
-            TensorSpec("warped", _PICTURE, 0.0, 1.0),
-            TensorSpec("guide", _GUIDE, 0.0, 1.0),
-            _FEATURES,
-            TensorSpec("grid", (_COUNT, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), -2.0, 2.0),
+            TensorSpec("warped", _picture(1), 0.0, 1.0),
+            _guide(1),
+            _features(1),
+            TensorSpec("grid", (1, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), -2.0, 2.0),
         ),
-        (TensorSpec("change", _PICTURE, -1.5, 1.5),),
+        (TensorSpec("change", _picture(1), -1.5, 1.5),),
     ),
 )
 

@@ -9,10 +9,12 @@ from engines import face_mesh
 from engines.models import EncodedIdentity, geometry_only
 from engines.mouth import Mouth
 from engines.pose import MotionTensors
+from engines.rigid import Similarity
 from tests.engines import faces
 
 CANVAS = (480, 640)
 SKIN = np.full(3, 165, np.float32)
+STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,27 @@ def test_teeth_are_lit_as_the_skin_is() -> None:
     assert peaks[0] > 1.5 * peaks[1]
 
 
-def test_a_portrait_that_shows_its_teeth_keeps_them() -> None:
+def test_a_portrait_that_shows_its_teeth_keeps_them_until_it_opens_wider() -> None:
+    landmarks, lower = faces.landmarks(), list(face_mesh.LIPS_INNER_LOWER[1:-1])
+    landmarks[lower, 1] += 20
+    mouth = Mouth(landmarks, SKIN)
+    wider = landmarks.copy()
+    wider[lower, 1] += 20
+    for driven, changes in ((landmarks, False), (wider, True)):
+        canvas = np.full((*CANVAS, 3), 120, np.uint8)
+        mouth.draw(canvas, driven, STAY)
+        assert bool(np.ptp(canvas)) is changes
+
+
+def test_teeth_are_as_bright_as_the_ones_the_portrait_shows() -> None:
     landmarks = faces.landmarks()
-    landmarks[list(face_mesh.LIPS_INNER_LOWER[1:-1]), 1] += 20
-    assert not Mouth(landmarks, SKIN).closed
+    landmarks[list(face_mesh.LIPS_INNER_LOWER[1:-1]), 1] += 40
+    peaks = []
+    for teeth in (np.full(3, 150, np.float32), np.full(3, 240, np.float32)):
+        canvas = np.zeros((*CANVAS, 3), np.uint8)
+        Mouth(faces.landmarks(), SKIN * 0.5, teeth).draw(canvas, landmarks, STAY)
+        peaks.append(int(canvas.max()))
+    assert peaks[1] > 1.3 * peaks[0]
 
 
 def test_a_mouth_outside_the_picture_is_no_error(identity: EncodedIdentity) -> None:

@@ -1,0 +1,269 @@
+"""Eyeballs behind their lids: a white that stays, an iris that goes where the gaze goes.
+
+A mesh tears an iris that moves and squeezes one whose lids close. So the portrait's eye is taken
+apart once: the iris, of which lids hide a part, is completed by its own mirror image; the white is
+continued below it. Per frame both are laid where the driven landmarks want them and seen through
+the opening of the lids. The lids' edge with its lashes stays what the mesh makes of it. Numpy and
+OpenCV only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import face_mesh
+from engines.rigid import Similarity
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+_MARGIN = 0.15
+"""of the textures around the lids' opening, in face units"""
+_LASHES = 0.018
+"""this near to the lids an eye is in shadow or behind lashes, in face units"""
+_LIMBUS = (0.95, 1.55)
+"""the iris ends somewhere here, in radii that the tracker finds; large irises it takes for less"""
+_LIMBUS_STEP = 0.05
+_RING = 0.25
+"""width of the rings that are compared to find it, in radii"""
+_FEWEST_PX = 8
+_SOFT = 0.14
+"""width of the iris' soft edge, in radii"""
+_INPAINT_PX = 3
+_EDGE = 0.008
+"""softness of the lids' edge, in face units"""
+_OPEN = 0.03
+"""a portrait's eye that is less open, in face units, cannot be taken apart"""
+_PAINTED = (0.75, 0.45)
+"""shares of the portrait's opening: above the first an eye needs no paint, below the second all"""
+_SHIFT_BITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Landmark numbers of one eye."""
+
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+    hole: I32
+    iris: tuple[int, ...]
+
+    def opening(self, landmarks: F32) -> float:
+        """Mean distance of the lids, in the landmarks' unit."""
+        gaps = landmarks[list(self.upper[1:-1]), :2] - landmarks[list(self.lower[1:-1]), :2]
+        return float(np.sqrt((gaps**2).sum(axis=1)).mean())
+
+
+SIDES = (
+    _Side(
+        face_mesh.RIGHT_EYE_UPPER,
+        face_mesh.RIGHT_EYE_LOWER,
+        face_mesh.RIGHT_EYE_HOLE,
+        face_mesh.RIGHT_IRIS,
+    ),
+    _Side(
+        face_mesh.LEFT_EYE_UPPER,
+        face_mesh.LEFT_EYE_LOWER,
+        face_mesh.LEFT_EYE_HOLE,
+        face_mesh.LEFT_IRIS,
+    ),
+)
+"""the subject's right and left"""
+
+
+class Eye:
+    """One eye of one identity.
+
+    Args:
+        rgba: (H, W, 4) the portrait.
+        landmarks: (478, 3) in it.
+        limbus: where its iris ends, in radii that the tracker finds.
+    """
+
+    def __init__(self, rgba: U8, landmarks: F32, side: _Side, limbus: float) -> None:
+        self._side = side
+        self._unit = face_mesh.face_unit(landmarks)
+        self._at_rest = side.opening(landmarks)
+        self._corners = [side.upper[0], side.upper[-1]]
+        middle = landmarks[self._corners].mean(axis=0)
+        steps = self._unit * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+        self._plane = (middle + steps).astype(np.float32)
+        self._textures = _take_apart(_View.of(rgba, landmarks, side), landmarks, side, limbus)
+
+    def needs_paint(self, landmarks: F32, head: Similarity) -> float:
+        """0..1 how much of the network's paint this eye needs: all once its lids are near closed.
+
+        Args:
+            landmarks, head: as driven, on the canvas.
+        """
+        if self._textures is None:
+            return 1.0
+        share = self._side.opening(landmarks) / head.scale / self._at_rest
+        return float(np.clip((_PAINTED[0] - share) / (_PAINTED[0] - _PAINTED[1]), 0, 1))
+
+    def draw(self, rgb: U8, landmarks: F32, head: Similarity) -> None:
+        """Draw the eyeball between its lids, in place.
+
+        Args:
+            rgb: (H, W, 3) canvas.
+            landmarks: (478, 3) driven, on the canvas.
+            head: canvas from portrait, of the skull.
+        """
+        polygon = landmarks[self._side.hole, :2]
+        height, width = rgb.shape[:2]
+        x0, y0 = np.clip(np.floor(polygon.min(axis=0)).astype(int) - 2, 0, (width, height)).tolist()
+        x1, y1 = np.clip(np.ceil(polygon.max(axis=0)).astype(int) + 3, 0, (width, height)).tolist()
+        if self._textures is None or x1 - x0 < 6 or y1 - y0 < 6:
+            return
+        corner, size = np.array([x0, y0], np.float32), (x1 - x0, y1 - y0)
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
+        cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
+        softness = max(_EDGE * self._unit * head.scale, 0.7)
+        blurred = cv2.GaussianBlur(mask, (0, 0), softness).astype(np.float32)
+        seen = np.clip(blurred * (2 / 255) - 1, 0, 1)[..., None]  # 0 at the lids' edge
+        inside = self._eyeball(landmarks, head, corner, size)
+        region = rgb[y0:y1, x0:x1]
+        region[:] = (region + seen * (inside - region) + 0.5).astype(np.uint8)
+
+    def _eyeball(self, landmarks: F32, head: Similarity, corner: F32, size: tuple[int, int]) -> F32:
+        """(h, w, 3) white and iris around the opening."""
+        assert self._textures is not None
+        textures = self._textures
+        origin, right, down = head.apply(self._plane)[:, :2]
+        linear = np.stack([right - origin, down - origin], axis=1) / self._unit
+        white_from = landmarks[self._corners, :2].mean(axis=0) - corner
+        iris_from = landmarks[self._side.iris[0], :2] - corner
+
+        def placed(texture: F32, anchor: F32, to: F32) -> F32:
+            matrix = np.concatenate([linear, (to - linear @ anchor)[:, None]], axis=1)
+            border = cv2.BORDER_REPLICATE if texture.ndim == 3 else cv2.BORDER_CONSTANT
+            return cast(F32, cv2.warpAffine(texture, matrix, size, borderMode=border))
+
+        white = placed(textures.white, textures.middle, white_from)
+        iris = placed(textures.iris, textures.centre, iris_from)
+        share = placed(textures.iris_share, textures.centre, iris_from)[..., None]
+        mixed: F32 = white + share * (iris - white)
+        return mixed
+
+
+def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
+    """The subject's right and left eye; both irises are of one size."""
+    limbus = _find_limbus([_View.of(rgba, landmarks, side) for side in SIDES])
+    right, left = (Eye(rgba, landmarks, side, limbus) for side in SIDES)
+    return right, left
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a portrait shows around one eye, in pixels of a part of it."""
+
+    picture: U8
+    """(h, w, 3)"""
+    clear: NDArray[np.bool_]
+    """(h, w) neither lids, lashes nor their shadow"""
+    distance: F32
+    """(h, w) from the iris' centre, in radii that the tracker finds"""
+    corner: F32
+    """(2,) the part's place in the portrait"""
+
+    @classmethod
+    def of(cls, rgba: U8, landmarks: F32, side: _Side) -> _View:
+        unit = face_mesh.face_unit(landmarks)
+        polygon = landmarks[side.hole, :2]
+        low = np.maximum(np.floor(polygon.min(axis=0) - _MARGIN * unit), 0).astype(int)
+        high = np.ceil(polygon.max(axis=0) + _MARGIN * unit).astype(int)
+        picture = np.ascontiguousarray(rgba[low[1] : high[1], low[0] : high[0], :3])
+        hole = np.zeros(picture.shape[:2], np.uint8)
+        if side.opening(landmarks) > _OPEN * unit:
+            cv2.fillPoly(hole, [np.round(polygon - low).astype(np.int32)], (255,))
+        depth = cv2.distanceTransform(hole, cv2.DIST_L2, 5)
+        ring = landmarks[list(side.iris), :2] - low
+        radius = max(float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean()), 1e-3)
+        y, x = np.mgrid[: hole.shape[0], : hole.shape[1]].astype(np.float32)
+        distance = np.hypot(x - ring[0, 0], y - ring[0, 1]) / radius
+        return cls(
+            picture,
+            depth > max(_LASHES * unit, 1),
+            distance.astype(np.float32),
+            low.astype(np.float32),
+        )
+
+    def change_at(self, radius: float) -> float:
+        """How much the colour changes from a ring within a radius to one beyond it."""
+        far = self.distance - radius
+        within = self.clear & (far > -_RING) & (far < 0)
+        beyond = self.clear & (far > 0) & (far < _RING)
+        if min(within.sum(), beyond.sum()) < _FEWEST_PX:
+            return 0.0
+        # medians: a highlight is brighter than both
+        step = np.median(self.picture[beyond], axis=0) - np.median(self.picture[within], axis=0)
+        return float(np.linalg.norm(step))
+
+
+def _find_limbus(views: list[_View]) -> float:
+    """The radius at which the colour changes most, in the tracker's radii; both eyes have a say."""
+    radii = np.arange(*_LIMBUS, _LIMBUS_STEP)
+    changes = np.array([[view.change_at(radius) for radius in radii] for view in views])
+    says = changes / np.maximum(changes.max(axis=1, keepdims=True), 1e-3)
+    return float(radii[says.sum(axis=0).argmax()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Textures:
+    """An eye taken apart, in portrait pixels around it."""
+
+    white: F32
+    iris: F32
+    """(h, w, 3) 0..255"""
+    iris_share: F32
+    """(h, w) 0..1"""
+    middle: F32
+    """(2,) between the corners"""
+    centre: F32
+    """(2,) of the iris"""
+
+
+def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Textures | None:
+    """None where the eye is closed or too small to be told from its lids."""
+    is_white = view.clear & (view.distance > limbus + _SOFT)
+    is_iris = view.clear & (view.distance < limbus)
+    if min(is_white.sum(), is_iris.sum()) < _FEWEST_PX:
+        return None
+    # an iris that is larger than it was found would tint the white: the greyer half is taken
+    tint = np.ptp(view.picture.astype(np.int16), axis=2)
+    is_white &= tint <= np.median(tint[is_white])
+    centre = landmarks[side.iris[0], :2] - view.corner
+    share = np.clip((limbus + _SOFT / 2 - view.distance) / _SOFT, 0, 1)
+    return _Textures(
+        white=_continue(view.picture, is_white),
+        iris=_continue(*_complete(view.picture, is_iris, centre)),
+        iris_share=share.astype(np.float32),
+        middle=landmarks[[side.upper[0], side.upper[-1]], :2].mean(axis=0) - view.corner,
+        centre=centre,
+    )
+
+
+def _complete(picture: U8, known: NDArray[np.bool_], centre: F32) -> tuple[U8, NDArray[np.bool_]]:
+    """Where the iris is hidden, its mirror image: upside down, else turned by half a circle."""
+    y, x = np.mgrid[: known.shape[0], : known.shape[1]].astype(np.float32)
+    picture, known = picture.copy(), known.copy()
+    for mirrored_x in (x, 2 * centre[0] - x):
+        at = np.dstack([mirrored_x, 2 * centre[1] - y])
+        also = cv2.remap(known.astype(np.uint8), at, np.empty(0), cv2.INTER_NEAREST) > 0
+        new = also & ~known
+        picture[new] = cv2.remap(picture, at, np.empty(0), cv2.INTER_LINEAR)[new]
+        known |= new
+    return picture, known
+
+
+def _continue(picture: U8, known: NDArray[np.bool_]) -> F32:
+    """(h, w, 3) the picture where it is known, continued where it is not (Telea 2004)."""
+    unknown = np.where(known, np.uint8(0), np.uint8(255))
+    return cv2.inpaint(picture, unknown, _INPAINT_PX, cv2.INPAINT_TELEA).astype(np.float32)
