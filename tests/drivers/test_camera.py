@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from mediapipe.framework.formats import landmark_pb2
 
 from engines import face_mesh
 from realtime.clock import NS_PER_S
@@ -168,6 +169,18 @@ def test_what_is_no_face_is_implausible() -> None:
     assert isinstance(judged[0], FaceTrack) and judged[0].confidence == pytest.approx(1, abs=1e-3)
     reasons = [face.reason for face in judged[1:] if isinstance(face, NoFace)]
     assert reasons == ["implausible", "implausible", "low_confidence", "too_small"]
+
+
+def test_points_are_read_from_the_wire_as_from_the_message() -> None:
+    landmarks = landmark_pb2.NormalizedLandmarkList()
+    rng = np.random.default_rng(0)
+    expected = rng.normal(0, 1, (478, 3)).astype(np.float32)
+    expected[0] = 0
+    for x, y, z in expected.tolist():
+        landmarks.landmark.add(x=x, y=y, z=z)
+    np.testing.assert_array_equal(camera._points(landmarks), expected)
+    landmarks.landmark[3].visibility = 0.5  # another length on the wire
+    np.testing.assert_array_equal(camera._points(landmarks), expected)
 
 
 def test_start_up_chatter_is_held_back_and_other_lines_are_not(
