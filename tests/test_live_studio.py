@@ -85,7 +85,7 @@ def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> 
     run_on("uvloop", main, timeout_s=150)
 
 
-@pytest.mark.parametrize(("width", "height"), [(321, 243), (1920, 1080), (64, 48)])
+@pytest.mark.parametrize(("width", "height"), [(321, 243), (3840, 2160), (64, 48)])
 def test_unusual_cameras_are_taken(width: int, height: int) -> None:
     async def main() -> None:
         config = config_with(rtc={"codec": "vp8"})

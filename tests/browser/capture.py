@@ -1,8 +1,7 @@
 """What the page shows, frame by frame and with times: the avatar large, the camera small.
 
-The recorder runs in the page, on the avatar's video frame callback, and reads both videos back
-through canvases; the frames come over as JPEG after the recording, so that sending them does not
-disturb it.
+The recorder runs in the page, on the avatar's video frame callback, and only copies both videos'
+frames; they are made JPEG and sent over after the recording, so that this does not disturb it.
 """
 
 from __future__ import annotations
@@ -25,32 +24,45 @@ _RECORD = """
 async ([seconds, width, height]) => {
   const avatar = document.getElementById("avatar");
   const own = document.getElementById("self");
-  const large = new OffscreenCanvas(avatar.videoWidth, avatar.videoHeight);
-  const small = new OffscreenCanvas(width, height);
-  const jpeg = (canvas) => canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+  const keep = (video) => {
+    const frame = new VideoFrame(video);
+    const { format, codedWidth, codedHeight } = frame;
+    const data = new Uint8Array(frame.allocationSize());
+    const layout = frame.copyTo(data).finally(() => frame.close());
+    return { data, layout, init: { format, codedWidth, codedHeight, timestamp: 0 } };
+  };
   const entries = [];
   await new Promise((done) => {
     let begun = null;
     const take = () => {
       const now = performance.now();
       begun ??= now;
-      large.getContext("2d").drawImage(avatar, 0, 0);
-      small.getContext("2d").drawImage(own, 0, 0, width, height);
-      entries.push({ now, avatar: jpeg(large), camera: jpeg(small) });
+      entries.push({ now, avatar: keep(avatar), camera: keep(own) });
       if (now - begun < seconds * 1000) avatar.requestVideoFrameCallback(take);
       else done();
     };
     avatar.requestVideoFrameCallback(take);
   });
-  const text = async (blob) => {
-    const bytes = new Uint8Array(await (await blob).arrayBuffer());
+  const text = async ({ data, layout, init }, width, height) => {
+    const frame = new VideoFrame(data, { ...init, layout: await layout });
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d").drawImage(frame, 0, 0, width, height);
+    frame.close();
+    const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
     let binary = "";
-    for (const byte of bytes) binary += String.fromCharCode(byte);
+    for (const byte of new Uint8Array(await blob.arrayBuffer())) {
+      binary += String.fromCharCode(byte);
+    }
     return btoa(binary);
   };
   window.recorded = [];
   for (const { now, avatar, camera } of entries) {
-    window.recorded.push([now, await text(avatar), await text(camera)]);
+    const { codedWidth, codedHeight } = avatar.init;
+    window.recorded.push([
+      now,
+      await text(avatar, codedWidth, codedHeight),
+      await text(camera, width, height),
+    ]);
   }
   return window.recorded.length;
 }
