@@ -62,6 +62,7 @@ LAYERS = (
 DOORS = {
     "aiortc": ("realtime/rtc*.py", "realtime/session.py", "realtime/bench/performer.py"),
     "mediapipe": ("realtime/drivers/camera.py",),
+    "moderngl": ("engines/training/synthetic/renderer.py",),
     "onnxruntime": ("engines/backends/onnx.py",),
     "pycuda": ("engines/device.py", "engines/backends/tensorrt.py"),
     "tensorrt": ("engines/build.py", "engines/backends/tensorrt.py"),

@@ -4,7 +4,8 @@
 
 A folder of frames `IDENTITY_FRAME.webp` (RGBA, 512x512) and their landmarks become crops. The
 warp is the one that runs live, so the network meets in training what it meets on stage.
-Identities whose number ends in 9 are held out: they go to `held_out`, the rest to `train`.
+Identities whose number ends in 9 are held out: they go to `held_out`, the rest to `train`, and only
+these are changed (`augment.py`): one change for each portrait and all that drive it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engines import crop, face_mesh
+from engines.eyes import Eye, eyes_of
 from engines.portrait import extend
 from engines.rigid import Similarity, fit_similarity
+from engines.training.augment import NO_CHANGE, Change, compress
 from engines.warp import Placement, WarpMesh, sample
 
 F32 = NDArray[np.float32]
@@ -35,8 +38,10 @@ FIELDS: dict[str, tuple[tuple[int, ...], str]] = {
     "grid": ((_COUNT, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), "float32"),
     "portrait": (_PICTURE, "uint8"),
     "portrait_guide": (_GUIDE, "uint8"),
+    "paint": ((_COUNT,), "float32"),
 }
-"""name -> shape of one sample (all its patches) and dtype"""
+"""name -> shape of one sample (all its patches) and dtype; `paint` is how much of the network's
+paint a patch gets, 0..1"""
 
 _RIGID = list(face_mesh.RIGID)
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
@@ -50,17 +55,17 @@ class Source:
     landmarks: F32
     origin: F32
     mesh: WarpMesh
+    eyes: tuple[Eye, Eye]
     unit_px: float
     patches: list[crop.Patch]
     images: U8
     guides: U8
 
     @classmethod
-    def read(cls, path: Path, landmarks: F32) -> Source:
-        extended = extend(_read(path))
+    def of(cls, portrait: U8, landmarks: F32) -> Source:
+        extended = extend(portrait)
         moved = landmarks.copy()
         moved[:, :2] += extended.origin
-        height, width = extended.rgba.shape[:2]
         unit_px = face_mesh.face_unit(moved)
         patches = crop.patches(moved, _STAY, unit_px)
         seen = [patch.cut(extended.rgba) for patch in patches]
@@ -68,7 +73,8 @@ class Source:
             extended.rgba,
             moved,
             extended.origin,
-            WarpMesh(moved, (width, height)),
+            WarpMesh(moved, extended.rgba[..., 3]),
+            eyes_of(extended.rgba, moved),
             unit_px,
             patches,
             np.stack([crop.to_planes(crop.over_grey(s)) for s in seen]),
@@ -81,19 +87,22 @@ def make_sample(source: Source, driving: U8, landmarks: F32) -> dict[str, NDArra
     head = fit_similarity(source.landmarks[_RIGID], landmarks[_RIGID])
     torso = np.column_stack([np.eye(2), -source.origin]).astype(np.float32)
     canvas_hw = driving.shape[0], driving.shape[1]
-    canvas = source.mesh.source_map(Placement(landmarks, head, torso), canvas_hw)
+    source_map = source.mesh.source_map(Placement(landmarks, head, torso), canvas_hw)
+    canvas = sample(source.rgba, source_map, canvas_hw)
+    for eye in source.eyes:
+        eye.draw(canvas[..., :3], landmarks, head)
     patches = crop.patches(landmarks, head, source.unit_px)
-    maps = [patch.cut(canvas) for patch in patches]
-    warped = [sample(source.rgba, patch_map) for patch_map in maps]
+    warped = [patch.cut(canvas) for patch in patches]
     pairs = zip(patches, warped, strict=True)
-    grids = zip(maps, source.patches, strict=True)
+    grids = zip(patches, source.patches, strict=True)
     return {
         "warped": np.stack([crop.to_planes(crop.over_grey(w)) for w in warped]),
         "guide": np.stack([patch.guide(landmarks, w[..., 3]) for patch, w in pairs]),
         "target": np.stack([crop.to_planes(crop.over_grey(p.cut(driving))) for p in patches]),
-        "grid": np.stack([crop.feature_grid(m, patch) for m, patch in grids]),
+        "grid": np.stack([crop.feature_grid(p, source_map, rest) for p, rest in grids]),
         "portrait": source.images,
         "portrait_guide": source.guides,
+        "paint": np.array([1, *(e.needs_paint(landmarks, head) for e in source.eyes)], np.float32),
     }
 
 
@@ -130,11 +139,17 @@ def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
             )
             for field, (shape, dtype) in FIELDS.items()
         }
-        last, source = "", None
+        rng = np.random.default_rng(seed)
+        last, source, change = "", None, NO_CHANGE
         for i, (portrait, driving) in enumerate(pairs):
             if source is None or portrait != last:
-                last, source = portrait, Source.read(data / portrait, landmarks[portrait])
-            made = make_sample(source, _read(data / driving), landmarks[driving])
+                last, picture, own = portrait, _read(data / portrait), landmarks[portrait]
+                if split == "train":
+                    change = Change.draw(rng)
+                    picture = compress(change.apply(picture, own), rng)
+                source = Source.of(picture, own)
+            shown = change.apply(_read(data / driving), landmarks[driving])
+            made = make_sample(source, shown, landmarks[driving])
             for field, value in made.items():
                 arrays[field][i] = value
             if i % 200 == 0:

@@ -31,10 +31,14 @@ Batch = dict[str, Tensor]
 _INSIDE_WEIGHT = 4.0
 """of mouth and eye openings, beside 1 for the margin around them"""
 _EDGE_WEIGHT = 2.0
-_SHARES = (0.4, 0.3, 0.3)
+_SHARES = (0.6, 0.2, 0.2)
 """of the patches are mouths, right and left eyes"""
 _SAVE_EVERY = 500
 """steps"""
+_WARM_UP = 200
+"""steps over which the learning rate rises"""
+_OUTLIER = 4.0
+"""a batch whose loss is this many times the usual one is left out: one such step ended a run"""
 
 
 class Samples:
@@ -43,7 +47,9 @@ class Samples:
     def __init__(self, folder: Path, device: torch.device) -> None:
         self._arrays = {f: np.load(folder / f"{f}.npy", mmap_mode="r") for f in FIELDS}
         self._device = device
-        self.count = len(self._arrays["warped"])
+        paint = self._arrays.pop("paint")
+        self.painted = [np.flatnonzero(paint[:, region]) for region in range(len(REGIONS))]
+        """numbers of the samples of which each region is painted"""
 
     def batch(self, samples: NDArray[np.int64], regions: NDArray[np.int64]) -> Batch:
         """One patch of each of the samples: `regions` says which."""
@@ -118,12 +124,17 @@ class Refiner(nn.Module):
 
 def validate(model: Refiner, samples: Samples, count: int = 192) -> tuple[float, float]:
     """Attention-weighted PSNR in dB of held-out samples: refined, and geometry alone."""
-    chosen = np.linspace(0, samples.count - 1, count).astype(np.int64)
     refined, geometry, mass = 0.0, 0.0, 0.0
+    spread = np.linspace(0, 1, count // len(REGIONS), endpoint=False)
+    chosen = [
+        (painted[int(at * len(painted))], r)
+        for r, painted in enumerate(samples.painted)
+        for at in spread
+    ]
     with torch.no_grad():
         for start in range(0, count, 16):
-            few = chosen[start : start + 16]
-            batch = samples.batch(few, np.arange(len(few)) % len(REGIONS))
+            few = np.array(chosen[start : start + 16])
+            batch = samples.batch(few[:, 0], few[:, 1])
             weight = attention(batch["guide"])
             output = model(batch)
             refined += float((weight * (output - batch["target"]) ** 2).sum()) / 3
@@ -132,7 +143,9 @@ def validate(model: Refiner, samples: Samples, count: int = 192) -> tuple[float,
     return -10 * np.log10(refined / mass), -10 * np.log10(geometry / mass)
 
 
-def train(samples: Path, out: Path, minutes: float, batch_size: int, rate: float) -> None:
+def train(
+    samples: Path, out: Path, minutes: float, batch_size: int = 12, rate: float = 1e-3
+) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     model = Refiner().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -146,16 +159,22 @@ def train(samples: Path, out: Path, minutes: float, batch_size: int, rate: float
     while (elapsed_s := time.monotonic() - started) < minutes * 60:
         share = elapsed_s / (minutes * 60)
         for group in optimiser.param_groups:
-            group["lr"] = rate * max(0.02, 0.5 * (1 + float(np.cos(np.pi * share))))
+            cosine = max(0.02, 0.5 * (1 + float(np.cos(np.pi * share))))
+            group["lr"] = rate * cosine * min(1, step / _WARM_UP)
         regions = rng.choice(len(REGIONS), batch_size, p=_SHARES)
-        batch = augment(data.batch(rng.integers(0, data.count, batch_size), regions), rng)
+        chosen = np.array([rng.choice(data.painted[region]) for region in regions])
+        batch = augment(data.batch(chosen, regions), rng)
         loss = loss_of(model(batch), batch["target"], attention(batch["guide"]))
+        step += 1
+        now = float(loss.detach())
+        if step > _WARM_UP and not now < _OUTLIER * running:
+            print(f"step {step} left out: loss {now:.3g}", flush=True)
+            continue
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        step += 1
-        running += (float(loss.detach()) - running) * max(0.01, 1 / step)
+        running += (now - running) * max(0.01, 1 / step)
         if step % 50 == 0:
             print(f"step {step} {elapsed_s / 60:.1f} min loss {running:.4f}", flush=True)
         if step % _SAVE_EVERY == 0:
@@ -208,6 +227,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch-size", type=int, default=12)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--rate", type=float, default=1e-3)
     options = parser.parse_args()
     train(options.samples, options.out, options.minutes, options.batch_size, options.rate)
