@@ -7,11 +7,9 @@ into its own, so that a test can follow a frame through the daemon.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -357,18 +355,3 @@ def config_with(**sections: dict[str, Any]) -> Config:
         name: getattr(config, name).model_copy(update=values) for name, values in sections.items()
     }
     return config.model_copy(update=changed)
-
-
-_earlier_peers: weakref.WeakSet[RTCPeerConnection] = weakref.WeakSet()
-
-
-def open_peers() -> list[RTCPeerConnection]:
-    """Peer connections of this process that are not closed, but for what earlier tests left."""
-    gc.collect()
-    peers = [item for item in gc.get_objects() if type(item) is RTCPeerConnection]
-    return [p for p in peers if p.connectionState != "closed" and p not in _earlier_peers]
-
-
-def forget_open_peers() -> None:
-    """Begin a test that counts its own peers only."""
-    _earlier_peers.update(open_peers())
