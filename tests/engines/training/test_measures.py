@@ -58,7 +58,8 @@ def test_ssim_of_flat_pictures_is_the_luminance_term() -> None:
 
 
 def test_ssim_is_that_of_scikit_image() -> None:
-    from skimage import metrics
+    from skimage import metrics  # type: ignore[import-untyped]
+
     a, b = texture(0), noisy(texture(0), 12)
     expected = metrics.structural_similarity(
         measures.luma(a),
