@@ -3,8 +3,7 @@
 A mesh tears an iris that moves and squeezes one whose lids close. So the portrait's eye is taken
 apart once: the iris, of which lids hide a part, is completed by its own mirror image; the white is
 continued below it. Per frame both are laid where the driven landmarks want them and seen through
-the opening of the lids. The lids' edge with its lashes stays what the mesh makes of it. Numpy and
-OpenCV only.
+the opening of the lids. The lids' edge with its lashes stays what the mesh makes of it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import face_mesh
+from engines.compiled import compiled
 from engines.rigid import Similarity
 
 F32 = NDArray[np.float32]
@@ -121,36 +121,60 @@ class Eye:
         x1, y1 = np.clip(np.ceil(polygon.max(axis=0)).astype(int) + 3, 0, (width, height)).tolist()
         if self._textures is None or x1 - x0 < 6 or y1 - y0 < 6:
             return
-        corner, size = np.array([x0, y0], np.float32), (x1 - x0, y1 - y0)
+        corner = np.array([x0, y0], np.float32)
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
         cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
         softness = max(_EDGE * self._unit * head.scale, 0.7)
-        blurred = cv2.GaussianBlur(mask, (0, 0), softness).astype(np.float32)
-        seen = np.clip(blurred * (2 / 255) - 1, 0, 1)[..., None]  # 0 at the lids' edge
-        inside = self._eyeball(landmarks, head, corner, size)
-        region = rgb[y0:y1, x0:x1]
-        region[:] = (region + seen * (inside - region) + 0.5).astype(np.uint8)
-
-    def _eyeball(self, landmarks: F32, head: Similarity, corner: F32, size: tuple[int, int]) -> F32:
-        """(h, w, 3) white and iris around the opening."""
-        assert self._textures is not None
-        textures = self._textures
+        lids = cast(U8, cv2.GaussianBlur(mask, (0, 0), softness))
         origin, right, down = head.apply(self._plane)[:, :2]
         linear = np.stack([right - origin, down - origin], axis=1) / self._unit
-        white_from = landmarks[self._corners, :2].mean(axis=0) - corner
-        iris_from = landmarks[self._side.iris[0], :2] - corner
+        middle = landmarks[self._corners, :2].sum(axis=0) * np.float32(0.5)
+        places = np.stack([middle, landmarks[self._side.iris[0], :2]]) - corner
+        # texture = back @ picture + offset, for each layer
+        back = np.linalg.inv(linear)
+        offsets = self._textures.anchors - places @ back.T
+        _lay(rgb[y0:y1, x0:x1], lids, self._textures.layers, back, offsets)
 
-        def placed(texture: F32, anchor: F32, to: F32) -> F32:
-            matrix = np.concatenate([linear, (to - linear @ anchor)[:, None]], axis=1)
-            border = cv2.BORDER_REPLICATE if texture.ndim == 3 else cv2.BORDER_CONSTANT
-            return cast(F32, cv2.warpAffine(texture, matrix, size, borderMode=border))
 
-        white = placed(textures.white, textures.middle, white_from)
-        iris = placed(textures.iris, textures.centre, iris_from)
-        share = placed(textures.iris_share, textures.centre, iris_from)[..., None]
-        mixed: F32 = white + share * (iris - white)
-        return mixed
+@compiled("void(u1[:,:,:], u1[:,::1], f4[:,:,:,::1], f4[:,:], f4[:,::1])")
+def _lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
+    """Show layers of texture, the last one on top, where lids are open; in place.
+
+    Args:
+        rgb: (h, w, 3) a part of the picture.
+        lids: (h, w) shut up to 127, wide open at 255.
+        layers: (L, H, W, 4) colour 0..255 and coverage 0..1; go on beyond their borders.
+        back, offsets: (2, 2) and (L, 2) a texture's pixel = back @ the picture's + offset.
+    """
+    height, width = layers.shape[1:3]
+    inside = np.empty(3)
+    for row in range(rgb.shape[0]):
+        for column in range(rgb.shape[1]):
+            seen = lids[row, column] * (2 / 255) - 1
+            if seen <= 0:
+                continue
+            inside[:] = 0
+            for layer in range(len(layers)):
+                x = back[0, 0] * column + back[0, 1] * row + offsets[layer, 0]
+                y = back[1, 0] * column + back[1, 1] * row + offsets[layer, 1]
+                x, y = min(max(x, 0.0), width - 1.001), min(max(y, 0.0), height - 1.001)
+                left, top = int(x), int(y)
+                x, y = x - left, y - top
+                share = 0.0
+                for channel in (3, 0, 1, 2):
+                    upper = (1 - x) * layers[layer, top, left, channel]
+                    upper += x * layers[layer, top, left + 1, channel]
+                    lower = (1 - x) * layers[layer, top + 1, left, channel]
+                    lower += x * layers[layer, top + 1, left + 1, channel]
+                    value = (1 - y) * upper + y * lower
+                    if channel == 3:
+                        share = value
+                    else:
+                        inside[channel] += share * (value - inside[channel])
+            for channel in range(3):
+                old = rgb[row, column, channel]
+                rgb[row, column, channel] = np.uint8(old + seen * (inside[channel] - old) + 0.5)
 
 
 def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
@@ -219,15 +243,10 @@ def _find_limbus(views: list[_View]) -> float:
 class _Textures:
     """An eye taken apart, in portrait pixels around it."""
 
-    white: F32
-    iris: F32
-    """(h, w, 3) 0..255"""
-    iris_share: F32
-    """(h, w) 0..1"""
-    middle: F32
-    """(2,) between the corners"""
-    centre: F32
-    """(2,) of the iris"""
+    layers: F32
+    """(2, h, w, 4) white and iris, colour 0..255 and coverage 0..1"""
+    anchors: F32
+    """(2, 2) x, y of the middle between the corners, and of the iris' centre"""
 
 
 def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Textures | None:
@@ -240,13 +259,13 @@ def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Tex
     tint = np.ptp(view.picture.astype(np.int16), axis=2)
     is_white &= tint <= np.median(tint[is_white])
     centre = landmarks[side.iris[0], :2] - view.corner
-    share = np.clip((limbus + _SOFT / 2 - view.distance) / _SOFT, 0, 1)
+    share = np.clip((limbus + _SOFT / 2 - view.distance) / _SOFT, 0, 1).astype(np.float32)
+    white = _continue(view.picture, is_white)
+    iris = _continue(*_complete(view.picture, is_iris, centre))
+    middle = landmarks[[side.upper[0], side.upper[-1]], :2].mean(axis=0) - view.corner
     return _Textures(
-        white=_continue(view.picture, is_white),
-        iris=_continue(*_complete(view.picture, is_iris, centre)),
-        iris_share=share.astype(np.float32),
-        middle=landmarks[[side.upper[0], side.upper[-1]], :2].mean(axis=0) - view.corner,
-        centre=centre,
+        np.stack([np.dstack([white, np.ones_like(share)]), np.dstack([iris, share])]),
+        np.stack([middle, centre]).astype(np.float32),
     )
 
 

@@ -2,24 +2,24 @@
 
 A triangle mesh covers the portrait: the face's own landmarks, and around them a lattice for hair,
 neck and shoulders. Driven landmarks move the face; the lattice follows the head's rigid motion
-above the chin, the torso's below the shoulders, and bends between them. Drawing the moved triangles
-from far to near gives, for each pixel, its triangle, and the triangle's affine map its source: for
-the face at every pixel, for the rest, which bends softly, at every fourth.
+above the chin, the torso's below the shoulders, and bends between them. The moved triangles are
+drawn from far to near; in the face, which folds, four times a pixel.
 
-Numpy and OpenCV only. Knows no network: the refinement enters in `models.py`.
+Numpy, OpenCV and the compiled loops of `raster.py`. Knows no network: the refinement enters in
+`models.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import face_mesh
-from engines.raster import draw_indices
+from engines.raster import draw_sources, find_extents, merge_quarters, nothing, sample_folds
 from engines.rigid import Similarity
 
 F32 = NDArray[np.float32]
@@ -39,14 +39,8 @@ _FOLLOW = 0.55
 drops, a landmark that is off): it fades like a Gaussian of this width, in face units"""
 _SILHOUETTE_FORESHORTENING = 0.5
 """a round skull's outline moves less than a plane's when it turns: share of the plane's motion"""
-_STEEPEST = 8.0
-"""portrait pixels per canvas pixel"""
-_COARSE = 4
-"""canvas pixels per pixel of the map around the face, which is enlarged"""
-_NOWHERE = -1e5
-"""the source of pixels that no triangle covers"""
-_BAND = 8
-"""height of a band in coarse pixels"""
+_BAND = 32
+"""height of a band in pixels"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +66,20 @@ class SourceMap:
     """where the part lies on the canvas; beyond it there is nobody"""
     bands: tuple[tuple[slice, slice], ...]
     """rows and columns of the part where somebody may be: a head is narrower than shoulders"""
+    face: _Face
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
-    """Pixels at which triangles are drawn: canvas = origin + step * pixel."""
+class _Face:
+    """The part of the map that folds."""
 
-    origin: F32
-    """(2,) x, y"""
-    step: int
-    hw: tuple[int, int]
+    left: int
+    top: int
+    """in the map"""
+    quarters: F32
+    """(2 h, 2 w, 2) at twice its resolution"""
+    folds: I32
+    """(F, 2) rows and columns of pixels that show an edge"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +92,12 @@ class _Box:
     height: int
 
     @classmethod
-    def around(cls, points: F32, canvas_hw: tuple[int, int], step: int) -> _Box:
-        """The part that holds `points`, its sides multiples of `step`."""
+    def around(cls, points: F32, canvas_hw: tuple[int, int]) -> _Box:
+        """The part that holds `points`."""
         height, width = canvas_hw
-        last = np.array([width - step, height - step])
-        low = np.clip(np.floor(points.min(axis=0)), 0, last).astype(int) // step * step
-        high = np.clip(np.ceil(points.max(axis=0)) + 1, low + step, [width, height]).astype(int)
-        sides = np.minimum(-(-(high - low) // step) * step, [width, height] - low)
-        return cls(int(low[0]), int(low[1]), int(sides[0]), int(sides[1]))
-
-    def pixels(self) -> _Grid:
-        return _Grid(np.array([self.left, self.top], np.float32), 1, (self.height, self.width))
-
-    def coarse(self, step: int) -> _Grid:
-        """Cells of `step` pixels, and one more around the box on each side."""
-        cells = -(-self.height // step) + 2, -(-self.width // step) + 2
-        middle = np.float32((step - 1) / 2 - step)
-        return _Grid(np.array([self.left, self.top], np.float32) + middle, step, cells)
+        low = np.clip(np.floor(points.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 1, low + 1, (width, height)).astype(int)
+        return cls(int(low[0]), int(low[1]), *(high - low).tolist())
 
 
 class WarpMesh:
@@ -139,12 +126,11 @@ class WarpMesh:
         around = _around_triangles(self.landmarks[:, :2], lattice)
         around = around[_shows_somebody(rest[around], alpha)]
         behind = _behind_triangles(self.landmarks[:, :2])
-        self._around = np.arange(len(around))
-        self._skin = np.arange(len(skin)) + len(around) + len(behind)
-        self._under = np.arange(len(around) + len(behind))
-        self._triangles = np.concatenate([around, behind, skin]).astype(np.int32)
-        self._used = np.unique(self._triangles)
-        self._sources = _Edges.of(rest, self._triangles)
+        self._skin = skin
+        self._under = np.concatenate([around, behind]).astype(np.int32)
+        self._around = around
+        self._rest = rest
+        self._used = np.unique(np.concatenate([self._under, skin]))
 
     def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
         """For each canvas pixel the portrait pixel that it shows.
@@ -153,32 +139,30 @@ class WarpMesh:
         """
         landmarks = self._tuck(placement.landmarks)
         vertices = np.concatenate([landmarks[:, :2], self._place_lattice(placement, landmarks)])
-        box = _Box.around(vertices[self._used], canvas_hw, _COARSE)
-        coarse = self._draw(self._around, vertices, box.coarse(_COARSE))
-        size = coarse.shape[1] * _COARSE, coarse.shape[0] * _COARSE
-        enlarged = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
-        xy = enlarged[_COARSE : _COARSE + box.height, _COARSE : _COARSE + box.width]
-        face = _Box.around(landmarks[:, :2], canvas_hw, 1)
-        depth = landmarks[:, 2]
-        skin = self._triangles[self._skin]
-        far_to_near = np.argsort(-(depth[skin[:, 0]] + depth[skin[:, 1]] + depth[skin[:, 2]]))
-        drawn = self._draw(
-            np.concatenate([self._under, self._skin[far_to_near]]), vertices, face.pixels()
-        )
+        box = _Box.around(vertices[self._used], canvas_hw)
+        face = _Box.around(landmarks[:, :2], canvas_hw)
+        xy, around = nothing((box.height, box.width)), self._around
+        moved = np.take(vertices - (box.left, box.top), around, axis=0).astype(np.float32)
+        draw_sources(moved, np.take(self._rest, around, axis=0), xy, 1.0)
+        quarters = self._draw_face(vertices, landmarks[:, 2], face)
+        folds = np.empty((face.height * face.width, 2), np.int32)
         top, left = face.top - box.top, face.left - box.left
-        xy[top : top + face.height, left : left + face.width] = drawn
-        return SourceMap(cast(F32, xy), box.left, box.top, _bands(coarse))
+        within = xy[top : top + face.height, left : left + face.width]
+        count = merge_quarters(quarters, within, folds)
+        bands = _bands(moved, (box.height, box.width))
+        return SourceMap(xy, box.left, box.top, bands, _Face(left, top, quarters, folds[:count]))
 
-    def _draw(self, numbers: NDArray[np.intp], vertices: F32, grid: _Grid) -> F32:
-        """(h, w, 2) source of each pixel of a grid, from the triangles of these numbers."""
-        triangles = self._triangles[numbers]
-        corners = np.take((vertices - grid.origin) / grid.step, triangles.T, axis=0)  # (3, T, 2)
-        x, y = np.ascontiguousarray(corners[..., 0]), np.ascontiguousarray(corners[..., 1])
-        meets = (x.max(axis=0) >= 0) & (x.min(axis=0) <= grid.hw[1])
-        meets &= (y.max(axis=0) >= 0) & (y.min(axis=0) <= grid.hw[0])
-        x, y = x[:, meets], y[:, meets]
-        affine = _affine_maps(x, y, self._sources.of_some(numbers[meets]), grid.step)
-        return _apply_affine(affine, draw_indices(x, y, grid.hw))
+    def _draw_face(self, vertices: F32, depth: F32, box: _Box) -> F32:
+        """(2 h, 2 w, 2) what is seen in the face's box at twice its resolution, far to near."""
+        skin = self._skin
+        far_to_near = np.argsort(-(depth[skin[:, 0]] + depth[skin[:, 1]] + depth[skin[:, 2]]))
+        triangles = np.concatenate([self._under, skin[far_to_near]])
+        quarters = nothing((2 * box.height, 2 * box.width))
+        # the middle of a quarter is a quarter of a pixel away from the pixel's
+        fine = (vertices - (box.left - 0.25, box.top - 0.25)).astype(np.float32) * 2
+        moved = np.take(fine, triangles, axis=0)
+        draw_sources(moved, np.take(self._rest, triangles, axis=0), quarters, 0.5)
+        return quarters
 
     def _tuck(self, landmarks: F32) -> F32:
         """(478, 3) with the outline drawn in a little.
@@ -209,14 +193,16 @@ class WarpMesh:
         return cast(F32, placed.astype(np.float32))
 
 
-def sample(image: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
-    """Look an image (H, W, C) up for a whole canvas; zero where there is nobody."""
-    canvas = np.zeros((*canvas_hw, image.shape[2]), np.uint8)
+def sample(picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
+    """Look a picture (H, W, 4) up for a whole canvas; zero where there is nobody."""
+    canvas = np.zeros((*canvas_hw, 4), np.uint8)
     height, width = source.xy.shape[:2]
     part = canvas[source.top : source.top + height, source.left : source.left + width]
     unused = np.empty(0, np.float32)
     for band in source.bands:
-        cv2.remap(image, source.xy[band], unused, cv2.INTER_LINEAR, dst=part[band])
+        cv2.remap(picture, source.xy[band], unused, cv2.INTER_LINEAR, dst=part[band])
+    face = source.face
+    sample_folds(picture, face.quarters, face.folds, part[face.top :, face.left :])
     return canvas
 
 
@@ -329,72 +315,14 @@ def delaunay(points: F32) -> I32:
     return np.array(triangles, np.int32).reshape(-1, 3)
 
 
-class _Edges(NamedTuple):
-    """Where triangles lie in the portrait: two edges from the first corner, and the middle."""
-
-    first: F32
-    second: F32
-    middle: F32
-    """each (2, T)"""
-
-    @classmethod
-    def of(cls, points: F32, triangles: I32) -> _Edges:
-        corners = np.take(points, triangles.T, axis=0).transpose(0, 2, 1)  # (3, 2, T)
-        return cls(corners[1] - corners[0], corners[2] - corners[0], corners.mean(axis=0))
-
-    def of_some(self, numbers: NDArray[np.intp]) -> _Edges:
-        return _Edges(*(np.take(part, numbers, axis=1) for part in self))
-
-
-def _affine_maps(x: F32, y: F32, source: _Edges, step: int) -> F32:
-    """(6, T) source_x = a x + b y + c, source_y = d x + e y + f, for each moved triangle.
-
-    A sliver covers pixels that lie outside it, where its map would reach far away: a triangle with
-    next to no area, or squeezed beyond `_STEEPEST`, maps to its own middle.
-
-    Args:
-        x, y: (3, T) corners in pixels of `step` canvas pixels each.
-    """
-    (x1, x2), (y1, y2) = x[1:] - x[0], y[1:] - y[0]
-    area = x1 * y2 - y1 * x2
-    tiny = np.abs(area) * step**2 < 1.0
-    inverse = 1 / np.where(tiny, np.inf, area)
-    by_x = (source.first * y2 - source.second * y1) * inverse  # (2, T) d source / d x
-    by_y = (source.second * x1 - source.first * x2) * inverse  # (2, T) d source / d y
-    sane = np.maximum(np.abs(by_x), np.abs(by_y)).max(axis=0) < _STEEPEST * step
-    by_x, by_y = by_x * sane, by_y * sane
-    offset = source.middle - by_x * x.mean(axis=0) - by_y * y.mean(axis=0)
-    maps: F32 = np.stack([by_x, by_y, offset], axis=1).reshape(6, -1).astype(np.float32)
-    return maps
-
-
-def _bands(coarse: F32) -> tuple[tuple[slice, slice], ...]:
-    """Rows and columns of the enlarged map in which a coarse map, with its margin, shows any."""
-    covered = (coarse[..., 0] > _NOWHERE).view(np.uint8)
-    bands = []
-    for top in range(0, len(covered) - 2, _BAND):
-        # enlarged from its own rows and columns and one more on each side
-        left, _, width, _ = cv2.boundingRect(covered[top : top + _BAND + 2])
-        if width:
-            columns = slice(max(left - 2, 0) * _COARSE, (left + width) * _COARSE)
-            bands.append((slice(top * _COARSE, (top + _BAND) * _COARSE), columns))
-    return tuple(bands)
-
-
-def _apply_affine(affine: F32, index: I32) -> F32:
-    """(H, W, 2) source position of each pixel from its triangle's map."""
-    height, width = index.shape
-    nowhere = np.array([0, 0, _NOWHERE, 0, 0, _NOWHERE], np.float32)[:, None]
-    maps = np.concatenate([affine, nowhere], axis=1)  # (6, T + 1); -1 is the last column
-    at = index.astype(np.intp)
-    x = np.arange(width, dtype=np.float32)[None, :]
-    y = np.arange(height, dtype=np.float32)[:, None]
-    source = np.empty((height, width, 2), np.float32)
-    for axis in (0, 1):
-        # one coefficient at a time: each table stays in the first-level cache
-        by_x, by_y, offset = (np.take(maps[3 * axis + i], at, mode="wrap") for i in range(3))
-        by_x *= x
-        by_y *= y
-        by_x += by_y
-        np.add(by_x, offset, out=source[..., axis])
-    return source
+def _bands(moved: F32, hw: tuple[int, int]) -> tuple[tuple[slice, slice], ...]:
+    """Rows and columns of a map in which triangles (T, 3, 2) may lie."""
+    height, width = hw
+    extents = np.empty((-(-height // _BAND), 2), np.float32)
+    find_extents(moved, _BAND, extents)
+    columns = np.clip(np.floor(extents) + (0, 1), 0, width).astype(int).tolist()
+    return tuple(
+        (slice(number * _BAND, (number + 1) * _BAND), slice(first, end))
+        for number, (first, end) in enumerate(columns)
+        if first < end
+    )

@@ -63,6 +63,7 @@ DOORS = {
     "aiortc": ("realtime/rtc*.py", "realtime/session.py", "realtime/bench/performer.py"),
     "mediapipe": ("realtime/drivers/camera.py",),
     "moderngl": ("engines/training/synthetic/renderer.py",),
+    "numba": ("engines/compiled.py",),
     "onnxruntime": ("engines/backends/onnx.py",),
     "pycuda": ("engines/device.py", "engines/backends/tensorrt.py"),
     "tensorrt": ("engines/build.py", "engines/backends/tensorrt.py"),

@@ -1,4 +1,4 @@
-"""Triangles drawn all at once: no gap at a shared edge, the last one on top, nothing outside."""
+"""Moved triangles: no gap at a shared edge, the last one on top, no steps at folds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.raster import draw_indices
+from engines.raster import NOWHERE, draw_sources, merge_quarters, nothing, sample_folds
 
 HW = (60, 80)
 
 
 def draw(*triangles: Sequence[tuple[float, float]]) -> np.ndarray:
-    corners = np.array(triangles, np.float32)  # (T, 3, 2)
-    return draw_indices(corners[..., 0].T, corners[..., 1].T, HW)
+    """(H, W) the number of the triangle that is seen at each pixel, -1 where there is none."""
+    return indices(np.array(triangles, np.float32))
+
+
+def indices(moved: np.ndarray) -> np.ndarray:
+    """As `draw`, of (T, 3, 2): each triangle shows the one point of the picture with its number."""
+    points = np.zeros_like(moved)
+    points[:] = np.arange(len(moved), dtype=np.float32)[:, None, None]
+    xy = nothing(HW)
+    draw_sources(np.ascontiguousarray(moved), points, xy, 1.0)
+    return np.where(xy[..., 0] == NOWHERE, -1, xy[..., 0]).round().astype(int)
 
 
 def random_mesh(seed: int) -> np.ndarray:
@@ -49,7 +58,7 @@ def test_a_right_triangle_has_its_left_and_upper_edge() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_mesh_has_no_gap_and_every_pixel_its_triangle(seed: int) -> None:
     mesh = random_mesh(seed)
-    index = draw_indices(mesh[..., 0].T, mesh[..., 1].T, HW)
+    index = indices(mesh)
     assert index.min() >= 0
     for number in np.unique(index):
         assert not (inside(mesh[number]) & (index != number)).any()
@@ -87,3 +96,77 @@ def test_it_agrees_with_opencv_away_from_edges() -> None:
     differ = draw(triangle) != drawn
     edge = cv2.morphologyEx((drawn == 0).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3)))
     assert not (differ & (edge == 0)).any()
+
+
+def test_a_moved_triangle_shows_what_it_showed() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        rest = rng.uniform(0, 60, (1, 3, 2)).astype(np.float32)
+        turn = np.array([[0.9, -0.3], [0.35, 1.1]], np.float32)
+        moved = (rest @ turn.T + (9, -4)).astype(np.float32)
+        xy = nothing(HW)
+        draw_sources(moved, rest, xy, 1.0)
+        row, column = np.nonzero(xy[..., 0] > NOWHERE)
+        expected = (np.stack([column, row], axis=1) - (9, -4)) @ np.linalg.inv(turn).T
+        np.testing.assert_allclose(xy[row, column], expected, atol=1e-3)
+
+
+def test_a_squeezed_triangle_shows_its_middle_only() -> None:
+    rest = np.array([[(0, 0), (300, 0), (0, 300)]], np.float32)
+    moved = np.array([[(10, 10), (20, 10), (10, 20)]], np.float32)
+    xy = nothing(HW)
+    draw_sources(moved, rest, xy, 1.0)
+    np.testing.assert_allclose(xy[12, 12], (100, 100), atol=1e-3)
+
+
+def quarters(moved: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A map drawn at twice the resolution; that, merged; and the pixels at folds."""
+    fine = nothing((2 * HW[0], 2 * HW[1]))
+    draw_sources(((moved + 0.25) * 2).astype(np.float32), rest, fine, 0.5)
+    xy, folds = np.empty((*HW, 2), np.float32), np.empty((HW[0] * HW[1], 2), np.int32)
+    return fine, xy, folds[: merge_quarters(fine, xy, folds)]
+
+
+def seen(picture: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(H, W, 4) one sample per pixel."""
+    rgba: np.ndarray = np.asarray(cv2.remap(picture, xy, np.empty(0), cv2.INTER_LINEAR), np.uint8)
+    return rgba
+
+
+def test_quarters_of_a_flat_mesh_merge_into_the_map_itself() -> None:
+    mesh = random_mesh(1)
+    _, xy, folds = quarters(mesh, mesh)
+    y, x = np.mgrid[: HW[0], : HW[1]]
+    assert len(folds) == 0
+    np.testing.assert_allclose(xy, np.stack([x, y], axis=-1), atol=1e-3)
+
+
+def test_an_edge_over_another_part_has_no_steps() -> None:
+    """A white triangle over black: its slanting edge must be grey by as much as it covers."""
+    picture = np.zeros((100, 200, 4), np.uint8)
+    picture[..., 3] = 255
+    picture[:, 100:, :3] = 255
+    back = np.array([(-9, -9), (500, -9), (-9, 500)], np.float32)
+    front = np.array([(5, 5), (75, 5), (5, 55)], np.float32)
+    moved = np.stack([back, front])
+    rest = np.stack([back * 0.05 + (20, 20), front + (110, 10)]).astype(np.float32)
+    fine, xy, folds = quarters(moved, rest)
+    rgba = seen(picture, xy)
+    assert set(np.unique(rgba[..., 0])) == {0, 255}, "steps"
+    sample_folds(picture, fine, folds, rgba)
+    exact = np.zeros((HW[0] * 16, HW[1] * 16), np.uint8)
+    cv2.fillConvexPoly(exact, np.round((front + 0.5) * 16 - 0.5).astype(np.int32), (255,))
+    cover = cv2.resize(exact, HW[::-1], interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(rgba[..., 0] - cover).max() <= 255 / 4
+    assert len(np.unique(rgba[..., 0])) == 5
+    assert rgba[..., 3].min() == 255
+
+
+def test_an_edge_to_nobody_fades() -> None:
+    picture = np.full((100, 100, 4), 255, np.uint8)
+    moved = np.array([[(5, 5), (75, 5), (5, 55)]], np.float32)
+    fine, xy, folds = quarters(moved, moved)
+    rgba = seen(picture, xy)
+    sample_folds(picture, fine, folds, rgba)
+    assert set(np.unique(rgba[..., 3])) == {0, 64, 128, 191, 255}
+    assert rgba[rgba[..., 3] > 0, :3].min() == 255, "colour is not darkened by what is not there"

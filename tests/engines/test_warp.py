@@ -113,7 +113,27 @@ def test_delaunay_covers_a_square() -> None:
     assert area == pytest.approx(100)
 
 
-def test_sample_is_empty_beyond_the_picture() -> None:
-    image = np.full((4, 4, 4), 200, np.uint8)
-    nowhere = SourceMap(np.full((2, 2, 2), -50, np.float32), 1, 2, ((slice(0, 2), slice(0, 2)),))
-    assert sample(image, nowhere, (8, 8)).max() == 0
+def test_nothing_is_seen_beyond_the_portrait(identity: EncodedIdentity) -> None:
+    joint = np.array([9, 0], np.float32)
+    far = MotionTensors(faces.yaw(0), joint, 0.2, faces.still().expression, np.ones(2, np.float32))
+    source = identity.mesh.source_map(identity.target.place(far), CANVAS)
+    seen = sample(identity.portrait_rgba, source, CANVAS)
+    outside = on_canvas(source)[..., 0] < -1
+    assert outside.any()
+    assert seen[outside].max() == 0
+
+
+def test_bands_hold_all_that_is_seen(identity: EncodedIdentity) -> None:
+    for degrees in (-30, 0, 30):
+        motion = MotionTensors(
+            faces.yaw(degrees),
+            np.array([degrees / 30, 0.2], np.float32),
+            1.0,
+            faces.still().expression,
+            np.ones(2, np.float32),
+        )
+        source = identity.mesh.source_map(identity.target.place(motion), CANVAS)
+        covered = source.xy[..., 0] > -1e5
+        for band in source.bands:
+            covered[band] = False
+        assert not covered.any()
