@@ -36,8 +36,7 @@ def nothing(hw: tuple[int, int]) -> F32:
 
 @compiled("f8(f4, f4, f4, f4)")
 def _slope(x0: float, y0: float, x1: float, y1: float) -> float:
-    slope: float = (np.float64(x1) - x0) / (np.float64(y1) - y0)
-    return slope
+    return float((np.float64(x1) - x0) / (np.float64(y1) - y0))
 
 
 @compiled("void(f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], f8)")

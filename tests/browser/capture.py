@@ -1,7 +1,7 @@
 """What the page shows, frame by frame and with times: the avatar large, the camera small.
 
-The recorder runs in the page, on the avatar's video frame callback, and only copies both videos'
-frames; they are made JPEG and sent over after the recording, so that this does not disturb it.
+The recorder runs in the page, on each video's frame callback, and only copies the frames; they are
+made JPEG and sent over after the recording, so that this does not disturb it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,18 +32,21 @@ async ([seconds, width, height]) => {
     const layout = frame.copyTo(data).finally(() => frame.close());
     return { data, layout, init: { format, codedWidth, codedHeight, timestamp: 0 } };
   };
-  const entries = [];
-  await new Promise((done) => {
-    let begun = null;
-    const take = () => {
-      const now = performance.now();
-      begun ??= now;
-      entries.push({ now, avatar: keep(avatar), camera: keep(own) });
-      if (now - begun < seconds * 1000) avatar.requestVideoFrameCallback(take);
-      else done();
-    };
-    avatar.requestVideoFrameCallback(take);
-  });
+  const watch = (video, timeOf) =>
+    new Promise((done) => {
+      const entries = [];
+      const begun = performance.now();
+      const take = (now, metadata) => {
+        entries.push({ at: timeOf(metadata), ...keep(video) });
+        if (now - begun < seconds * 1000) video.requestVideoFrameCallback(take);
+        else done(entries);
+      };
+      video.requestVideoFrameCallback(take);
+    });
+  const [shown, captured] = await Promise.all([
+    watch(avatar, (metadata) => metadata.presentationTime),
+    watch(own, (metadata) => metadata.captureTime),
+  ]);
   const text = async ({ data, layout, init }, width, height) => {
     const frame = new VideoFrame(data, { ...init, layout: await layout });
     const canvas = new OffscreenCanvas(width, height);
@@ -55,16 +59,14 @@ async ([seconds, width, height]) => {
     }
     return btoa(binary);
   };
-  window.recorded = [];
-  for (const { now, avatar, camera } of entries) {
-    const { codedWidth, codedHeight } = avatar.init;
-    window.recorded.push([
-      now,
-      await text(avatar, codedWidth, codedHeight),
-      await text(camera, width, height),
-    ]);
+  window.recorded = { avatar: [], camera: [] };
+  for (const entry of shown) {
+    const { codedWidth, codedHeight } = entry.init;
+    window.recorded.avatar.push([entry.at, await text(entry, codedWidth, codedHeight)]);
   }
-  return window.recorded.length;
+  for (const entry of captured) {
+    window.recorded.camera.push([entry.at, await text(entry, width, height)]);
+  }
 }
 """
 _SWITCH = """
@@ -96,25 +98,48 @@ async (id) => {
 
 @dataclass(frozen=True)
 class Recording:
-    times_s: NDArray[np.float64]
-    """(N,) when each avatar frame came to the page; the page's clock"""
+    """Both videos; times are the page's clock, in seconds."""
+
+    shown_s: NDArray[np.float64]
+    """(N,) when each avatar frame was handed to the screen"""
     avatar: list[U8]
     """N times (480, 640, 3) RGB"""
+    captured_s: NDArray[np.float64]
+    """(M,) when the camera took each of its pictures"""
     camera: list[U8]
-    """N times (120, 160, 3) RGB: the camera's picture at the same moments"""
+    """M times (120, 160, 3) RGB"""
+    stolen: float
+    """share of this machine's processor that its host gave to others meanwhile"""
 
 
 def record(page: Page, seconds: float) -> Recording:
-    """Every avatar frame of the next `seconds`, and the camera beside it."""
-    count: int = page.evaluate(_RECORD, [seconds, *CAMERA_SIZE])
+    """Every frame of the avatar and of the camera in the next `seconds`."""
+    before = _host_ticks()
+    page.evaluate(_RECORD, [seconds, *CAMERA_SIZE])
+    stolen, total = _host_ticks() - before
+    shown_s, avatar = _fetch(page, "avatar")
+    captured_s, camera = _fetch(page, "camera")
+    return Recording(shown_s, avatar, captured_s, camera, float(stolen / total))
+
+
+def _host_ticks() -> NDArray[np.int64]:
+    """Stolen and all processor ticks so far (proc(5), /proc/stat); guest time counts as user's."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    ticks = np.array([int(field) for field in fields])
+    return np.array([ticks[7], ticks.sum()])
+
+
+def _fetch(page: Page, name: str) -> tuple[NDArray[np.float64], list[U8]]:
     rows: list[Any] = []
-    for at in range(0, count, CHUNK):
-        rows += page.evaluate("([from, to]) => window.recorded.slice(from, to)", [at, at + CHUNK])
-    return Recording(
-        np.array([row[0] for row in rows]) / 1000,
-        [_decode(row[1]) for row in rows],
-        [_decode(row[2]) for row in rows],
-    )
+    while True:
+        part = page.evaluate(
+            "([name, from, to]) => window.recorded[name].slice(from, to)",
+            [name, len(rows), len(rows) + CHUNK],
+        )
+        if not part:
+            break
+        rows += part
+    return np.array([row[0] for row in rows]) / 1000, [_decode(row[1]) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,19 +102,37 @@ def _small(picture: U8, size: tuple[int, int]) -> NDArray[np.float32]:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
 
 
-def best_lag(
-    course: Callable[[F64], F64], times_s: F64, clip_times_s: F64, values: F64
-) -> tuple[float, float]:
-    """The correlation at the best lag, and that lag in seconds: how much later the values come.
+@dataclass(frozen=True)
+class Course:
+    """Something measured on pictures shown at `shown_s`, while the camera went through its clip."""
+
+    shown_s: F64
+    values: F64
+    """NaN where nothing was found"""
+    captured_s: F64
+    clip_s: F64
+    """where in the clip the camera was at `captured_s`"""
+
+
+def best_lag(performed: Callable[[F64], F64], courses: Sequence[Course]) -> tuple[float, float]:
+    """How alike courses are to what was performed, at the one lag that suits all of them best.
 
     Args:
-        course: what the performer does at a time of the clip.
-        times_s, clip_times_s: the page's clock, and where the camera was then.
+        performed: what the performer does at a time of the clip.
+
+    Returns:
+        The correlation over all courses together, and the lag in seconds, capture to display.
     """
-    good = np.isfinite(values)
-    lags_s = np.arange(-0.1, LONGEST_LAG_S, 1 / 120)
-    performed = [course(np.interp(times_s - lag, times_s, clip_times_s)) for lag in lags_s]
-    alike = [float(np.corrcoef(one[good], values[good])[0, 1]) for one in performed]
+    good = [np.isfinite(course.values) for course in courses]
+    values = np.concatenate([course.values[at] for course, at in zip(courses, good, strict=True)])
+    lags_s = np.arange(0, LONGEST_LAG_S, 1 / 120)
+    alike = []
+    for lag in lags_s:
+        wanted = [
+            performed(np.interp(course.shown_s[at] - lag, course.captured_s, course.clip_s))
+            for course, at in zip(courses, good, strict=True)
+        ]
+        alike.append(float(np.corrcoef(np.concatenate(wanted), values)[0, 1]))
     best = int(np.argmax(alike))
     return alike[best], float(lags_s[best])
 

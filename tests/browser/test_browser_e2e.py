@@ -29,10 +29,11 @@ START_MS = 60_000
 SETTLE_MS = 5000
 """after its start the daemon prepares the other identities, which takes processor time"""
 TAKES = 3
-"""The lips' likeness to the performer's is lost when delays vary by half a syllable (60 ms), as
-they do while others have this machine's processor. That can hide a likeness and never feign one, so
-a take in which it is too low is repeated, and the best one counts."""
-MOUTH_ALIKE, LIDS_ALIKE = 0.8, 0.6
+"""all of them count, together"""
+MOST_STOLEN = 0.05
+MOST_TAKES = 8
+"""A take says nothing about the daemon when the host gave this machine's processor to others; it is
+repeated for that, whatever it shows. When there are no better ones, the least disturbed count."""
 
 LATE_CANDIDATES = """
 const listen = RTCPeerConnection.prototype.addEventListener;
@@ -44,30 +45,16 @@ RTCPeerConnection.prototype.addEventListener = function (kind, heed) {
 
 
 @dataclass(frozen=True)
-class Performance:
+class Take:
     recording: Recording
     avatar: faces.Faces
-    truth: faces.Truth
-    clip_times_s: faces.F64
-    """where in the clip the camera was at each avatar frame"""
+    clip_s: faces.F64
+    """where in the clip the camera was at each of its pictures"""
     visit: Visit
 
-    def mouth(self) -> tuple[float, float]:
-        """Correlation with what the performer did, at the best lag; that lag in seconds."""
-        return self._follow(self.truth.jaw_at, self.avatar.mouth)
-
-    def lids(self) -> tuple[float, float]:
-        return self._follow(self.truth.blink_at, -self.avatar.eyes)
-
-    @property
-    def margin(self) -> float:
-        """By how much mouth and lids are more alike than they must be."""
-        return min(self.mouth()[0] - MOUTH_ALIKE, self.lids()[0] - LIDS_ALIKE)
-
-    def _follow(
-        self, course: Callable[[faces.F64], faces.F64], values: faces.F64
-    ) -> tuple[float, float]:
-        return faces.best_lag(course, self.recording.times_s, self.clip_times_s, values)
+    def course(self, values: faces.F64) -> faces.Course:
+        recording = self.recording
+        return faces.Course(recording.shown_s, values, recording.captured_s, self.clip_s)
 
 
 @pytest.fixture(scope="module")
@@ -78,30 +65,30 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDaemon]:
 
 
 @pytest.fixture(scope="module")
-def takes(daemon: LiveDaemon, chromium: Browser) -> list[Performance]:
-    """Twelve seconds of the avatar, recorded for all tests; several times where that is needed."""
+def takes(daemon: LiveDaemon, chromium: Browser, truth: faces.Truth) -> list[Take]:
+    """The avatar for some seconds, recorded for all tests."""
     context = chromium.new_context(viewport=SMALL, permissions=["camera"])
     visited = watched(context.new_page(), daemon.url)
     visited.page.goto(daemon.url)
     go_live(visited.page)
     visited.page.wait_for_timeout(SETTLE_MS)
-    made = [perform(visited)]
-    while len(made) < TAKES and made[-1].margin < 0:
-        made.append(perform(visited))
+    recordings: list[Recording] = []
+    while sum(one.stolen <= MOST_STOLEN for one in recordings) < TAKES and (
+        len(recordings) < MOST_TAKES
+    ):
+        recordings.append(record(visited.page, RECORD_S))
     context.close()
+    recordings.sort(key=lambda one: one.stolen)
+    made = []
+    for one in recordings[:TAKES]:
+        where = faces.clip_times(PERFORMER, one.camera, truth.duration_s)
+        made.append(Take(one, faces.measure(one.avatar), where, visited))
     return made
 
 
 @pytest.fixture(scope="module")
-def best(takes: list[Performance]) -> Performance:
-    return max(takes, key=lambda take: take.margin)
-
-
-def perform(visited: Visit) -> Performance:
-    recording = record(visited.page, RECORD_S)
-    truth = faces.Truth.of(PERFORMER.with_suffix(".json"))
-    where = faces.clip_times(PERFORMER, recording.camera, truth.duration_s)
-    return Performance(recording, faces.measure(recording.avatar), truth, where, visited)
+def truth() -> faces.Truth:
+    return faces.Truth.of(PERFORMER.with_suffix(".json"))
 
 
 def go_live(page: Page) -> None:
@@ -109,44 +96,51 @@ def go_live(page: Page) -> None:
     expect(page.locator("#lamp[data-state=LIVE]")).to_be_visible(timeout=START_MS)
 
 
-def test_frames_come_back_at_a_usable_rate(takes: list[Performance], figure: Figure) -> None:
+def test_frames_come_back_at_a_usable_rate(takes: list[Take], figure: Figure) -> None:
     for take in takes:
-        intervals_ms = np.diff(take.recording.times_s) * 1000
-        rate = 1000 / intervals_ms.mean()
-        figure(f"returned: {rate:.1f} fps, interval p95 {np.percentile(intervals_ms, 95):.0f} ms")
+        intervals_ms = np.diff(take.recording.shown_s) * 1000
+        figure(
+            f"returned: {1000 / intervals_ms.mean():.1f} fps, interval p95 "
+            f"{np.percentile(intervals_ms, 95):.0f} ms; stolen by the host: "
+            f"{take.recording.stolen:.0%}"
+        )
         assert len(take.recording.avatar) > 5 * RECORD_S
         assert take.visit.faults == []
         assert take.visit.foreign == []
 
 
-def test_returned_frames_are_not_the_cameras(takes: list[Performance], figure: Figure) -> None:
+def test_returned_frames_are_not_the_cameras(takes: list[Take], figure: Figure) -> None:
     """Against each camera picture of the second before, so that no delay can hide a leak."""
-    alike = [
-        faces.likeness(picture, take.recording.camera[before])
-        for take in takes
-        for at, picture in enumerate(take.recording.avatar)
-        for before in range(max(0, at - 30), at + 1, 3)
-    ]
-    figure(f"likeness of avatar and camera: at most {max(alike):.2f}")
+    alike = []
+    for take in takes:
+        recording = take.recording
+        for shown_s, picture in zip(recording.shown_s, recording.avatar, strict=True):
+            age_s = shown_s - recording.captured_s
+            before = np.flatnonzero((age_s >= 0) & (age_s <= 1))[::3]
+            alike += [faces.likeness(picture, recording.camera[one]) for one in before]
+    figure(f"likeness of avatar and camera: at most {max(alike):.2f} of {len(alike)} pairs")
+    assert len(alike) > 5 * RECORD_S
     assert max(alike) < 0.8
 
 
-def test_returned_frames_hold_a_face(takes: list[Performance], figure: Figure) -> None:
+def test_returned_frames_hold_a_face(takes: list[Take], figure: Figure) -> None:
     for take in takes:
         figure(f"face found in {take.avatar.found:.1%} of {len(take.avatar.mouth)}")
         assert take.avatar.found >= 0.95
 
 
-def test_mouth_follows_the_performer(best: Performance, figure: Figure) -> None:
-    alike, lag_s = best.mouth()
+def test_mouth_follows_the_performer(takes: list[Take], truth: faces.Truth, figure: Figure) -> None:
+    alike, lag_s = faces.best_lag(truth.jaw_at, [take.course(take.avatar.mouth) for take in takes])
     figure(f"mouth opening: correlation {alike:.2f} at a lag of {lag_s * 1000:.0f} ms")
-    assert alike >= MOUTH_ALIKE
+    assert alike >= 0.8
 
 
-def test_blinks_follow_the_performer(best: Performance, figure: Figure) -> None:
-    alike, lag_s = best.lids()
+def test_blinks_follow_the_performer(takes: list[Take], truth: faces.Truth, figure: Figure) -> None:
+    alike, lag_s = faces.best_lag(
+        truth.blink_at, [take.course(-take.avatar.eyes) for take in takes]
+    )
     figure(f"lids: correlation {alike:.2f} at a lag of {lag_s * 1000:.0f} ms")
-    assert alike >= LIDS_ALIKE
+    assert alike >= 0.6
 
 
 def test_candidates_found_late_are_trickled(daemon: LiveDaemon, visit: Open) -> None:
