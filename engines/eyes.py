@@ -40,6 +40,8 @@ _EDGE = 0.008
 """softness of the lids' edge, in face units"""
 _OPEN = 0.03
 """a portrait's eye that is less open, in face units, cannot be taken apart"""
+_EDGE_ON = 0.1
+"""an eye is not drawn when its plane is seen from so much aside that this is left of it"""
 _PAINTED = (0.75, 0.45)
 """shares of the portrait's opening: above the first an eye needs no paint, below the second all"""
 _SHIFT_BITS = 4
@@ -128,11 +130,14 @@ class Eye:
         softness = max(_EDGE * self._unit * head.scale, 0.7)
         lids = cast(U8, cv2.GaussianBlur(mask, (0, 0), softness))
         origin, right, down = head.apply(self._plane)[:, :2]
-        linear = np.stack([right - origin, down - origin], axis=1) / self._unit
+        (a, c), (b, d) = (right - origin).tolist(), (down - origin).tolist()
+        area = a * d - b * c
+        if abs(area) < (_EDGE_ON * self._unit * head.scale) ** 2:
+            return
         middle = landmarks[self._corners, :2].sum(axis=0) * np.float32(0.5)
         places = np.stack([middle, landmarks[self._side.iris[0], :2]]) - corner
         # texture = back @ picture + offset, for each layer
-        back = np.linalg.inv(linear)
+        back = np.array([[d, -b], [-c, a]], np.float32) * np.float32(self._unit / area)
         offsets = self._textures.anchors - places @ back.T
         _lay(rgb[y0:y1, x0:x1], lids, self._textures.layers, back, offsets)
 

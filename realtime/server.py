@@ -176,7 +176,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
         }
 
     @app.get("/api/identities")
-    def identities() -> list[dict[str, str]]:
+    def identities() -> list[dict[str, Any]]:
         return [
             {
                 "id": card.id,
@@ -184,6 +184,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
                 "kind": card.kind,
                 "statement": card.statement,
                 "portrait": f"/api/identities/{card.id}/portrait",
+                "ready": daemon.services.wardrobe.is_ready(card.id),
             }
             for card in studio.list_identities()
         ]

@@ -41,6 +41,11 @@ class Wardrobe:
             task.add_done_callback(lambda done: self._forget_failed(identity_id, done))
         return await asyncio.shield(task)
 
+    def is_ready(self, identity_id: str) -> bool:
+        """Whether it can be worn at once."""
+        task = self._loading.get(identity_id)
+        return task is not None and task.done()
+
     async def prepare(self, identity_ids: Iterable[str]) -> None:
         """Encode one after the other, so that a performer's own wish waits for one at most."""
         for identity_id in identity_ids:

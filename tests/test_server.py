@@ -210,6 +210,7 @@ async def test_the_api_tells_what_the_page_needs(stand: Stand) -> None:
         "kind": "fictional",
         "statement": "shows no real person",
         "portrait": "/api/identities/juniper/portrait",
+        "ready": True,
     }
     portrait = await stand.http.get(identities[0]["portrait"])
     assert portrait.headers["Content-Type"] == "image/png"

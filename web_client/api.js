@@ -39,7 +39,7 @@ export async function fetchStatus() {
   return (await request("GET", "/api/status")).json();
 }
 
-/** @returns {Promise<{id: string, name: string, kind: string, statement: string, portrait: string}[]>} */
+/** @returns {Promise<{id: string, name: string, kind: string, statement: string, portrait: string, ready: boolean}[]>} */
 export async function fetchIdentities() {
   return (await request("GET", "/api/identities")).json();
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +57,20 @@ class LiveDaemon:
             assert line, f"the daemon ended while starting: {self.log()}"
             if line.startswith("http://"):
                 return line.strip()
+
+    def wait_until_prepared(self) -> None:
+        """Until every identity can be worn at once, which takes processor time after the start."""
+        token = self.url.partition("#token=")[2]
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/identities",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        for _ in range(START_S):
+            with urllib.request.urlopen(asked) as answer:
+                if all(identity["ready"] for identity in json.load(answer)):
+                    return
+            time.sleep(1)
+        raise AssertionError(f"the identities are not prepared in {START_S} s: {self.log()}")
 
     def kill(self) -> None:
         """As a crash would: no goodbye."""

@@ -182,7 +182,7 @@ class ScriptedDaemon:
             "ice_servers": [],
         }
 
-    async def _identities(self) -> list[dict[str, str]]:
+    async def _identities(self) -> list[dict[str, object]]:
         return [
             {
                 "id": name,
@@ -191,6 +191,7 @@ class ScriptedDaemon:
                 "statement": "A fictional person, rendered from CC0 assets. "
                 "The portrait shows no real person, so nobody's consent is needed.",
                 "portrait": f"/api/identities/{name}/portrait",
+                "ready": True,
             }
             for name in ("juniper", "coral", "cobalt", "slate")
         ]

@@ -26,8 +26,6 @@ RECORD_S = 12.0
 SMALL: ViewportSize = {"width": 400, "height": 640}
 """drawing a large page in software would take the daemon's processor time"""
 START_MS = 60_000
-SETTLE_MS = 5000
-"""after its start the daemon prepares the other identities, which takes processor time"""
 TAKES = 3
 """all of them count, together"""
 MOST_STOLEN = 0.05
@@ -71,7 +69,7 @@ def takes(daemon: LiveDaemon, chromium: Browser, truth: faces.Truth) -> list[Tak
     visited = watched(context.new_page(), daemon.url)
     visited.page.goto(daemon.url)
     go_live(visited.page)
-    visited.page.wait_for_timeout(SETTLE_MS)
+    daemon.wait_until_prepared()
     recordings: list[Recording] = []
     while sum(one.stolen <= MOST_STOLEN for one in recordings) < TAKES and (
         len(recordings) < MOST_TAKES
