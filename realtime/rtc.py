@@ -230,7 +230,10 @@ class Peer:
         return sum(getattr(t, "_RTCDtlsTransport__rx_packets") for t in transports)  # noqa: B009
 
     async def close(self) -> None:
-        """Release everything, within a bound, whatever state a failed negotiation left behind."""
+        """Release everything, within a bound, whatever state a failed negotiation left behind.
+
+        The connection is "closed" after it even where aiortc's own `close` raised or hung.
+        """
         try:
             await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
         except Exception as exc:  # noqa: BLE001 - aiortc 1.16 can raise AttributeError here
@@ -250,6 +253,15 @@ class Peer:
                 await asyncio.wait_for(stop(), CLOSE_TIMEOUT_S)
             except Exception as exc:  # noqa: BLE001 - each part is released on its own
                 logger.debug("a part of a peer connection did not close: %s", repr(exc))
+        self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        """What aiortc's `close` does last: tell the state, and whoever waits for it."""
+        closed: asyncio.Future[bool] = getattr(self._pc, "_RTCPeerConnection__isClosed")  # noqa: B009
+        if not closed.done():
+            closed.set_result(True)
+        getattr(self._pc, "_RTCPeerConnection__updateConnectionState")()  # noqa: B009
+        self._pc.remove_all_listeners()
 
     def _on_connection(self) -> None:
         self._events.on_connection(self._pc.connectionState)

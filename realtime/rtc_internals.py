@@ -110,7 +110,12 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCPeerConnection.__init__",
             set(rtcpeerconnection.RTCPeerConnection.__init__.__code__.co_names),
-            _mangled("RTCPeerConnection", ("dtlsTransports",)),
+            _mangled("RTCPeerConnection", ("dtlsTransports", "isClosed")),
+        ),
+        (
+            "RTCPeerConnection",
+            set(vars(rtcpeerconnection.RTCPeerConnection)),
+            _mangled("RTCPeerConnection", ("updateConnectionState",)),
         ),
         ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
     ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import pytest
+from aiortc import RTCPeerConnection
 
 PERFORMERS = Path(__file__).parent / "data" / "performers"
 
@@ -17,6 +22,32 @@ def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.upper().startswith("REENACTD_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def made_peers() -> Iterator[WeakSet[RTCPeerConnection]]:
+    """Every peer connection that this process has made and not yet forgotten."""
+    made: WeakSet[RTCPeerConnection] = WeakSet()
+
+    def make(cls: type[RTCPeerConnection], *_: Any, **__: Any) -> RTCPeerConnection:
+        peer = object.__new__(cls)
+        made.add(peer)
+        return peer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RTCPeerConnection, "__new__", make)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_peer_stays_open(made_peers: WeakSet[RTCPeerConnection]) -> Iterator[None]:
+    """Whoever leaves a connection open fails, and not a later test that counts them."""
+    yield
+    if any(peer.connectionState != "closed" for peer in made_peers):
+        gc.collect()
+    left = [peer.connectionState for peer in made_peers if peer.connectionState != "closed"]
+    made_peers.clear()
+    assert left == [], "peer connections that this test left open"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.sdp import SessionDescription
 
-from realtime import rtc_internals
+from realtime import rtc, rtc_internals
 from realtime.clock import FakeClock, MonotonicClock
 from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
@@ -248,9 +248,29 @@ async def test_a_half_negotiated_peer_closes_all_the_same(right: str, wrong: str
     with pytest.raises(AttributeError):
         await peer._pc.close()
     await peer._close_parts()
+    assert peer._pc.connectionState == "closed"
+    await asyncio.wait_for(peer._pc.close(), 1)
     transports = getattr(peer._pc, "_RTCPeerConnection__dtlsTransports")  # noqa: B009
     assert {transport.state for transport in transports} <= {"new", "closed"}
     assert {transport.transport.state for transport in transports} <= {"closed"}
+
+
+async def test_a_peer_whose_close_hangs_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rtc, "CLOSE_TIMEOUT_S", 0.05)
+    peer = make_peer()
+    await peer.answer(await browser_offer())
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    for transceiver in peer._pc.getTransceivers():
+        monkeypatch.setattr(transceiver, "stop", hang)
+    await peer.close()
+    assert peer._pc.connectionState == "closed"
+    transports = getattr(peer._pc, "_RTCPeerConnection__dtlsTransports")  # noqa: B009
+    assert {transport.transport.state for transport in transports} <= {"closed", "failed"}
 
 
 @pytest.mark.parametrize(

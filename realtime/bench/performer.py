@@ -98,9 +98,11 @@ class Performer:
             await asyncio.sleep(0.05)
 
     async def hang_up(self) -> None:
-        if self._session:
-            await asyncio.to_thread(self._call, "DELETE", self._session, None)
-        await self._peer.close()
+        try:
+            if self._session:
+                await asyncio.to_thread(self._call, "DELETE", self._session, None)
+        finally:
+            await self._peer.close()
 
     def _receive(self, track: MediaStreamTrack) -> None:
         task = asyncio.create_task(self._count(track))
