@@ -164,7 +164,8 @@ def test_camera_is_changed_within_the_session_and_remembered(
     second = page.input_value("#device")
     assert first != second
     # there is no stream for a moment, while one camera is closed and the other opened
-    current = "document.getElementById('self').srcObject?.getVideoTracks()[0].getSettings().deviceId"
+    own = "document.getElementById('self').srcObject"
+    current = f"{own}?.getVideoTracks()[0].getSettings().deviceId"
     until(page, lambda: bool(page.evaluate(current) == second), "the second camera is on")
     expect(page.locator("#notice")).to_be_hidden()
     assert page.evaluate("window.firstStream === document.getElementById('avatar').srcObject")
