@@ -56,7 +56,7 @@ $(VENV)/bin/python:
 
 # The stamps make a second start immediate; a changed pyproject.toml installs again.
 $(VENV)/.daemon: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the daemon into $(VENV): about 1.3 GB, some minutes, once."
+	@echo "Installing the daemon into $(VENV): about 1.5 GB, some minutes, once."
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e . || \
 	    { echo "reenactd: the dependencies could not be installed (no network, or a full disk); pip's reason is above" >&2; exit 2; }
 	@touch $@
