@@ -73,8 +73,10 @@ class RenderedArrays:
 class Reenactor:
     """A network and its geometry. One thread calls it."""
 
-    def __init__(self, encode: Engine | None, drive: Engine | None, reason: str) -> None:
-        self._encode, self._drive = encode, drive
+    def __init__(
+        self, encode: Engine | None, drive: Engine | None, reason: str, layers: bool = True
+    ) -> None:
+        self._encode, self._drive, self._layers = encode, drive, layers
         self.reason = reason
         """what runs, on what, and why"""
 
@@ -138,12 +140,14 @@ class Reenactor:
         """
         source = identity.mesh.source_map(placement, identity.canvas_hw)
         rgba = sample(identity.portrait_rgba, source, identity.canvas_hw)
-        for eye in identity.eyes:
-            eye.draw(rgba[..., :3], placement.landmarks, placement.head)
+        if self._layers:
+            for eye in identity.eyes:
+                eye.draw(rgba[..., :3], placement.landmarks, placement.head)
         rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
         if self._drive is not None:
             self._refine(self._drive, identity, placement, source, rgba, rgb)
-        identity.mouth.draw(rgb, placement.landmarks, placement.head)
+        if self._layers:
+            identity.mouth.draw(rgb, placement.landmarks, placement.head)
         return RenderedArrays(rgb, cast(U8, cv2.extractChannel(rgba, 3)))
 
     def _refine(  # noqa: PLR0913 - one step of draw, cut out of it
@@ -206,9 +210,13 @@ def load_reenactor(backend: str = "auto", threads: int = 1) -> Reenactor:
     return Reenactor(encode, drive, f"{spec.name} on {drive.description}: {why}")
 
 
-def geometry_only() -> Reenactor:
-    """The same avatar without its network: the baseline that a network must beat."""
-    return Reenactor(None, None, "geometry only, no network")
+def geometry_only(*, layers: bool = True) -> Reenactor:
+    """The same avatar without its network: the baseline that a network must beat.
+
+    Args:
+        layers: draw eyeballs and the mouth's inside; without them the portrait is only warped.
+    """
+    return Reenactor(None, None, "geometry only, no network", layers)
 
 
 def _skin_rgb(rgba: U8, landmarks: F32) -> F32:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -48,6 +48,23 @@ def no_peer_stays_open(made_peers: WeakSet[RTCPeerConnection]) -> Iterator[None]
     left = [peer.connectionState for peer in made_peers if peer.connectionState != "closed"]
     made_peers.clear()
     assert left == [], "peer connections that this test left open"
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a measured figure, which the end of the test run repeats."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [
+        text for report in reports for name, text in report.user_properties if name == "figure"
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.line(str(line))
 
 
 @pytest.fixture

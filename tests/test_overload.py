@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from collections.abc import Callable
 
 import pytest
 
 from tests.helpers import Camera, Performer, run_on, standing, until
 
+Figure = Callable[[str], None]
 STAGE_S = 0.2
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("slow", ["track_delay_s", "render_delay_s"])
-def test_a_slow_stage_lowers_the_rate_and_not_the_freshness(loop: str, slow: str) -> None:
+def test_a_slow_stage_lowers_the_rate_and_not_the_freshness(
+    loop: str, slow: str, figure: Figure
+) -> None:
     async def main() -> None:
         async with standing() as stand:
             camera = Camera()
@@ -31,6 +35,10 @@ def test_a_slow_stage_lowers_the_rate_and_not_the_freshness(loop: str, slow: str
             live = [seen for seen in performer.seen[begin:] if not seen.is_card]
             fresh = {seen.number: seen.at_s - camera.sent_s[seen.number] for seen in reversed(live)}
 
+            figure(
+                f"{slow} of {STAGE_S:g} s: latency {statistics.median(fresh.values()):.2f} s, of "
+                f"which transport {transport_s:.2f} s; {len(fresh) / 3:.1f} frames a second"
+            )
             assert 4 <= len(fresh) <= 3 / STAGE_S + 1
             assert statistics.median(fresh.values()) <= 2 * STAGE_S + transport_s
             numbers = sorted(fresh)

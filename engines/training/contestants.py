@@ -1,4 +1,4 @@
-"""Who is compared: the copied portrait, geometry alone, and networks; and what each one shows.
+"""Who is compared: the copied portrait, geometry without and with layers, and networks.
 
 Knows no measure and no data set.
 """
@@ -22,7 +22,7 @@ from engines.warp import Placement
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-COPY, GEOMETRY, NETWORK, AGAINST = "copy", "geometry", "network", "against"
+COPY, WARP, GEOMETRY, NETWORK, AGAINST = "copy", "warp", "geometry", "network", "against"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Sitting:
 
 
 def contestants(against: Path | None, threads: int = 1) -> list[Contestant]:
-    """Copy, geometry, the installed network, and the one in `against`, a folder like
+    """Copy, bare warp, geometry, the installed network, and the one in `against`, a folder like
     `engines/weights`, where it is given.
 
     Raises:
@@ -72,6 +72,7 @@ def contestants(against: Path | None, threads: int = 1) -> list[Contestant]:
     geometry = geometry_only()
     found = [
         Contestant(COPY, geometry, moves=False),
+        Contestant(WARP, geometry_only(layers=False)),
         Contestant(GEOMETRY, geometry),
         Contestant(NETWORK, load_reenactor("onnx", threads)),
     ]

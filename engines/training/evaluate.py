@@ -3,7 +3,8 @@
     python -m engines.training.evaluate --data FACES [--labels LABELS.npz] [--identities N|all]
         [--clips FOLDER] [--against WEIGHTS] [--out REPORT.json]
 
-Contestants: `copy` shows the portrait as it is; `geometry` is all that we do but the network
+Contestants: `copy` shows the portrait as it is; `warp` is the portrait warped and nothing else;
+`geometry` is all that we do but the network, with drawn eyeballs, teeth and tongue
 (`geometry_only()`); `network` is what `load_reenactor("onnx")` loads; `against` is another folder
 of weights of the same signature. Pictures are compared over mid grey. `--labels` saves half a
 minute; make them with `engines.training.labels`, or the driven landmarks are another tracker's.
@@ -39,7 +40,13 @@ drives one identity; with `--identities all` every clip drives every one):
 
 Each value is a mean over identities of their means, with a 95 % bootstrap interval over identities
 (for `clips_` and `still_` there are four, so theirs are rough). `gain` is the network minus
-geometry, paired by sample. Samples without a face are counted and left out of what needs one.
+geometry, paired by sample, and `gain_over_warp` minus the warp. Samples without a face are counted
+and left out of what needs one.
+
+The last line's `metrics` also holds the names that other tools rely on: `self_psnr_db`,
+`self_mouth_psnr_db`, `self_akd_pct`, `cross_akd_pct`, `cross_lip_corr`, `cross_flicker` and so on
+of the network, and with `_geometry` and `_copy` behind them of the baselines. Sequences (`_corr`,
+`_flicker`) are of the performer clips, and so always `cross`.
 """
 
 from __future__ import annotations
@@ -53,7 +60,7 @@ from pathlib import Path
 
 from engines import weights
 from engines.training import results, trials
-from engines.training.contestants import AGAINST, COPY, GEOMETRY, NETWORK, Contestant, Sitting
+from engines.training.contestants import AGAINST, COPY, GEOMETRY, NETWORK, WARP, Contestant, Sitting
 from engines.training.contestants import contestants as all_contestants
 from engines.training.people import Person, find_face, read_people
 from engines.training.performances import (
@@ -170,7 +177,7 @@ def _versions(options: Options) -> Mapping[str, object]:
     asked = {
         "identities": options.identities or "all",
         "labels": str(options.labels) if options.labels else "searched now",
-        "baselines": [COPY, GEOMETRY],
+        "baselines": [COPY, WARP, GEOMETRY],
     }
     return {**asked, "weights_sha256": hashes}
 

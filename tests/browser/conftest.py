@@ -68,23 +68,6 @@ def find_chromium(playwright: Playwright) -> str:
     )
 
 
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Say a measured figure, which the end of the test run repeats."""
-    return lambda text: record_property("figure", text)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    lines = [
-        text for report in reports for name, text in report.user_properties if name == "figure"
-    ]
-    if lines:
-        terminalreporter.section("figures of the browser tests")
-        for line in lines:
-            terminalreporter.line(str(line))
-
-
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     # Not for the whole session: its event loop must be gone when asynchronous tests run.

@@ -16,9 +16,10 @@ from PIL import Image
 from engines import face_mesh
 from engines.models import geometry_only
 from engines.training import evaluate, results, trials
-from engines.training.contestants import COPY, GEOMETRY, NETWORK, Contestant, Sitting
+from engines.training.contestants import COPY, GEOMETRY, NETWORK, WARP, Contestant, Sitting
 from engines.training.people import Person, read_people
 from engines.training.performances import Performance, calmest, pose_motions, write_still
+from engines.training.results import flat
 from engines.training.scores import Sample, Scores, bootstrap
 from engines.warp import Placement
 from realtime.config import Config
@@ -334,3 +335,16 @@ def test_too_few_identities_are_refused(
     with pytest.raises(SystemExit):
         evaluate.main()
     assert "one drives another" in capsys.readouterr().err
+
+
+def test_the_names_that_other_tools_rely_on_stand_beside_ours() -> None:
+    scores = Scores()
+    for name, value in ((NETWORK, 24.0), (GEOMETRY, 21.0), (COPY, 16.0), (WARP, 20.5)):
+        scores.add("self_mouth_psnr_db", name, Sample("a", "0"), value)
+    figures = flat(scores, (COPY, WARP, GEOMETRY, NETWORK))
+    assert figures["self_mouth_psnr_db"] == figures["self_mouth_psnr_db.network"] == 24
+    assert figures["self_mouth_psnr_db_geometry"] == 21
+    assert figures["self_mouth_psnr_db_copy"] == 16
+    assert figures["self_mouth_psnr_db.gain"] == 3
+    assert figures["self_mouth_psnr_db.gain_over_warp"] == 3.5
+    assert "self_akd_pct" not in figures, "what was not measured is not said"
