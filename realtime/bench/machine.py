@@ -11,12 +11,13 @@ import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 VERSIONS_OF = (
     "aiortc",
     "av",
     "mediapipe",
+    "numba",
     "numpy",
     "onnxruntime",
     "opencv-contrib-python",
@@ -39,6 +40,25 @@ def machine_record() -> dict[str, Any]:
         "versions": {name: found for name in VERSIONS_OF if (found := version_of(name))},
         "commit": commit(),
     }
+
+
+class Ticks(NamedTuple):
+    """Processor time of this machine since it started, over all cores."""
+
+    stolen: int
+    """given by the host to others"""
+    total: int
+
+    @classmethod
+    def now(cls) -> Ticks:
+        # user nice system idle iowait irq softirq steal; guest time is in user's (proc(5))
+        lines = _lines("/proc/stat")
+        ticks = [int(field) for field in lines[0].split()[1:9]] if lines else [0] * 8
+        return cls(ticks[7], sum(ticks))
+
+    def stolen_since(self, before: Ticks) -> float:
+        """Share of the time between that the host gave to others, 0..1."""
+        return (self.stolen - before.stolen) / max(self.total - before.total, 1)
 
 
 def usable_cores() -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from realtime import rtc_internals
 from realtime.bench.clips import back_and_forth, decode
 from realtime.bench.daemon_process import DaemonProcess
+from realtime.bench.machine import Ticks
 from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.report import Report, print_table
 from realtime.clock import NS_PER_S, MonotonicClock
@@ -58,6 +59,15 @@ class Minute:
     """frames that a newer one replaced before they were used, over all hand-overs"""
     live_share: float
     """of the reports that say LIVE"""
+    stolen_share: float
+    """of the processor, given by the host to others: a slow minute may be the host's"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    at_ns: int
+    resident_mib: float
+    ticks: Ticks
 
 
 async def bench_session(plan: Plan, config: Config) -> Report:
@@ -69,18 +79,18 @@ async def bench_session(plan: Plan, config: Config) -> Report:
     rtc_internals.install(config.rtc, loopback=True)
     pictures = back_and_forth(decode(plan.clip, CLIP_FRAMES))
     camera = PacedClip(pictures, plan.fps, MonotonicClock())
-    memory: list[tuple[int, float]] = []
+    samples: list[Sample] = []
     async with DaemonProcess(*plan.serve_arguments) as daemon:
         performer = Performer(daemon.url, daemon.token, camera)
         try:
             await performer.connect(plan.identity)
             await asyncio.sleep(SETTLE_S)
             began_ns = MonotonicClock().now_ns()
-            await _watch(daemon, performer, memory, plan.minutes * plan.minute_s)
+            await _watch(daemon, performer, samples, plan.minutes * plan.minute_s)
         finally:
             await performer.hang_up()
     record = [
-        _minute(performer, memory, began_ns + round(index * plan.minute_s * NS_PER_S), plan)
+        _minute(performer, samples, began_ns + round(index * plan.minute_s * NS_PER_S), plan)
         for index in range(plan.minutes)
     ]
     _print(record)
@@ -101,35 +111,35 @@ async def bench_session(plan: Plan, config: Config) -> Report:
 async def _watch(
     daemon: DaemonProcess,
     performer: Performer,
-    memory: list[tuple[int, float]],
+    samples: list[Sample],
     duration_s: float,
 ) -> None:
-    """Sample the daemon's memory until the time is over."""
+    """Sample the daemon's memory and the machine's time until the time is over."""
     clock = MonotonicClock()
     end_ns = clock.now_ns() + round(duration_s * NS_PER_S)
     while clock.now_ns() < end_ns:
         if performer.closed is not None:
             raise ReenactdError(f"the daemon ended the session: {performer.closed}")
-        memory.append((clock.now_ns(), daemon.resident_mib))
+        samples.append(Sample(clock.now_ns(), daemon.resident_mib, Ticks.now()))
         await asyncio.sleep(SAMPLE_INTERVAL_S)
 
 
-def _minute(
-    performer: Performer, memory: Sequence[tuple[int, float]], first_ns: int, plan: Plan
-) -> Minute:
+def _minute(performer: Performer, samples: Sequence[Sample], first_ns: int, plan: Plan) -> Minute:
     within = range(first_ns, first_ns + round(plan.minute_s * NS_PER_S))
     said = [message for at_ns, message in performer.stats if at_ns in within]
     before = [message for at_ns, message in performer.stats if at_ns < first_ns]
-    if not said or not before:
+    taken = [sample for sample in samples if sample.at_ns in within]
+    if not said or not before or not taken:
         raise ReenactdError("the daemon reported nothing for a whole minute")
     return Minute(
         latency_p50_ms=median(message["latency_ms"]["p50"] for message in said),
         latency_p95_ms=median(message["latency_ms"]["p95"] for message in said),
         server_fps=fmean(message["fps_out"] for message in said),
         client_fps=sum(at_ns in within for at_ns in performer.received_ns) / plan.minute_s,
-        resident_mib=median(mib for at_ns, mib in memory if at_ns in within),
+        resident_mib=median(sample.resident_mib for sample in taken),
         dropped=sum(said[-1]["drops"].values()) - sum(before[-1]["drops"].values()),
         live_share=fmean(message["state"] == "LIVE" for message in said),
+        stolen_share=taken[-1].ticks.stolen_since(taken[0].ticks),
     )
 
 
@@ -149,6 +159,7 @@ def summarise(record: Sequence[Minute]) -> dict[str, float]:
         "client_fps": fmean(minute.client_fps for minute in record),
         "dropped_frames": float(sum(minute.dropped for minute in record)),
         "live_pct": 100 * fmean(minute.live_share for minute in record),
+        "stolen_pct": 100 * fmean(minute.stolen_share for minute in record),
     }
     if len(record) > 1:
         metrics["latency_slope_ms_per_min"] = _slope([each.latency_p50_ms for each in record])
@@ -162,7 +173,17 @@ def _slope(values: Sequence[float]) -> float:
 
 
 def _print(record: Sequence[Minute]) -> None:
-    columns = ("minute", "p50 ms", "p95 ms", "fps", "fps back", "MiB", "dropped", "live %")
+    columns = (
+        "minute",
+        "p50 ms",
+        "p95 ms",
+        "fps",
+        "fps back",
+        "MiB",
+        "dropped",
+        "live %",
+        "stolen %",
+    )
     rows = [
         (
             index + 1,
@@ -173,6 +194,7 @@ def _print(record: Sequence[Minute]) -> None:
             minute.resident_mib,
             minute.dropped,
             100 * minute.live_share,
+            100 * minute.stolen_share,
         )
         for index, minute in enumerate(record)
     ]

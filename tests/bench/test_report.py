@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from realtime.bench.machine import machine_record, resident_mib, version_of
+from realtime.bench.machine import Ticks, machine_record, resident_mib, version_of
 from realtime.bench.report import Report, finish, percentiles
 
 
@@ -58,3 +58,10 @@ def test_resident_memory_of_this_process_is_plausible() -> None:
 
 def test_a_missing_package_has_no_version() -> None:
     assert version_of("no-such-distribution") == ""
+
+
+def test_stolen_time_is_a_share_of_the_time_between() -> None:
+    assert Ticks(30, 400).stolen_since(Ticks(10, 300)) == pytest.approx(0.2)
+    assert Ticks(10, 300).stolen_since(Ticks(10, 300)) == 0
+    now = Ticks.now()
+    assert 0 <= now.stolen <= now.total

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page
+
+from realtime.bench.machine import Ticks
 
 U8 = NDArray[np.uint8]
 CAMERA_SIZE = (160, 120)
@@ -114,19 +115,12 @@ class Recording:
 
 def record(page: Page, seconds: float) -> Recording:
     """Every frame of the avatar and of the camera in the next `seconds`."""
-    before = _host_ticks()
+    before = Ticks.now()
     page.evaluate(_RECORD, [seconds, *CAMERA_SIZE])
-    stolen, total = _host_ticks() - before
+    stolen = Ticks.now().stolen_since(before)
     shown_s, avatar = _fetch(page, "avatar")
     captured_s, camera = _fetch(page, "camera")
-    return Recording(shown_s, avatar, captured_s, camera, float(stolen / total))
-
-
-def _host_ticks() -> NDArray[np.int64]:
-    """Stolen and all processor ticks so far (proc(5), /proc/stat); guest time counts as user's."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    ticks = np.array([int(field) for field in fields])
-    return np.array([ticks[7], ticks.sum()])
+    return Recording(shown_s, avatar, captured_s, camera, stolen)
 
 
 def _fetch(page: Page, name: str) -> tuple[NDArray[np.float64], list[U8]]:
