@@ -129,7 +129,7 @@ class WarpMesh:
         self._skin = skin
         self._under = np.concatenate([around, behind]).astype(np.int32)
         self._around = around
-        self._rest = rest
+        self._rest, self._around_rest = rest, rest[around]
         self._used = np.unique(np.concatenate([self._under, skin]))
 
     def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
@@ -143,7 +143,7 @@ class WarpMesh:
         face = _Box.around(landmarks[:, :2], canvas_hw)
         xy, around = nothing((box.height, box.width)), self._around
         moved = np.take(vertices - (box.left, box.top), around, axis=0).astype(np.float32)
-        draw_sources(moved, np.take(self._rest, around, axis=0), xy, 1.0)
+        draw_sources(moved, self._around_rest, xy, 1.0)
         quarters = self._draw_face(vertices, landmarks[:, 2], face)
         folds = np.empty((face.height * face.width, 2), np.int32)
         top, left = face.top - box.top, face.left - box.left
