@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -32,6 +33,11 @@ _MATTE_EDGE_PX = 256  # the model looks at 256x144; more pixels only cost time
 _MIN_FACE_UNIT_PX = 16.0  # of the tracked picture: below it lips and lids are one pixel
 _MIN_INSIDE = 0.7  # share of the landmarks that must lie in the picture
 _MAX_MISFIT = 0.16  # face units
+_DETECTION_THRESHOLD = (
+    "facedetectionshortrangecpu__facedetectionshortrange__facedetection__"
+    "TensorsToDetectionsCalculator.min_score_thresh"
+)
+_TRACKING_THRESHOLD = "facelandmarkcpu__ThresholdingCalculator.threshold"
 _KEEP_NS = 1_500_000_000
 _CHATTER = ("INFO: Created TensorFlow Lite", "WARNING: All log messages before absl", "W0000 ")
 
@@ -97,12 +103,11 @@ class _FaceGraph:
 
     def __init__(self, max_faces: int, min_confidence: float, static: bool) -> None:
         with _quiet_stderr():
-            self._mesh = _mediapipe().solutions.face_mesh.FaceMesh(
-                static_image_mode=static,
-                max_num_faces=max_faces,
-                refine_landmarks=True,
-                min_detection_confidence=min_confidence,
-                min_tracking_confidence=min_confidence,
+            self._mesh = _solution(
+                "face_landmark/face_landmark_front_cpu",
+                "multi_face_landmarks",
+                {"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": not static},
+                {_DETECTION_THRESHOLD: min_confidence, _TRACKING_THRESHOLD: min_confidence},
             )
             # The graph starts with its first picture: start it here, not in a performer's frame.
             self._mesh.process(np.zeros((128, 128, 3), np.uint8))
@@ -204,7 +209,11 @@ def _confidence(landmarks: F32) -> float:
 
 def _segmenter() -> Any:
     with _quiet_stderr():
-        segmenter = _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=1)
+        segmenter = _solution(
+            "selfie_segmentation/selfie_segmentation_cpu",
+            "segmentation_mask",
+            {"model_selection": 1},
+        )
         segmenter.process(np.zeros((144, 256, 3), np.uint8))
     return segmenter
 
@@ -228,11 +237,33 @@ def _shrink(rgb: U8, max_edge_px: int) -> tuple[U8, float]:
     return np.asarray(small, np.uint8), width / size[0]
 
 
-def _mediapipe() -> Any:
+def _solution(
+    graph: str, output: str, side_inputs: dict[str, int], parameters: dict[str, float] | None = None
+) -> Any:
+    """One of MediaPipe's solutions, whose graph runs on the thread that calls it.
+
+    Its own classes give each graph threads of its own, and a picture changes threads some twenty
+    times; each time it waits for a processor, where others want one too.
+
+    Args:
+        graph: a module of the package, without the ending.
+        output: the stream that `process` answers with.
+        side_inputs, parameters: as the solution's own class sets them.
+    """
     os.environ.setdefault("GLOG_minloglevel", "2")
     import mediapipe
+    from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+    from mediapipe.python.solution_base import SolutionBase
 
-    return mediapipe
+    module = Path(mediapipe.__file__).parent / "modules" / f"{graph}.binarypb"
+    config = CalculatorGraphConfig.FromString(module.read_bytes())
+    config.executor.add(type="ApplicationThreadExecutor")
+    return SolutionBase(
+        graph_config=config,
+        side_inputs=side_inputs,
+        calculator_params=parameters,
+        outputs=[output],
+    )
 
 
 @contextmanager
