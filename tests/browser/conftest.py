@@ -77,7 +77,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("camera") / "performer.mjpeg"
+    path = tmp_path_factory.mktemp("camera") / "performer.y4m"
     write_fake_camera(PERFORMER, path)
     return path
 

@@ -18,7 +18,7 @@ from tests.browser.live_daemon import LiveDaemon
 
 def main(target: str, seconds: float = 30.0) -> None:
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        camera = Path(directory) / "Webcam.mjpeg"
+        camera = Path(directory) / "Webcam.y4m"
         write_fake_camera(PERFORMER, camera)
         daemon = LiveDaemon(Path(directory))
         browser = playwright.chromium.launch(

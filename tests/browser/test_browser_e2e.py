@@ -26,10 +26,10 @@ RECORD_S = 12.0
 SMALL: ViewportSize = {"width": 400, "height": 640}
 """drawing a large page in software would take the daemon's processor time"""
 START_MS = 60_000
-TAKES = 3
+TAKES = 5
 """all of them count, together"""
 MOST_STOLEN = 0.05
-MOST_TAKES = 8
+MOST_TAKES = 10
 """A take says nothing about the daemon when the host gave this machine's processor to others; it is
 repeated for that, whatever it shows. When there are no better ones, the least disturbed count."""
 
