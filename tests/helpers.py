@@ -303,6 +303,35 @@ class Performer:
             self.seen.append(Seen(time.monotonic(), luma_of(frame).copy()))
 
 
+class Lag:
+    """Measures for how long this process keeps its own event loop from running.
+
+    A deadline is the daemon's; what a busy machine adds to it is measured, not guessed.
+    """
+
+    def __init__(self) -> None:
+        self._late: list[tuple[float, float]] = []
+        """when the loop ran again, and how much too late that was, in seconds"""
+        self._task = asyncio.create_task(self._measure())
+
+    async def _measure(self) -> None:
+        while True:
+            began_s = time.monotonic()
+            await asyncio.sleep(0.01)
+            now_s = time.monotonic()
+            self._late.append((now_s, now_s - began_s - 0.01))
+
+    def worst_s(self) -> float:
+        return max((late_s for _, late_s in self._late), default=0.0)
+
+    def between_s(self, begin_s: float, end_s: float) -> float:
+        """All of it in that time."""
+        return sum(late_s for at_s, late_s in self._late if begin_s < at_s <= end_s)
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait for something to become true; fails with a TimeoutError."""
     deadline = time.monotonic() + timeout_s

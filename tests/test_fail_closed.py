@@ -6,14 +6,13 @@ resembles; every received picture is correlated with it.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tests.helpers import Camera, Performer, run_on, standing, until
+from tests.helpers import Camera, Lag, Performer, run_on, standing, until
 from tests.pictures import correlation, texture
 
 Figure = Callable[[str], None]
@@ -30,27 +29,6 @@ FAULTS = (
     "render_killed",
     "camera_pauses",
 )
-
-
-class Lag:
-    """The longest time for which this process kept its own event loop from running.
-
-    The card's deadline is the daemon's; what a busy machine adds to it is measured, not guessed.
-    """
-
-    def __init__(self) -> None:
-        self.worst_s = 0.0
-        self._task = asyncio.create_task(self._measure())
-
-    async def _measure(self) -> None:
-        while True:
-            began_s = time.monotonic()
-            await asyncio.sleep(0.01)
-            self.worst_s = max(self.worst_s, time.monotonic() - began_s - 0.01)
-
-    def stop(self) -> float:
-        self._task.cancel()
-        return self.worst_s
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -71,7 +49,8 @@ def test_the_card_comes_in_time_and_the_camera_never(loop: str, fault: str, figu
                 stand.script.fault = fault
             await until(lambda: performer.seen[-1].is_card)
             card_s = next(s.at_s for s in performer.seen if s.at_s > broken_s and s.is_card)
-            late_s = lag.stop()
+            lag.stop()
+            late_s = lag.worst_s()
             figure(
                 f"{fault} on {loop}: card after {card_s - broken_s:.2f} s, "
                 f"the loop was late by {late_s:.2f} s"
