@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
+_OLDEST = VIDEO_CLOCK_HZ // 2
+"""a picture that seems older when it is sent, or not yet taken: the camera's clock has jumped"""
 CODEC_ORDER = {"auto": ("H264", "VP8"), "h264": ("H264",), "vp8": ("VP8",)}
 
 
@@ -78,6 +80,38 @@ async def drain(
         hand_over(Arrived(frame, clock.now_ns()))
 
 
+class _CaptureTimes:
+    """RTP timestamps of outgoing pictures: when the camera took them (RFC 3550 section 5.1).
+
+    What happens to a picture here takes longer or shorter with every frame; stamped when it is
+    sent, it would tell a player or a recorder to repeat that unevenness for ever.
+    """
+
+    def __init__(self, started_ns: int) -> None:
+        self._started_ns = started_ns
+        self._offset: int | None = None
+        """of this side's time over the camera's"""
+        self._behind = 0
+        """how old the last camera picture was when it was sent"""
+        self._seq = -1
+        self._last = -1
+
+    def stamp(self, output: OutputFrame, now_ns: int) -> int:
+        """In 1/90000 s, always increasing.
+
+        A card, or a picture that is shown again, counts as taken as long ago as the one before it.
+        """
+        now = pts_from_ns(now_ns - self._started_ns)
+        if output.source_seq not in (-1, self._seq):
+            self._seq = output.source_seq
+            if self._offset is None or not 0 <= now - output.pts - self._offset <= _OLDEST:
+                arrived = pts_from_ns(output.timings.arrived_ns - self._started_ns)
+                self._offset = arrived - output.pts
+            self._behind = now - output.pts - self._offset
+        self._last = max(now - self._behind, self._last + 1)
+        return self._last
+
+
 class OutputTrack(MediaStreamTrack):
     """What aiortc's sender pulls; it gets finished OutputFrames only."""
 
@@ -87,11 +121,10 @@ class OutputTrack(MediaStreamTrack):
         super().__init__()
         self._next_frame = next_frame
         self._clock = clock
-        self._started_ns = clock.now_ns()
-        self._last_pts = -1
+        self._times = _CaptureTimes(clock.now_ns())
 
     async def recv(self) -> VideoFrame:
-        """The next picture, stamped with the real time in 1/90000 s, always increasing."""
+        """The next picture, stamped with the time at which the camera took it."""
         if self.readyState != "live":
             raise MediaStreamError
         try:
@@ -101,9 +134,8 @@ class OutputTrack(MediaStreamTrack):
             raise MediaStreamError from None
         # No copy, and the interpreter lock is not held: `from_ndarray` would do both.
         frame = VideoFrame.from_numpy_buffer(output.i420, format="yuv420p")
-        elapsed = pts_from_ns(self._clock.now_ns() - self._started_ns)
-        self._last_pts = max(elapsed, self._last_pts + 1)
-        frame.pts, frame.time_base = self._last_pts, Fraction(1, VIDEO_CLOCK_HZ)
+        frame.pts = self._times.stamp(output, self._clock.now_ns())
+        frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
         return frame
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -166,21 +169,59 @@ def test_a_wrong_ice_server_is_named() -> None:
         peer_configuration(Rtc(ice_servers=("http://example.org",)))
 
 
-async def test_output_pictures_keep_their_pixels_and_carry_increasing_real_times() -> None:
+async def stamps_of(shown: Sequence[tuple[float, float, OutputFrame]]) -> list[float]:
+    """Time stamps in ms of pictures that arrived and left at these milliseconds."""
     clock = FakeClock()
-    picture = i420_of(texture())
+    pictures = iter(shown)
 
-    async def still() -> OutputFrame:
-        return OutputFrame(picture, 320, 240, 0, 0, "LIVE", Timings(0))
+    async def next_picture() -> OutputFrame:
+        arrived_ms, left_ms, output = next(pictures)
+        clock.advance_ms(left_ms - clock.now_ns() / 1e6)
+        return replace(output, timings=Timings(round(arrived_ms * 1e6)))
 
-    track = OutputTrack(still, clock)
-    stamps = []
-    for elapsed_ms in (0, 0, 100):
-        clock.advance_ms(elapsed_ms)
-        frame = await track.recv()
-        assert np.array_equal(frame.to_ndarray(), picture)
-        stamps.append(frame.pts)
-    assert stamps == [0, 1, 9000]
+    track = OutputTrack(next_picture, clock)
+    frames = [await track.recv() for _ in shown]
+    assert all(np.array_equal(frame.to_ndarray(), PICTURE) for frame in frames)
+    assert all(frame.time_base == Fraction(1, 90_000) for frame in frames)
+    return [frame.pts / 90 for frame in frames if frame.pts is not None]
+
+
+PICTURE = i420_of(texture())
+
+
+def taken(seq: int, camera_ms: float) -> OutputFrame:
+    return OutputFrame(PICTURE, 320, 240, seq, round(camera_ms * 90), "LIVE", Timings(0))
+
+
+CARD = replace(taken(-1, 0), state="CARD")
+
+
+async def test_output_pictures_carry_the_times_of_the_camera_however_long_they_took() -> None:
+    shown = [
+        (20, 30, taken(0, 7000)),
+        (52, 95, taken(1, 7033)),
+        (88, 101, taken(2, 7067)),
+    ]
+    assert await stamps_of(shown) == pytest.approx([20, 53, 87], abs=0.02)
+
+
+async def test_cards_and_repeats_go_on_in_time_as_far_behind_as_the_last_picture() -> None:
+    first = taken(0, 500)
+    shown = [(0, 5, CARD), (100, 140, first), (100, 240, first), (100, 340, CARD)]
+    assert await stamps_of(shown) == pytest.approx([5, 100, 200, 300], abs=0.02)
+
+
+async def test_times_always_increase_and_a_camera_clock_that_jumps_is_taken_up_anew() -> None:
+    shown = [
+        (10, 40, taken(0, 100)),
+        (70, 80, taken(0, 100)),  # shown again
+        (75, 90, taken(1, 133)),  # taken before the repeat
+        (200, 230, taken(2, 90_000)),
+        (233, 263, taken(3, 90_033)),
+    ]
+    got = await stamps_of(shown)
+    assert got == pytest.approx([10, 50, 50, 200, 233], abs=0.05)
+    assert all(later > earlier for earlier, later in pairwise(got))
 
 
 async def test_the_output_track_ends_with_its_session() -> None:

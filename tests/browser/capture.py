@@ -1,7 +1,8 @@
-"""What the page shows, frame by frame and with times: the avatar large, the camera small.
+"""What the page shows, frame by frame and with times: the avatar whole, a part of the camera.
 
 The recorder runs in the page, on each video's frame callback, and only copies the frames; they are
-made JPEG and sent over after the recording, so that this does not disturb it.
+made JPEG and sent over after the recording, so that this does not disturb it. Of the camera just
+enough is kept to find each picture in its clip again.
 """
 
 from __future__ import annotations
@@ -19,39 +20,41 @@ from playwright.sync_api import Page
 from realtime.bench.machine import Ticks
 
 U8 = NDArray[np.uint8]
-CAMERA_SIZE = (160, 120)
+CAMERA_PART = (240, 160, 160, 160)
+"""left, top, width and height: where the performer's face is"""
 CHUNK = 40
 
 _RECORD = """
-async ([seconds, width, height]) => {
+async ([seconds, [x, y, width, height]]) => {
   const avatar = document.getElementById("avatar");
   const own = document.getElementById("self");
-  const keep = (video) => {
+  const keep = (video, part) => {
     const frame = new VideoFrame(video);
-    const { format, codedWidth, codedHeight } = frame;
-    const data = new Uint8Array(frame.allocationSize());
-    const layout = frame.copyTo(data).finally(() => frame.close());
-    return { data, layout, init: { format, codedWidth, codedHeight, timestamp: 0 } };
+    const rect = part ?? frame.visibleRect;
+    const data = new Uint8Array(frame.allocationSize({ rect }));
+    const layout = frame.copyTo(data, { rect }).finally(() => frame.close());
+    const { width: codedWidth, height: codedHeight } = rect;
+    return { data, layout, init: { format: frame.format, codedWidth, codedHeight, timestamp: 0 } };
   };
-  const watch = (video, timeOf) =>
+  const watch = (video, timesOf, part) =>
     new Promise((done) => {
       const entries = [];
       const begun = performance.now();
       const take = (now, metadata) => {
-        entries.push({ at: timeOf(metadata), ...keep(video) });
+        entries.push({ times: timesOf(metadata), ...keep(video, part) });
         if (now - begun < seconds * 1000) video.requestVideoFrameCallback(take);
         else done(entries);
       };
       video.requestVideoFrameCallback(take);
     });
   const [shown, captured] = await Promise.all([
-    watch(avatar, (metadata) => metadata.presentationTime),
-    watch(own, (metadata) => metadata.captureTime),
+    watch(avatar, ({ presentationTime, rtpTimestamp }) => [presentationTime, rtpTimestamp / 90]),
+    watch(own, ({ captureTime }) => [captureTime], { x, y, width, height }),
   ]);
-  const text = async ({ data, layout, init }, width, height) => {
+  const text = async ({ data, layout, init }) => {
     const frame = new VideoFrame(data, { ...init, layout: await layout });
-    const canvas = new OffscreenCanvas(width, height);
-    canvas.getContext("2d").drawImage(frame, 0, 0, width, height);
+    const canvas = new OffscreenCanvas(init.codedWidth, init.codedHeight);
+    canvas.getContext("2d").drawImage(frame, 0, 0);
     frame.close();
     const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
     let binary = "";
@@ -61,13 +64,8 @@ async ([seconds, width, height]) => {
     return btoa(binary);
   };
   window.recorded = { avatar: [], camera: [] };
-  for (const entry of shown) {
-    const { codedWidth, codedHeight } = entry.init;
-    window.recorded.avatar.push([entry.at, await text(entry, codedWidth, codedHeight)]);
-  }
-  for (const entry of captured) {
-    window.recorded.camera.push([entry.at, await text(entry, width, height)]);
-  }
+  for (const entry of shown) window.recorded.avatar.push([await text(entry), ...entry.times]);
+  for (const entry of captured) window.recorded.camera.push([await text(entry), ...entry.times]);
 }
 """
 _SWITCH = """
@@ -101,14 +99,16 @@ async (id) => {
 class Recording:
     """Both videos; times are the page's clock, in seconds."""
 
-    shown_s: NDArray[np.float64]
-    """(N,) when each avatar frame was handed to the screen"""
     avatar: list[U8]
     """N times (480, 640, 3) RGB"""
-    captured_s: NDArray[np.float64]
-    """(M,) when the camera took each of its pictures"""
+    shown_s: NDArray[np.float64]
+    """(N,) when each avatar frame was handed to the screen"""
+    stamped_s: NDArray[np.float64]
+    """(N,) its RTP time stamp, from an origin of the stream's own"""
     camera: list[U8]
-    """M times (120, 160, 3) RGB"""
+    """M times CAMERA_PART of a camera picture, RGB"""
+    captured_s: NDArray[np.float64]
+    """(M,) when the camera took it"""
     stolen: float
     """share of this machine's processor that its host gave to others meanwhile"""
 
@@ -116,14 +116,15 @@ class Recording:
 def record(page: Page, seconds: float) -> Recording:
     """Every frame of the avatar and of the camera in the next `seconds`."""
     before = Ticks.now()
-    page.evaluate(_RECORD, [seconds, *CAMERA_SIZE])
+    page.evaluate(_RECORD, [seconds, CAMERA_PART])
     stolen = Ticks.now().stolen_since(before)
-    shown_s, avatar = _fetch(page, "avatar")
-    captured_s, camera = _fetch(page, "camera")
-    return Recording(shown_s, avatar, captured_s, camera, stolen)
+    avatar, (shown_s, stamped_s) = _fetch(page, "avatar")
+    camera, (captured_s,) = _fetch(page, "camera")
+    return Recording(avatar, shown_s, stamped_s, camera, captured_s, stolen)
 
 
-def _fetch(page: Page, name: str) -> tuple[NDArray[np.float64], list[U8]]:
+def _fetch(page: Page, name: str) -> tuple[list[U8], NDArray[np.float64]]:
+    """Pictures, and (T, N) their times in seconds."""
     rows: list[Any] = []
     while True:
         part = page.evaluate(
@@ -133,7 +134,7 @@ def _fetch(page: Page, name: str) -> tuple[NDArray[np.float64], list[U8]]:
         if not part:
             break
         rows += part
-    return np.array([row[0] for row in rows]) / 1000, [_decode(row[1]) for row in rows]
+    return [_decode(row[0]) for row in rows], np.array([row[1:] for row in rows]).T / 1000
 
 
 @dataclass(frozen=True)

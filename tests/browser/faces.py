@@ -83,30 +83,41 @@ class Truth:
         return np.interp(times_s, self.times_s, self.blink, period=self.duration_s)
 
 
-def clip_times(clip: Path, pictures: list[U8], duration_s: float) -> F64:
-    """Where in its clip the looping camera was at each picture, in seconds, across the loops.
+class Clip:
+    """What the looping camera shows."""
 
-    A loaded machine plays the fake camera unevenly, so each picture is looked up among the clip's
-    frames.
-    """
-    size = (pictures[0].shape[1] // 4, pictures[0].shape[0] // 4)
-    with av.open(str(clip)) as container:
-        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    known = np.array([_small(frame, size) for frame in frames])
-    seen = [_small(picture, size) for picture in pictures]
-    nearest = np.array([np.abs(known - one).mean(axis=1).argmin() for one in seen])
-    return np.unwrap(nearest * (duration_s / len(frames)), period=duration_s)
+    def __init__(self, path: Path, duration_s: float) -> None:
+        self._duration_s = duration_s
+        with av.open(str(path)) as container:
+            self._frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        self.small = [cv2.resize(f, (160, 120), interpolation=cv2.INTER_AREA) for f in self._frames]
+        """(120, 160, 3) each"""
+
+    def find(self, parts: list[U8], place: tuple[int, int, int, int]) -> NDArray[np.int64]:
+        """Which frame each camera picture is, by a part of it (left, top, width, height).
+
+        A loaded machine plays the fake camera unevenly, so its pictures cannot be counted.
+        """
+        left, top, width, height = place
+        known = [_quarter(f[top : top + height, left : left + width]) for f in self._frames]
+        return np.array([np.abs(known - _quarter(part)).mean(axis=1).argmin() for part in parts])
+
+    def times_s(self, frames: NDArray[np.int64]) -> F64:
+        """Where in the clip frames are, across its loops."""
+        seconds = frames * (self._duration_s / len(self._frames))
+        return np.unwrap(seconds, period=self._duration_s)
 
 
-def _small(picture: U8, size: tuple[int, int]) -> NDArray[np.float32]:
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+def _quarter(picture: U8) -> NDArray[np.float32]:
+    small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32).ravel()
 
 
 @dataclass(frozen=True)
 class Course:
-    """Something measured on pictures shown at `shown_s`, while the camera went through its clip."""
+    """Something measured on pictures of these times, while the camera went through its clip."""
 
-    shown_s: F64
+    times_s: F64
     values: F64
     """NaN where nothing was found"""
     captured_s: F64
@@ -121,7 +132,7 @@ def best_lag(performed: Callable[[F64], F64], courses: Sequence[Course]) -> tupl
         performed: what the performer does at a time of the clip.
 
     Returns:
-        The correlation over all courses together, and the lag in seconds, capture to display.
+        The correlation over all courses together, and the lag in seconds.
     """
     good = [np.isfinite(course.values) for course in courses]
     values = np.concatenate([course.values[at] for course, at in zip(courses, good, strict=True)])
@@ -129,7 +140,7 @@ def best_lag(performed: Callable[[F64], F64], courses: Sequence[Course]) -> tupl
     alike = []
     for lag in lags_s:
         wanted = [
-            performed(np.interp(course.shown_s[at] - lag, course.captured_s, course.clip_s))
+            performed(np.interp(course.times_s[at] - lag, course.captured_s, course.clip_s))
             for course, at in zip(courses, good, strict=True)
         ]
         alike.append(float(np.corrcoef(np.concatenate(wanted), values)[0, 1]))
