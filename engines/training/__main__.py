@@ -1,6 +1,6 @@
 """Train a network from scratch, from a folder of faces to the files that ship.
 
-    python -m engines.training --size lite --data FACES --out RUN --minutes 60
+    python -m engines.training --size lite --data FACES --out RUN --steps 8000
 
 Labels, samples, training, export: each step leaves its result in RUN, and a step whose result is
 there already is not done again. Stopped anywhere, the same command goes on; training continues at
@@ -18,7 +18,7 @@ from engines.training import export, labels, samples, train
 SIZES = ("lite",)
 
 
-def run(data: Path, out: Path, minutes: float) -> None:
+def run(data: Path, out: Path, steps: int) -> None:
     """
     Raises:
         SystemExit: `data` holds no frames, or an exported graph differs from torch.
@@ -34,7 +34,7 @@ def run(data: Path, out: Path, minutes: float) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         samples.write(data, table, unfinished)
         unfinished.rename(folder)
-    train.train(folder, out / "run", minutes)
+    train.train(folder, out / "run", steps)
     export.export(out / "run", out / "weights")
 
 
@@ -43,6 +43,6 @@ if __name__ == "__main__":
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--data", type=Path, required=True, help="frames: IDENTITY_FRAME.webp")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60, help="of training")
+    parser.add_argument("--steps", type=int, default=8000, help="of training")
     options = parser.parse_args()
-    run(options.data, options.out, options.minutes)
+    run(options.data, options.out, options.steps)

@@ -51,7 +51,7 @@ def poses() -> list[MotionTensors]:
 
 def train(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engines.training", "--size", "lite"]
-    arguments = ["--data", str(data), "--out", str(out), "--minutes", "0.03"]
+    arguments = ["--data", str(data), "--out", str(out), "--steps", "3"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
 
