@@ -106,7 +106,8 @@ class Calibrator:
             self._began_ns = now_ns
         self._samples.append(sample)
         if len(self._samples) > _MAX_SAMPLES:
-            self._samples.remove(max(self._samples, key=lambda each: each.agitation))
+            worst = max(range(len(self._samples)), key=lambda at: self._samples[at].agitation)
+            del self._samples[worst]
         if len(self._samples) < _MIN_SAMPLES or now_ns - self._began_ns < self._duration_ns:
             return None
         calm = sorted(self._samples, key=lambda each: each.agitation)

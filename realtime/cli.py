@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -210,7 +211,7 @@ def identity_list(config_file: ConfigFile = None) -> None:
         table.add_column(column, overflow="fold")
     for card in IdentityStore(config.identities).list():
         default = " (default)" if card.id == config.identities.default else ""
-        table.add_row(card.id + default, card.name, card.kind, card.statement)
+        table.add_row(card.id + default, escape(card.name), card.kind, escape(card.statement))
     Console().print(table)
 
 
@@ -236,7 +237,7 @@ def identity_show(
         ("statement", card.statement),
         ("portrait", str(card.portrait_path)),
     ):
-        Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{value}")
+        Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{escape(value)}")
 
 
 @app.command()
@@ -265,7 +266,8 @@ def config_show(config_file: ConfigFile = None) -> None:
         table.add_column(column, overflow="fold")
     for section, values in _tree(config).items():
         for key, value in values.items():
-            table.add_row(f"{section}.{key}", str(value), origin_of(stack, section, key))
+            origin = escape(origin_of(stack, section, key))
+            table.add_row(f"{section}.{key}", escape(str(value)), origin)
     Console().print(table)
 
 
@@ -279,7 +281,7 @@ def config_check(config_file: ConfigFile = None) -> None:
 @bench_app.command("pipeline")
 def bench_pipeline(
     clip: ClipFile = None,
-    identity: Annotated[str, typer.Option(metavar="ID|FILE")] = "juniper",
+    identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
     frames: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 300,
     backend: Annotated[
         str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
@@ -322,7 +324,7 @@ def bench_session(
 def bench_tracking(
     clip: ClipFile = None,
     smoothing: Annotated[float, typer.Option(min=0, max=1, help="0 raw, 1 calmest.")] = 0.5,
-    frames: Annotated[int, typer.Option(min=30, help="At most so many of the clip.")] = 150,
+    frames: Annotated[int, typer.Option(min=45, help="At most so many of the clip.")] = 150,
     config_file: ConfigFile = None,
 ) -> None:
     """Jitter of a still face in pixels, and lag behind a moving one in milliseconds."""

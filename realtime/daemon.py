@@ -36,7 +36,7 @@ def build_services(config: Config, studio: Studio) -> Services:
         config=config,
         clock=clock,
         studio=studio,
-        wardrobe=Wardrobe(studio.load_identity, loader),
+        wardrobe=Wardrobe(studio.load_identity, studio.check_identity, loader),
         render=RenderWorker("cpu-0", clock),
         loader=loader,
         maker=BackgroundWorker("maker"),
@@ -87,8 +87,8 @@ class Daemon:
         if self._loading is not None:
             self._loading.cancel()
         await self.sessions.close_all(reason)
-        self.services.loader.close()
-        self.services.maker.close()
+        await self.services.loader.close()
+        await self.services.maker.close()
         await self.services.render.close()
 
     @property

@@ -30,7 +30,7 @@ SYSTEM_LIBRARIES = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0
 MEDIAPIPE_MODELS = (
     "modules/face_detection/face_detection_short_range.tflite",
     "modules/face_landmark/face_landmark_with_attention.tflite",
-    "modules/selfie_segmentation/selfie_segmentation.tflite",
+    "modules/selfie_segmentation/selfie_segmentation_landscape.tflite",
 )
 """inside MediaPipe's wheel up to 0.10.21"""
 
@@ -83,8 +83,9 @@ def _hardware() -> Iterable[Check]:
     cores = machine.usable_cores()
     yield Check("hardware", "processor", f"{machine.cpu_model()}, {cores} usable cores", "")
     yield Check("hardware", "memory", f"{machine.memory_gib():.1f} GiB", "")
-    cost = "the network runs on the CPU: one performer, 18 to 25 fps measured on two cores"
-    yield Check("hardware", "NVIDIA GPU", machine.gpu_name(), cost)
+    gpu = machine.gpu_name()
+    found = f"{gpu}; not used yet, the network runs on the CPU" if gpu else ""
+    yield Check("hardware", "NVIDIA GPU", found, "nothing yet: the network runs on the CPU")
 
 
 def _system() -> Iterable[Check]:
@@ -132,8 +133,8 @@ def _codecs() -> Iterable[Check]:
         found = f"PyAV {av.__version__}" if name in av.codecs_available else ""
         yield Check("codec", name, found, cost, required=name == "libx264")
     usable = "h264_nvenc" in av.codecs_available and bool(machine.gpu_name())
-    cost = "encoding stays on the CPU: about 3 ms a frame at 640x480"
-    yield Check("codec", "h264_nvenc", "present" if usable else "", cost)
+    found = "present; not used yet, libx264 encodes" if usable else ""
+    yield Check("codec", "h264_nvenc", found, "nothing yet: libx264 encodes")
 
 
 def _models() -> Iterable[Check]:
@@ -197,7 +198,8 @@ def _loads(library: str) -> bool:
 
 def _can_listen(host: str, port: int) -> bool:
     try:
-        with socket.create_server((host, port)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family):
             return True
     except OSError:
         return False

@@ -94,7 +94,7 @@ class IdentityStore:
     def list(self) -> list[IdentityCard]:
         """All usable identities, the shipped ones first; others are logged with their flaw.
 
-        Reads the records, not the portraits: `load` checks those.
+        Reads the records, of the portraits only whether they are there: `load` checks those.
         """
         cards = []
         for folder in self._folders():
@@ -105,10 +105,21 @@ class IdentityStore:
                 logger.warning("identity %s is left out: %s", folder.name, error)
                 continue
             path = folder / "portrait.png"
+            if not path.is_file():
+                logger.warning("identity %s is left out: %s is missing", folder.name, path)
+                continue
             cards.append(
                 IdentityCard(folder.name, look.name, consent.kind, consent.statement, path)
             )
         return cards
+
+    def consent(self, identity_id: str) -> ConsentRecord:
+        """The record by which an identity may be used now.
+
+        Raises:
+            IdentityError: unknown, or without valid consent.
+        """
+        return _consent(self._folder(identity_id))
 
     def load(self, identity_id: str, reenactor: Reenactor, canvas_hw: tuple[int, int]) -> Identity:
         """Check and encode an identity for a canvas of this height and width; takes about a second.
@@ -204,7 +215,12 @@ class IdentityStore:
         taken: set[str] = set()
         for root in self._roots:
             base = root.resolve()
-            for folder in sorted(base.iterdir()) if base.is_dir() else ():
+            try:
+                folders = sorted(base.iterdir()) if base.is_dir() else []
+            except OSError as error:
+                logger.warning("identities in %s cannot be read: %s", base, error.strerror)
+                continue
+            for folder in folders:
                 inside = folder.resolve().is_relative_to(base) and folder.is_dir()
                 if _ID.fullmatch(folder.name) is None or not inside:
                     continue

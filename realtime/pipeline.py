@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import numpy as np
+
 from realtime.cards import draw_card
 from realtime.clock import VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.config import Config
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from engines.models import Reenactor
     from realtime.identity import Identity
 
+_ROWS = 480
+"""to which landmarks are scaled before their motion is measured"""
 NoOutputReason = NoFaceReason | Literal["calibrating"]
 T = TypeVar("T")
 
@@ -76,6 +80,7 @@ class TrackStage:
         self._ingest = Ingest(config.video)
         self._driver = CameraDriver(config.tracking)
         self._smooth = LandmarkSmoother(config.tracking)
+        self._shape: tuple[int, ...] = ()
         self._seq = 0
 
     def __call__(self, arrived: Arrived, controls: Controls) -> Tracked:
@@ -97,6 +102,9 @@ class TrackStage:
         self._driver.close()
 
     def _track(self, source: SourceFrame, controls: Controls) -> FaceTrack | NoFace:
+        if source.rgb.shape != self._shape:  # landmarks of another size are no neighbours
+            self._shape = source.rgb.shape
+            self._smooth.reset()
         face = self._driver.track(source)
         if isinstance(face, NoFace):
             self._smooth.reset()
@@ -121,7 +129,7 @@ class Pipeline:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the performer's neutral was taken; before that a provisional one serves."""
+        """Whether the performer's neutral was taken and no other is asked for."""
         return self._retarget.calibrated
 
     def calibrate(self) -> None:
@@ -141,7 +149,8 @@ class Pipeline:
             return NoOutput(face.reason)
         source = tracked.source
         watch = _Stopwatch(self._clock, tracked.timings)
-        motion = watch.run("retarget", lambda: self._retarget(face, controls, source.arrived_ns))
+        level = _of_any_size(face, source)
+        motion = watch.run("retarget", lambda: self._retarget(level, controls, source.arrived_ns))
         if motion is None:
             return NoOutput("calibrating")
         rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded))
@@ -161,3 +170,13 @@ class Pipeline:
             timings = Timings(self._clock.now_ns())
             self._cards[text] = emit(self._mark(composited), -1, 0, "CARD", timings)
         return self._cards[text]
+
+
+def _of_any_size(face: FaceTrack, source: SourceFrame) -> FaceTrack:
+    """The face as in a picture of `_ROWS` rows, seen from its middle.
+
+    A browser that is short of time sends smaller pictures: the avatar must not move for that.
+    """
+    height, width = source.rgb.shape[:2]
+    landmarks = face.landmarks_px - np.array([width / 2, height / 2, 0], np.float32)
+    return replace(face, landmarks_px=landmarks * np.float32(_ROWS / height))

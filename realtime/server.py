@@ -232,7 +232,7 @@ def run(config: Config, announce: Callable[[str], None] = print) -> None:
     """Serve until a signal, or until loading fails.
 
     Args:
-        announce: gets the lines meant for the person who started it: the URL, the loop, the engine.
+        announce: gets the lines meant for the person who started it: the URL and the loop.
 
     Raises:
         StartupError: the address, the token, the loop or the networks cannot be used.

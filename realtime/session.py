@@ -73,6 +73,10 @@ class Studio(Protocol):
     def make_track_stage(self) -> TrackStage: ...
     def make_pipeline(self) -> Pipeline: ...
     def load_identity(self, identity_id: str) -> Identity: ...
+
+    def check_identity(self, identity_id: str) -> object:
+        """Its valid consent record; fails as `load_identity` does when there is none."""
+
     def list_identities(self) -> list[IdentityCard]: ...
 
 
@@ -217,7 +221,7 @@ class Session:
             self._closing = self._loop.create_task(self._close(reason))
 
     async def close(self, reason: str) -> None:
-        """End the session; returns when all of it is released, 5 s later at most."""
+        """End the session; returns when all of it is released, some seconds later at most."""
         self.close_soon(reason)
         assert self._closing is not None
         await asyncio.shield(self._closing)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime.config import Config
-from realtime.errors import StartupError
+from realtime.errors import FrameError, StartupError
 from realtime.workers import Pipeline, TrackStage
 
 if TYPE_CHECKING:
     from engines.models import Reenactor
+    from realtime.consent import ConsentRecord
     from realtime.identity import Identity, IdentityCard
 
 
@@ -36,12 +37,17 @@ class LiveStudio:
 
         Raises:
             EngineError: a backend or its weights cannot be used.
+            StartupError: the mark cannot be drawn as it is configured.
         """
         import realtime.pipeline  # noqa: F401 - so that the first session does not wait for it
         from engines.models import load_reenactor
 
         engine = self._config.engine
         self._reenactor = load_reenactor(engine.backend, engine.threads)
+        try:
+            self.make_pipeline().card("reenactd")
+        except FrameError as exc:  # a mark that does not fit this canvas fits no frame
+            raise StartupError(str(exc)) from exc
         return self._reenactor.reason
 
     def make_track_stage(self) -> TrackStage:
@@ -57,6 +63,9 @@ class LiveStudio:
     def load_identity(self, identity_id: str) -> Identity:
         video = self._config.video
         return self._store.load(identity_id, self._loaded(), (video.height_px, video.width_px))
+
+    def check_identity(self, identity_id: str) -> ConsentRecord:
+        return self._store.consent(identity_id)
 
     def list_identities(self) -> list[IdentityCard]:
         return self._store.list()

@@ -21,19 +21,29 @@ logger = logging.getLogger(__name__)
 class Wardrobe:
     """Encoded identities by id, for the one canvas size that the daemon serves."""
 
-    def __init__(self, load: Callable[[str], Identity], loader: BackgroundWorker) -> None:
-        self._load = load
+    def __init__(
+        self,
+        load: Callable[[str], Identity],
+        check: Callable[[str], object],
+        loader: BackgroundWorker,
+    ) -> None:
+        self._load, self._check = load, check
         self._loader = loader
         self._loading: dict[str, asyncio.Task[Identity]] = {}
+        self._records: dict[str, object] = {}
+        """what each was loaded by"""
 
     async def get(self, identity_id: str) -> Identity:
-        """The encoded identity; at once if it was used or prepared before.
+        """The encoded identity; at once if it was used or prepared before and its record still
+        says the same.
 
         Raises:
-            IdentityError: there is none of that id, or it may not be used.
+            IdentityError: there is none of that id, or it may not be used, or no longer.
         """
+        record = await asyncio.to_thread(self._check, identity_id)
         task = self._loading.get(identity_id)
-        if task is None:
+        if task is None or self._records[identity_id] != record:
+            self._records[identity_id] = record
             task = asyncio.create_task(
                 self._loader.run(lambda: self._load(identity_id)), name=f"load {identity_id}"
             )
@@ -56,5 +66,6 @@ class Wardrobe:
 
     def _forget_failed(self, identity_id: str, task: asyncio.Task[Identity]) -> None:
         """A failed one is tried again when it is next asked for: its files may have been mended."""
-        if task.cancelled() or task.exception() is not None:
-            self._loading.pop(identity_id, None)
+        failed = task.cancelled() or task.exception() is not None
+        if failed and self._loading.get(identity_id) is task:
+            del self._loading[identity_id]

@@ -6,10 +6,10 @@
     maker             one: what a new session needs, so that it does not wait for the loader
     encode-*          aiortc's encoders, as the loop's default executor
 
-All are daemon threads: one that hangs in native code delays neither a session's end nor the
-process's. A thread that dies is started again after a second, RESTARTS times in a row at most.
-What a thread delivers goes through a one-slot channel or `call_soon_threadsafe`. Knows no peer
-connections and no stages.
+All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
+the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times
+in a row at most. What a thread delivers goes through a one-slot channel or `call_soon_threadsafe`.
+Knows no peer connections and no stages.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ STEADY_NS = 60 * NS_PER_S
 """a thread that lived this long begins a new row"""
 JOIN_TIMEOUT_S = 1.0
 """how long a session's end waits for its thread; a hung one is left behind"""
+LAST_CALL_S = 8.0
+"""how long the process' end waits for the call under way on a background thread"""
 HUNG_NS = 10 * NS_PER_S
 """a thread that works on one frame for this long will not come back"""
 
@@ -151,15 +153,19 @@ class _Thread:
 
     async def join(self) -> None:
         """Wait for its end, JOIN_TIMEOUT_S at most, without blocking the loop."""
-        if self._thread is None:
-            return
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + JOIN_TIMEOUT_S
-        while self._thread.is_alive():
-            if loop.time() > deadline:
-                self.logger.warning("%s hangs and is left behind", self.name)
-                return
-            await asyncio.sleep(0.005)
+        if self._thread is not None and not await _ended(self._thread, JOIN_TIMEOUT_S):
+            self.logger.warning("%s hangs and is left behind", self.name)
+
+
+async def _ended(thread: threading.Thread, timeout_s: float) -> bool:
+    """Whether a thread ends in that time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while thread.is_alive():
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True
 
 
 class TrackWorker:
@@ -284,7 +290,7 @@ class RenderWorker:
         self._jobs = (*self._jobs, job)
 
     def remove(self, job: RenderJob) -> None:
-        """No frame of this job is begun after this; one under way ends in a closed channel."""
+        """At most the waiting frame is begun after this, and ends in a closed channel."""
         job.tracked.close()
         self._jobs = tuple(other for other in self._jobs if other is not job)
 
@@ -324,6 +330,7 @@ class BackgroundWorker:
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -334,6 +341,8 @@ class BackgroundWorker:
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def call() -> None:
+            if self._closing:
+                future.cancel()
             if not future.set_running_or_notify_cancel():
                 return
             try:
@@ -344,9 +353,15 @@ class BackgroundWorker:
         self._calls.put(call)
         return await asyncio.wrap_future(future)
 
-    def close(self) -> None:
-        """Ends after the call under way; nobody waits for it."""
+    async def close(self) -> None:
+        """Wait for the call under way; those behind it are cancelled.
+
+        The interpreter must not end while a thread is in native code: that would abort it.
+        """
+        self._closing = True
         self._calls.put(None)
+        if self._thread.is_alive() and not await _ended(self._thread, LAST_CALL_S):
+            logging.getLogger(__name__).warning("%s hangs and is left behind", self._thread.name)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -182,6 +182,9 @@ class FakeStudio:
             raise IdentityError(f"no identity {identity_id!r}; there are: juniper, coral")
         return cast(Identity, FakeIdentity(identity_id))
 
+    def check_identity(self, identity_id: str) -> object:
+        return None
+
     def list_identities(self) -> list[IdentityCard]:
         return [
             IdentityCard(

@@ -114,3 +114,12 @@ def test_a_performer_who_talks_is_calibrated_within_a_second_and_a_half(name: st
     neutral = calibrated(list(performers.landmarks(name)[:38]), fps=performers.FPS)
     assert neutral is not None
     assert np.abs(face_regions.lip_gaps(neutral.face)).max() < 0.03
+
+
+def test_a_long_calibration_keeps_the_calmest_of_its_frames() -> None:
+    calibrator = Calibrator(10.0, on_demand=False)
+    frames = [posed(yaw_deg=at % 7) for at in range(601)]
+    taken = [
+        calibrator.add(Sample.of(frame), at * NS_PER_S // 60) for at, frame in enumerate(frames)
+    ]
+    assert taken[-1] is not None and taken[-2] is None

@@ -12,7 +12,13 @@ from realtime.metrics import ErrorReporter, SessionMetrics, percentile
 
 @pytest.mark.parametrize(
     ("values", "share", "expected"),
-    [([], 0.5, 0.0), ([3.0], 0.95, 3.0), ([4.0, 1.0, 3.0, 2.0], 0.5, 3.0), ([1.0, 2.0], 1.0, 2.0)],
+    [
+        ([], 0.5, 0.0),
+        ([3.0], 0.95, 3.0),
+        ([4.0, 1.0, 3.0, 2.0], 0.5, 2.0),
+        ([float(n) for n in range(1, 21)], 0.95, 19.0),
+        ([1.0, 2.0], 1.0, 2.0),
+    ],
 )
 def test_percentile(values: list[float], share: float, expected: float) -> None:
     assert percentile(values, share) == expected

@@ -198,9 +198,30 @@ def test_calibrating_anew_keeps_the_picture_going(pipeline: Pipeline) -> None:
     for index in range(40):
         output(pipeline, tracked(index))
     pipeline.calibrate()
+    assert not pipeline.calibrated, "so that it is told again"
     for index in range(40, 80):
         output(pipeline, tracked(index))
     assert pipeline.calibrated
+
+
+def test_a_camera_that_changes_its_size_does_not_move_the_avatar(
+    pipeline: Pipeline, reenactor: FakeReenactor
+) -> None:
+    for index in range(40):
+        output(pipeline, tracked(index))
+    frame = tracked(40)
+    assert isinstance(frame.face, FaceTrack)
+    smaller = replace(
+        frame,
+        source=replace(frame.source, rgb=frame.source.rgb[::2, ::2]),
+        face=replace(frame.face, landmarks_px=frame.face.landmarks_px / 2),
+    )
+    output(pipeline, frame)
+    output(pipeline, smaller)
+    whole, half = reenactor.motions[-2:]
+    np.testing.assert_allclose(half.translation, whole.translation, atol=1e-3)
+    np.testing.assert_allclose(half.scale, whole.scale, atol=1e-3)
+    np.testing.assert_allclose(half.expression, whole.expression, atol=5e-3)
 
 
 def test_a_switched_identity_shows_in_the_next_frame(pipeline: Pipeline) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -16,16 +16,16 @@ from tests.helpers import FakeStudio
 
 
 @pytest.fixture
-def loader() -> Iterator[BackgroundWorker]:
+async def loader() -> AsyncIterator[BackgroundWorker]:
     worker = BackgroundWorker("loader")
     worker.start()
     yield worker
-    worker.close()
+    await worker.close()
 
 
 async def test_an_identity_is_loaded_once_even_when_many_ask(loader: BackgroundWorker) -> None:
     studio = FakeStudio()
-    wardrobe = Wardrobe(studio.load_identity, loader)
+    wardrobe = Wardrobe(studio.load_identity, studio.check_identity, loader)
     got = await asyncio.gather(*(wardrobe.get("coral") for _ in range(5)))
     assert all(identity is got[0] for identity in got)
     assert await wardrobe.get("coral") is got[0]
@@ -44,7 +44,7 @@ async def test_a_failure_reaches_who_asked_and_is_tried_again(loader: Background
             raise answer
         return answer
 
-    wardrobe = Wardrobe(load, loader)
+    wardrobe = Wardrobe(load, lambda _: None, loader)
     with pytest.raises(IdentityError, match="damaged"):
         await wardrobe.get("coral")
     assert cast(str, await wardrobe.get("coral")) == "mended"
@@ -54,7 +54,7 @@ async def test_preparing_skips_what_cannot_be_used(
     loader: BackgroundWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio = FakeStudio()
-    wardrobe = Wardrobe(studio.load_identity, loader)
+    wardrobe = Wardrobe(studio.load_identity, studio.check_identity, loader)
     await wardrobe.prepare(["nobody", "coral"])
     await wardrobe.get("coral")
     assert studio.loads == ["nobody", "coral"]
@@ -63,9 +63,29 @@ async def test_preparing_skips_what_cannot_be_used(
 
 async def test_who_stops_waiting_does_not_stop_the_load(loader: BackgroundWorker) -> None:
     studio = FakeStudio()
-    wardrobe = Wardrobe(studio.load_identity, loader)
+    wardrobe = Wardrobe(studio.load_identity, studio.check_identity, loader)
     impatient = asyncio.create_task(wardrobe.get("coral"))
     await asyncio.sleep(0)
     impatient.cancel()
     assert cast(FakeStudio, await wardrobe.get("coral"))
     assert studio.loads == ["coral"]
+
+
+async def test_a_record_that_changes_or_ends_is_noticed_at_the_next_switch(
+    loader: BackgroundWorker,
+) -> None:
+    studio = FakeStudio()
+    records: list[object] = ["first", "first", "second", IdentityError("expired")]
+
+    def check(identity_id: str) -> object:
+        record = records.pop(0)
+        if isinstance(record, Exception):
+            raise record
+        return record
+
+    wardrobe = Wardrobe(studio.load_identity, check, loader)
+    for _ in range(3):
+        await wardrobe.get("coral")
+    assert studio.loads == ["coral", "coral"]
+    with pytest.raises(IdentityError, match="expired"):
+        await wardrobe.get("coral")

@@ -270,7 +270,31 @@ async def test_background_work_gives_results_and_errors_in_order() -> None:
     assert seen == numbers
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 // 0)
-    worker.close()
+    await worker.close()
+
+
+async def test_closing_waits_for_the_call_under_way_and_cancels_those_behind_it() -> None:
+    worker = BackgroundWorker("background-test")
+    worker.start()
+    begun, released = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        released.wait(10)
+        return "done"
+
+    first = asyncio.ensure_future(worker.run(work))
+    second = asyncio.ensure_future(worker.run(lambda: "never"))
+    await asyncio.to_thread(begun.wait)
+    closing = asyncio.ensure_future(worker.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    released.set()
+    await closing
+    assert await first == "done"
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert not worker._thread.is_alive()
 
 
 def alive(worker: RenderWorker | TrackWorker) -> bool:

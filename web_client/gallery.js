@@ -5,7 +5,7 @@
  * an <img>. Switching is asked for through a callback and shown as done only when the daemon says
  * so. */
 
-import { fetchPortrait } from "./api.js";
+import { ApiError, fetchPortrait } from "./api.js";
 import { meanColour } from "./colour.js";
 
 const STORE_KEY = "reenactd.identity";
@@ -99,7 +99,12 @@ export class Gallery {
 }
 
 async function draw(card) {
-  card.portrait = await fetchPortrait(card.identity.portrait);
+  try {
+    card.portrait = await fetchPortrait(card.identity.portrait);
+  } catch (error) {
+    if (error instanceof ApiError && error.kind !== "refused") throw error;
+    return; // this one's picture is damaged: its card stays empty, and the daemon says why
+  }
   const context = card.canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(card.portrait, 0, 0, TILE_PX, TILE_PX);
   const clothes = context.getImageData(0, TILE_PX * 0.85, TILE_PX, TILE_PX * 0.15).data;

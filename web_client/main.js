@@ -26,6 +26,7 @@ let stats = null;
 let iceServers = [];
 let retryTimer = 0;
 let loading = false;
+let opening = Promise.resolve();
 let cameraState = { phase: "off", problem: null, detail: "" };
 
 const camera = new Camera(() => stop({ phase: "error", problem: "camera-ended", detail: "" }));
@@ -76,6 +77,8 @@ function heedStatus(status) {
 }
 
 async function connect() {
+  await opening; // a performer may just be changing cameras
+  if (linkState.phase !== "connecting" || session || !camera.track) return;
   const mine = new Session(iceServers, camera.track, {
     onVideo: (stream) => stage.setVideo(stream),
     onOpen: () => mine.send({ type: "controls", values: controls.values }),
@@ -147,7 +150,9 @@ async function openCamera() {
   cameraState = { phase: "asking", problem: null, detail: "" };
   render();
   try {
-    const { replaced } = await camera.open();
+    const taken = camera.open();
+    opening = taken.catch(() => {}); // whoever waits for it looks at the track
+    const { replaced } = await taken;
     cameraState = { phase: "on", problem: null, detail: "" };
     if (replaced) stage.toast("camera-changed", camera.picture.label);
   } catch (error) {

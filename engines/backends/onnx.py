@@ -48,7 +48,9 @@ class OnnxEngine:
 
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         """Run once. The returned arrays are this engine's own: copy what must outlive the next."""
-        for name, value in inputs.items():
-            self._binding.bind_cpu_input(name, np.ascontiguousarray(value, np.float32))
+        # the binding points into these arrays, copies or not: they must outlive the run
+        bound = {name: np.ascontiguousarray(v, np.float32) for name, v in inputs.items()}
+        for name, value in bound.items():
+            self._binding.bind_cpu_input(name, value)
         self._session.run_with_iobinding(self._binding)
         return self._outputs

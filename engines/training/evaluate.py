@@ -1,4 +1,4 @@
-"""Judge the shipped network on people it was never trained on, beside two baselines.
+"""Judge the shipped network on people it was never trained on, beside three baselines.
 
     python -m engines.training.evaluate --data FACES [--labels LABELS.npz] [--identities N|all]
         [--clips FOLDER] [--against WEIGHTS] [--out REPORT.json]
@@ -59,6 +59,7 @@ from importlib import resources
 from pathlib import Path
 
 from engines import weights
+from engines.errors import EngineError, WeightsError
 from engines.training import results, trials
 from engines.training.contestants import AGAINST, COPY, GEOMETRY, NETWORK, WARP, Contestant, Sitting
 from engines.training.contestants import contestants as all_contestants
@@ -67,19 +68,20 @@ from engines.training.performances import (
     Performance,
     Truth,
     calmest,
+    find_clips,
     perform,
-    read_truth,
     write_still,
 )
 from engines.training.scores import LEVEL, RESAMPLES, SEED, Sample, Scores
 from realtime.bench.report import Report, finish
 from realtime.config import Config
+from realtime.errors import ReenactdError
 from realtime.identity import IdentityStore
 
 DEFAULT_IDENTITIES = 12
 CLIPS = Path(__file__).parents[2] / "tests" / "data" / "performers"
 CROSS_FRAMES = (1, 2, 3, 5, 8, 11, 14, 17)
-"""of the driving person's frames without the portrait's: blink, jaw, smile, then random ones"""
+"""numbers of the driving person's frames: blink, jaw, smile, then random ones"""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,23 @@ class Options:
 
 
 def evaluate(options: Options) -> Report:
-    """Run every trial, print the tables, and return the report."""
+    """Run every trial, print the tables, and return the report.
+
+    Raises:
+        SystemExit, EngineError, ReenactdError: something given cannot be used; with what and why.
+    """
     versions = _versions(options)  # now: a long run must not name weights that came meanwhile
+    clips = find_clips(options.clips)
     everybody = all_contestants(options.against)
     people, faceless = read_people(options.data, options.labels, options.identities)
+    if len(people) < 2:
+        raise SystemExit(
+            f"{options.data}: {len(people)} held-out people show a face in their first frame, must "
+            "be 2 or more: one drives another; add IDENTITY_FRAME.webp whose IDENTITY ends in 9"
+        )
     scores = Scores()
     refused = _judge_people(people, everybody, scores)
-    refused += _judge_clips(options, everybody, scores)
+    refused += _judge_clips(clips, options, everybody, scores)
     names = [one.name for one in everybody]
     results.show(scores, names)
     print(f"{len(faceless)} frames of the data show no face; {refused} were refused as drivers")
@@ -124,17 +136,26 @@ def _judge_people(people: Sequence[Person], everybody: Sequence[Contestant], sco
         trials.self_trial(person, sittings, scores)
         trials.neutral_trial(person, sittings, scores)
         driver = people[(number + 1) % len(people)]
-        frames = driver.driving()
-        chosen = [frames[i - 1] for i in CROSS_FRAMES if i <= len(frames)]
+        chosen = driver.numbered(CROSS_FRAMES)
         refused += trials.cross_trial(person, driver, chosen, sittings, scores)
     return refused
 
 
-def _judge_clips(options: Options, everybody: Sequence[Contestant], scores: Scores) -> int:
+def _judge_clips(
+    clips: Sequence[tuple[Path, Truth]],
+    options: Options,
+    everybody: Sequence[Contestant],
+    scores: Scores,
+) -> int:
     """The trials on shipped identities. Returns how many driving frames were refused."""
     config, refused = Config(), 0
-    for number, clip in enumerate(sorted(options.clips.glob("*.mp4"))):
-        truth, performance = read_truth(clip), perform(clip, config)
+    for number, (clip, truth) in enumerate(clips):
+        performance = perform(clip, config)
+        if len(truth) != len(performance.pictures):
+            raise SystemExit(
+                f"{clip}: has {len(performance.pictures)} frames and a truth of {len(truth)}, must "
+                f"be as many; mend {clip.with_suffix('.json').name}"
+            )
         at_rest = _perform_still(clip, truth, config)
         for identity in shipped_for(number, options.identities is None):
             print(f"{performance.name} drives {identity}", flush=True)
@@ -173,13 +194,26 @@ def _versions(options: Options) -> Mapping[str, object]:
     network = "warp-refine-lite"
     hashes = {NETWORK: weights.read_manifest(network).files}
     if options.against is not None:
-        hashes[AGAINST] = weights.read_manifest(network, options.against).files
+        hashes[AGAINST] = _check_against(network, options.against)
     asked = {
         "identities": options.identities or "all",
         "labels": str(options.labels) if options.labels else "searched now",
         "baselines": [COPY, WARP, GEOMETRY],
     }
     return {**asked, "weights_sha256": hashes}
+
+
+def _check_against(network: str, folder: Path) -> dict[str, str]:
+    """The sha256 of the files of `--against`, which are as their manifest says."""
+    try:
+        weights.verify(network, folder)
+        return weights.read_manifest(network, folder).files
+    except (WeightsError, OSError) as error:
+        reason = str(error).removesuffix(": reinstall reenactd")
+        raise SystemExit(
+            f"--against {folder}: must hold {network} as engines/weights does, written by "
+            f"engines.training.export --out {folder / network}; {reason}"
+        ) from None
 
 
 def _identities(text: str) -> int | None:
@@ -193,6 +227,10 @@ def _identities(text: str) -> int | None:
 
 
 def main() -> None:
+    """
+    Raises:
+        SystemExit: with one line that says what is wrong and what to do.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -203,7 +241,10 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--out", type=Path)
     options = Options(**vars(parser.parse_args()))
-    report = evaluate(options)
+    try:
+        report = evaluate(options)
+    except (EngineError, ReenactdError) as error:
+        raise SystemExit(str(error)) from None
     if options.out is not None:
         options.out.write_text(report.as_json() + "\n")
     finish(report)

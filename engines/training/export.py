@@ -2,7 +2,7 @@
 
     python -m engines.training.export --run RUN
 
-Refuses to write graphs that do not agree with the torch reference.
+Refuses to write graphs that do not agree with the torch reference: what was there before stays.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -38,19 +39,27 @@ def fake_inputs(spec: GraphSpec, seed: int) -> dict[str, torch.Tensor]:
 
 
 def export(run: Path, out: Path) -> None:
+    """
+    Raises:
+        SystemExit: a graph differs from torch; `out` is as it was.
+    """
     model = Refiner().eval()
     model.load_state_dict(load_file(run / "model.safetensors"))
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "model.safetensors", out / "model.safetensors")
-    for spec, graph in zip(WARP_REFINE_LITE.graphs, (model.encode, model.drive), strict=True):
-        _export_graph(spec, graph, out / f"{spec.name}.onnx")
-    names = ("model.safetensors", "encode.onnx", "drive.onnx")
-    manifest = {
-        "network": WARP_REFINE_LITE.name,
-        "licence": "Apache-2.0",
-        "files": {name: weights.sha256_of(out / name) for name in names},
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    with tempfile.TemporaryDirectory(prefix="unfinished.", dir=out) as folder:
+        made = Path(folder)
+        shutil.copyfile(run / "model.safetensors", made / "model.safetensors")
+        for spec, graph in zip(WARP_REFINE_LITE.graphs, (model.encode, model.drive), strict=True):
+            _export_graph(spec, graph, made / f"{spec.name}.onnx")
+        names = ("model.safetensors", "encode.onnx", "drive.onnx")
+        manifest = {
+            "network": WARP_REFINE_LITE.name,
+            "licence": "Apache-2.0",
+            "files": {name: weights.sha256_of(made / name) for name in names},
+        }
+        (made / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        for name in (*names, "manifest.json"):
+            (made / name).replace(out / name)
 
 
 def _export_graph(spec: GraphSpec, graph: torch.nn.Module, path: Path) -> None:
@@ -72,10 +81,12 @@ def _export_graph(spec: GraphSpec, graph: torch.nn.Module, path: Path) -> None:
         reference = graph(*inputs.values()).numpy()
     found = open_engine("onnx", spec, path, 2).run({k: v.numpy() for k, v in inputs.items()})
     difference = float(np.abs(found[spec.outputs[0].name] - reference).max())
-    print(f"{path}: differs from torch by at most {difference:.2e}")
-    if difference > TOLERANCE:
-        path.unlink()
-        raise SystemExit(f"{path}: more than {TOLERANCE}; not written")
+    print(f"{path.name}: differs from torch by at most {difference:.2e}")
+    if not difference <= TOLERANCE:  # NaN is no agreement
+        raise SystemExit(
+            f"{path.name}: differs from torch by {difference:.2e}, must be at most {TOLERANCE}; "
+            "nothing was written: train on from a sound checkpoint"
+        )
 
 
 if __name__ == "__main__":

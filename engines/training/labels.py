@@ -19,7 +19,11 @@ from realtime.drivers.camera import find_faces
 
 
 def label(data: Path, out: Path) -> None:
-    """Write names (F,) and landmarks (F, 478, 3) in pixels of each frame."""
+    """Write names (F,) and landmarks (F, 478, 3) in pixels of each frame, all of them or nothing.
+
+    Raises:
+        SystemExit: no frame shows a face.
+    """
     names, landmarks = [], []
     paths = sorted(data.glob("*.webp"))
     for path in paths:
@@ -27,7 +31,15 @@ def label(data: Path, out: Path) -> None:
         if found:
             names.append(path.name)
             landmarks.append(found[0].landmarks_px)
-    np.savez(out, names=np.array(names), landmarks=np.stack(landmarks))
+    if not names:
+        raise SystemExit(
+            f"{data}: none of {len(paths)} frames shows a face, some must; "
+            "give a folder of IDENTITY_FRAME.webp, as engines/training/synthetic makes them"
+        )
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    with unfinished.open("wb") as file:
+        np.savez(file, names=np.array(names), landmarks=np.stack(landmarks))
+    unfinished.replace(out)
     print(f"{out}: {len(names)} of {len(paths)} frames show a face")
 
 

@@ -6,7 +6,7 @@ frame is frontal and near neutral, and serves as the portrait. Knows no network 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engines.crop import over_grey
-from engines.training.samples import held_out
+from engines.training.samples import held_out, read_labels
 from realtime.drivers.camera import find_faces
 
 F32 = NDArray[np.float32]
@@ -41,6 +41,11 @@ class Person:
         """All frames but the portrait."""
         return list(self.landmarks)[1:]
 
+    def numbered(self, numbers: Container[int]) -> list[str]:
+        """The frames but the portrait that bear these numbers; none stands in for another."""
+        parts = {frame: Path(frame).stem.rpartition("_")[2] for frame in self.driving()}
+        return [frame for frame, part in parts.items() if part.isdigit() and int(part) in numbers]
+
     def rgba(self, frame: str) -> U8:
         return np.asarray(Image.open(self.folder / frame).convert("RGBA"))
 
@@ -60,13 +65,16 @@ def read_people(
         data: folder of `IDENTITY_FRAME.webp`.
         labels: what `engines.training.labels` wrote; without it the faces are searched now.
         count: how many people at most; None takes all.
+
+    Raises:
+        SystemExit: the labels cannot be read.
     """
     frames: dict[str, list[Path]] = {}
     for path in sorted(data.glob("*.webp")):
         if held_out(path.name):
             frames.setdefault(path.name.split("_")[0], []).append(path)
     names = _spread(sorted(frames), count)
-    known = None if labels is None else _read_labels(labels)
+    known = None if labels is None else read_labels(labels)
     people, faceless = [], []
     for name in names:
         landmarks = {}
@@ -85,11 +93,6 @@ def _spread(names: list[str], count: int | None) -> list[str]:
     if count is None or count >= len(names):
         return names
     return [names[i] for i in np.linspace(0, len(names) - 1, count).round().astype(int)]
-
-
-def _read_labels(path: Path) -> dict[str, F32]:
-    table = np.load(path, allow_pickle=False)
-    return dict(zip(table["names"].tolist(), table["landmarks"], strict=True))
 
 
 def _over_grey(path: Path) -> U8:

@@ -21,6 +21,7 @@ from engines.training.measures import luma
 from engines.training.people import Person
 from realtime.clock import NS_PER_S
 from realtime.config import Config
+from realtime.errors import StartupError
 from realtime.frames import Arrived, Controls, FaceTrack, Motion, Tracked
 from realtime.media_file import MediaReader
 from realtime.pipeline import TrackStage
@@ -54,7 +55,8 @@ class Performance:
 
 
 Truth = list[dict[str, float]]
-"""what lies beside a clip, per frame: jaw, smile, blink 0..1, yaw_deg, ..."""
+"""what lies beside a clip, per frame: jaw, smile, blink 0..1, yaw_deg"""
+_TRUTH = ("jaw", "smile", "blink", "yaw_deg")
 
 
 def pose_motions(driver: Person, frames: list[str], config: Config) -> list[Motion | None]:
@@ -85,7 +87,7 @@ def perform(clip: Path, config: Config) -> Performance:
     As `reenactd render` does it: the opening is shown first, until the neutral is known.
 
     Raises:
-        StartupError: the clip cannot be read.
+        StartupError: the clip cannot be read, or nothing in it drives.
     """
     tracked = list(_track(clip, config))
     retarget, now_ns = Retarget(config.retarget), 0
@@ -95,16 +97,48 @@ def perform(clip: Path, config: Config) -> Performance:
         if retarget.calibrated:
             break
     later_ns = now_ns + _BETWEEN_PASSES_NS
+    motions = [_motion(retarget, f, later_ns + f.source.arrived_ns) for f in tracked]
+    if all(motion is None for motion in motions):
+        raise StartupError(
+            f"{clip}: none of {len(tracked)} frames drives, some must; take one that shows a face"
+        )
     return Performance(
         name=clip.stem,
         pictures=[luma(frame.source.rgb).astype(np.uint8) for frame in tracked],
         landmarks=_landmarks(tracked),
-        motions=[_motion(retarget, f, later_ns + f.source.arrived_ns) for f in tracked],
+        motions=motions,
     )
 
 
+def find_clips(folder: Path) -> list[tuple[Path, Truth]]:
+    """All clips of a folder with their truths. Each is opened: a long run must not end at one.
+
+    Raises:
+        StartupError: there is none, or one cannot be read.
+    """
+    clips = sorted(folder.glob("*.mp4"))
+    if not clips:
+        raise StartupError(f"{folder}: holds no *.mp4, must hold one or more; see --clips")
+    for clip in clips:
+        with MediaReader(clip):
+            pass
+    return [(clip, read_truth(clip)) for clip in clips]
+
+
 def read_truth(clip: Path) -> Truth:
-    truth: Truth = json.loads(clip.with_suffix(".json").read_text("utf-8"))
+    """
+    Raises:
+        StartupError: what lies beside the clip is missing or damaged.
+    """
+    path = clip.with_suffix(".json")
+    try:
+        frames = json.loads(path.read_text("utf-8"))
+        truth = [{name: float(frame[name]) for name in _TRUTH} for frame in frames]
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise StartupError(
+            f"{path}: cannot be read as a clip's truth ({error}); must be a list with "
+            f"{', '.join(_TRUTH)} of each frame: mend it, or move {clip.name} away"
+        ) from None
     return truth
 
 

@@ -11,8 +11,11 @@ these are changed (`augment.py`): one change for each portrait and all that driv
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +46,8 @@ FIELDS: dict[str, tuple[tuple[int, ...], str]] = {
 """name -> shape of one sample (all its patches) and dtype; `paint` is how much of the network's
 paint a patch gets, 0..1"""
 
+FEWEST_FRAMES = 6
+"""of a person: so many drive its second portrait"""
 _RIGID = list(face_mesh.RIGID)
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
 
@@ -116,7 +121,9 @@ def choose_pairs(names: list[str], seed: int) -> list[tuple[str, str]]:
     for frames in people.values():
         pairs += [(frames[0], driving) for driving in frames]
         other = str(rng.choice(frames[4:]))
-        pairs += [(other, str(driving)) for driving in rng.choice(frames, 6, replace=False)]
+        pairs += [
+            (other, str(driving)) for driving in rng.choice(frames, FEWEST_FRAMES, replace=False)
+        ]
     return pairs
 
 
@@ -124,10 +131,52 @@ def held_out(name: str) -> bool:
     return name.split("_")[0].endswith("9")
 
 
+def read_labels(path: Path) -> dict[str, F32]:
+    """Frame name -> (478, 3), as `engines.training.labels` wrote them.
+
+    Raises:
+        SystemExit: the file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            table = np.load(file, allow_pickle=False)
+            return dict(zip(table["names"].tolist(), table["landmarks"], strict=True))
+    except (OSError, EOFError, LookupError, ValueError, BadZipFile) as error:
+        raise SystemExit(
+            f"{path}: cannot be read as labels ({error}); make them with engines.training.labels"
+        ) from None
+
+
+def check(labels: Path, names: Iterable[str]) -> None:
+    """Refuse what no samples can be made of.
+
+    Raises:
+        SystemExit: a split is empty, or a person has too few frames.
+    """
+    frames = Counter(name.split("_")[0] for name in names)
+    again = f"then delete {labels} and label again"
+    for split, rule in (("held_out", "ends in 9"), ("train", "does not end in 9")):
+        if not any(held_out(person) == (split == "held_out") for person in frames):
+            raise SystemExit(
+                f"{labels}: {split} would be empty, must hold an identity whose number {rule}; "
+                f"add its frames, {again}"
+            )
+    few = [f"{person} has {count}" for person, count in frames.items() if count < FEWEST_FRAMES]
+    if few:
+        raise SystemExit(
+            f"{labels}: {', '.join(few)} labelled frames, a person must have {FEWEST_FRAMES} or "
+            f"more; add frames or remove the person, {again}"
+        )
+
+
 def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
-    """Make `out`/train and `out`/held_out, one .npy per field."""
-    table = np.load(labels, allow_pickle=False)
-    landmarks = dict(zip(table["names"].tolist(), table["landmarks"], strict=True))
+    """Make `out`/train and `out`/held_out, one .npy per field.
+
+    Raises:
+        SystemExit: the labels cannot be read, or are too few.
+    """
+    landmarks = read_labels(labels)
+    check(labels, landmarks)
     for split in ("held_out", "train"):
         names = [n for n in landmarks if held_out(n) == (split == "held_out")]
         pairs = choose_pairs(names, seed)

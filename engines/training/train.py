@@ -39,6 +39,8 @@ _IDLE_WEIGHT = 0.2
 """of any change beside the lips: paint that mends nothing there only flickers"""
 _SHARES = (0.6, 0.2, 0.2)
 """of the patches are mouths, right and left eyes"""
+_NAMES = ("mouth", "right eye", "left eye")
+"""of the regions"""
 _SAVE_EVERY = 500
 """steps"""
 _WARM_UP = 200
@@ -50,7 +52,11 @@ _USUAL = 100
 
 
 class Samples:
-    """Memory-mapped samples of one split."""
+    """Memory-mapped samples of one split.
+
+    Raises:
+        SystemExit: there is a region that no sample paints.
+    """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self._arrays = {f: np.load(folder / f"{f}.npy", mmap_mode="r") for f in FIELDS}
@@ -58,6 +64,12 @@ class Samples:
         paint = self._arrays.pop("paint")
         self.painted = [np.flatnonzero(paint[:, region]) for region in range(len(REGIONS))]
         """numbers of the samples of which each region is painted"""
+        unpainted = [n for n, p in zip(_NAMES, self.painted, strict=True) if not len(p)]
+        if unpainted:
+            raise SystemExit(
+                f"{folder}: no sample paints the {unpainted[0]}, some must; "
+                "add people who blink, and make the samples again"
+            )
 
     def batch(self, samples: NDArray[np.int64], regions: NDArray[np.int64]) -> Batch:
         """One patch of each of the samples: `regions` says which."""
@@ -71,14 +83,17 @@ class Samples:
 
 def augment(batch: Batch, rng: np.random.Generator) -> Batch:
     """The same mirror, gain, cast and gamma for all pictures of a sample; noise on the inputs."""
-    count = len(batch["warped"])
+    count, device = len(batch["warped"]), batch["warped"].device
     if rng.random() < 0.5:
         batch = {f: t if f == "grid" else t.flip(3) for f, t in batch.items()}
         # the features flip with their picture: mirrored cells look at mirrored places
-        batch["grid"] = batch["grid"].flip(2) * torch.tensor([-1.0, 1.0])
-    gain = torch.from_numpy(rng.uniform(0.7, 1.3, (count, 1, 1, 1)).astype(np.float32))
-    cast = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
-    gamma = torch.from_numpy(rng.uniform(0.8, 1.25, (count, 1, 1, 1)).astype(np.float32))
+        batch["grid"] = batch["grid"].flip(2) * torch.tensor([-1.0, 1.0], device=device)
+    gain, cast, gamma = (
+        torch.from_numpy(rng.uniform(low, high, (count, channels, 1, 1)).astype(np.float32)).to(
+            device
+        )
+        for low, high, channels in ((0.7, 1.3, 1), (0.9, 1.1, 3), (0.8, 1.25, 1))
+    )
     for field in ("warped", "target", "portrait"):
         batch[field] = ((batch[field] + 1e-4) ** gamma * gain * cast).clamp(0, 1)
     noise = float(rng.uniform(0, 0.02))
@@ -161,9 +176,7 @@ def validate(model: Refiner, samples: Samples, count: int = 192) -> tuple[float,
     return -10 * np.log10(refined / mass), -10 * np.log10(geometry / mass)
 
 
-def train(
-    samples: Path, out: Path, steps: int, batch_size: int = 12, rate: float = 1e-3
-) -> None:
+def train(samples: Path, out: Path, steps: int, batch_size: int = 12, rate: float = 1e-3) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     model = Refiner().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ is found is counted in `Scores.missing`; only the measures that need its landmar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,6 @@ _STILL = MotionTensors(
     np.zeros((face_mesh.LANDMARKS, 3), np.float32),
     np.ones(2, np.float32),
 )
-Encode = Callable[[Contestant], EncodedIdentity]
 
 
 def sit(person: Person, everybody: Sequence[Contestant], find: Find = find_face) -> list[Sitting]:

@@ -127,13 +127,14 @@ async def _watch(
 def _minute(performer: Performer, samples: Sequence[Sample], first_ns: int, plan: Plan) -> Minute:
     within = range(first_ns, first_ns + round(plan.minute_s * NS_PER_S))
     said = [message for at_ns, message in performer.stats if at_ns in within]
+    timed = [message["latency_ms"] for message in said if message["fps_out"] > 0]
     before = [message for at_ns, message in performer.stats if at_ns < first_ns]
     taken = [sample for sample in samples if sample.at_ns in within]
-    if not said or not before or not taken:
-        raise ReenactdError("the daemon reported nothing for a whole minute")
+    if not timed or not before or not taken:
+        raise ReenactdError("the daemon reported no avatar for a whole minute")
     return Minute(
-        latency_p50_ms=median(message["latency_ms"]["p50"] for message in said),
-        latency_p95_ms=median(message["latency_ms"]["p95"] for message in said),
+        latency_p50_ms=median(latency["p50"] for latency in timed),
+        latency_p95_ms=median(latency["p95"] for latency in timed),
         server_fps=fmean(message["fps_out"] for message in said),
         client_fps=sum(at_ns in within for at_ns in performer.received_ns) / plan.minute_s,
         resident_mib=median(sample.resident_mib for sample in taken),

@@ -62,6 +62,7 @@ class CameraDriver:
             return NoFace("none")
         face = _judge(found[0], small.shape[1], small.shape[0])
         if isinstance(face, NoFace):
+            self._keeper.lost(source.arrived_ns)
             return face
         if not self._keeper.accepts(face.landmarks_px, source.arrived_ns):
             return NoFace("none")

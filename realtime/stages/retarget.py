@@ -62,7 +62,12 @@ class Retarget:
         self._now_ns = 0
         self._gaze = np.zeros((2, 2), np.float32)
         self._scale = OneEuro()
-        self.calibrated = False
+        self._has_neutral = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a neutral was taken and no other is asked for."""
+        return self._calibrator is None
 
     def calibrate(self) -> None:
         """Take a new neutral from the coming second; the old one serves until then."""
@@ -113,8 +118,8 @@ class Retarget:
         sample = Sample.of(landmarks)
         taken = self._calibrator.add(sample, now_ns)
         if taken is not None:
-            self._wanted, self._calibrator, self.calibrated = taken, None, True
-        elif not self.calibrated and sample.frontal and sample.agitation < 0.8 * self._calmest:
+            self._wanted, self._calibrator, self._has_neutral = taken, None, True
+        elif not self._has_neutral and sample.frontal and sample.agitation < 0.8 * self._calmest:
             self._wanted, self._calmest = merge([sample]), sample.agitation
 
     def _glide(self, step_s: float) -> Neutral | None:
