@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from realtime.bench.machine import Ticks
 from tests.helpers import Camera, Lag, Performer, config_with, run_on, standing, until
 
 LOSS = 0.03
@@ -42,21 +44,25 @@ def test_three_percent_loss_both_ways_neither_freezes_nor_shows_the_card(
             for peer in (performer.peer, session._peer._pc):
                 make_lossy(peer.getTransceivers()[0].sender.transport.transport, rng)
 
-            begin, lag = len(performer.seen), Lag()
+            begin, lag, ticks = len(performer.seen), Lag(), Ticks.now()
+            begin_s = time.monotonic()
             await asyncio.sleep(SECONDS)
+            end_s, stolen = time.monotonic(), Ticks.now().stolen_since(ticks)
             lag.stop()
-            fresh = {s.number: s.at_s for s in performer.seen[begin:] if not s.is_card}
-            times = sorted(fresh.values())
+            # the first sight of each camera picture: a held one is no sign of life
+            seen = [s for s in reversed(performer.seen[begin:]) if not s.is_card]
+            fresh = {s.number: s.at_s for s in seen}
+            times = [begin_s, *sorted(fresh.values()), end_s]
             gaps_s = [b - a - lag.between_s(a, b) for a, b in pairwise(times)]
             frozen_s = sum(gap_s for gap_s in gaps_s if gap_s > FROZEN_S)
             figure(
                 f"3 % loss both ways, {codec}: {len(fresh) / SECONDS:.1f} fps, longest gap "
                 f"{max(gaps_s) * 1000:.0f} ms, frozen {frozen_s:.2f} of {SECONDS} s, not counting "
-                f"{lag.between_s(times[0], times[-1]):.2f} s for which the loop was late"
+                f"{lag.between_s(begin_s, end_s):.2f} s for which the loop was late; "
+                f"{stolen:.0%} stolen by the host"
             )
             assert len(fresh) >= 10 * SECONDS, "a third of the camera's rate at least"
             assert frozen_s <= 0.2 * SECONDS
-            assert times[-1] >= performer.seen[-1].at_s - 0.5, "still going on at the end"
             await performer.close()
 
     run_on("uvloop", main)
