@@ -17,6 +17,8 @@ from tests.helpers import Camera, Lag, Performer, config_with, run_on, standing,
 LOSS = 0.03
 SECONDS = 6
 FROZEN_S = 0.5
+MOST_STOLEN = 0.05
+"""of the processor: beyond it the host's share in a gap is left out"""
 
 
 def make_lossy(ice_transport: Any, rng: random.Random) -> None:
@@ -53,13 +55,14 @@ def test_three_percent_loss_both_ways_neither_freezes_nor_shows_the_card(
             seen = [s for s in reversed(performer.seen[begin:]) if not s.is_card]
             fresh = {s.number: s.at_s for s in seen}
             times = [begin_s, *sorted(fresh.values()), end_s]
-            gaps_s = [b - a - lag.between_s(a, b) for a, b in pairwise(times)]
+            gaps_s = [b - a for a, b in pairwise(times)]
+            if stolen > MOST_STOLEN:  # else a late loop is the daemon's own fault
+                gaps_s = [b - a - lag.between_s(a, b) for a, b in pairwise(times)]
             frozen_s = sum(gap_s for gap_s in gaps_s if gap_s > FROZEN_S)
             figure(
                 f"3 % loss both ways, {codec}: {len(fresh) / SECONDS:.1f} fps, longest gap "
-                f"{max(gaps_s) * 1000:.0f} ms, frozen {frozen_s:.2f} of {SECONDS} s, not counting "
-                f"{lag.between_s(begin_s, end_s):.2f} s for which the loop was late; "
-                f"{stolen:.0%} stolen by the host"
+                f"{max(gaps_s) * 1000:.0f} ms, frozen {frozen_s:.2f} of {SECONDS} s; the loop was "
+                f"late by {lag.between_s(begin_s, end_s):.2f} s, {stolen:.0%} stolen by the host"
             )
             assert len(fresh) >= 10 * SECONDS, "a third of the camera's rate at least"
             assert frozen_s <= 0.2 * SECONDS

@@ -142,7 +142,7 @@ def test_mouth_follows_the_performer(takes: list[Take], truth: faces.Truth, figu
     alike, lag_s = faces.best_lag(truth.jaw_at, courses)
     shown = faces.best_lag(truth.jaw_at, [take.as_shown(take.avatar.mouth) for take in takes])
     figure(f"mouth opening: {say(alike, lag_s, shown)}")
-    assert alike >= 0.8
+    assert min(alike, shown[0]) >= 0.8
 
 
 def test_blinks_follow_the_performer(takes: list[Take], truth: faces.Truth, figure: Figure) -> None:
@@ -150,7 +150,7 @@ def test_blinks_follow_the_performer(takes: list[Take], truth: faces.Truth, figu
     alike, lag_s = faces.best_lag(truth.blink_at, courses)
     shown = faces.best_lag(truth.blink_at, [take.as_shown(-take.avatar.eyes) for take in takes])
     figure(f"lids: {say(alike, lag_s, shown)}")
-    assert alike >= 0.6
+    assert min(alike, shown[0]) >= 0.6
 
 
 def say(alike: float, lag_s: float, shown: tuple[float, float]) -> str:
