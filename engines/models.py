@@ -26,6 +26,7 @@ from engines.portrait import extend
 from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
 from engines.specs import NETWORKS
+from engines.steady import Steady
 from engines.warp import Placement, SourceMap, WarpMesh, sample
 
 F32 = NDArray[np.float32]
@@ -124,15 +125,22 @@ class Reenactor:
             features=self._features(extended.rgba, landmarks, patches),
         )
 
-    def render(self, identity: EncodedIdentity, motion: MotionTensors) -> RenderedArrays:
+    def render(
+        self, identity: EncodedIdentity, motion: MotionTensors, steady: Steady | None = None
+    ) -> RenderedArrays:
         """The identity as `motion` drives it, on its canvas.
+
+        Args:
+            steady: of the frames before; without it each frame is drawn for itself.
 
         Raises:
             EngineError: the network gave NaN or infinity.
         """
-        return self.draw(identity, identity.target.place(motion))
+        return self.draw(identity, identity.target.place(motion), steady)
 
-    def draw(self, identity: EncodedIdentity, placement: Placement) -> RenderedArrays:
+    def draw(
+        self, identity: EncodedIdentity, placement: Placement, steady: Steady | None = None
+    ) -> RenderedArrays:
         """The identity with its landmarks, head and torso exactly where `placement` says.
 
         Raises:
@@ -148,6 +156,8 @@ class Reenactor:
             self._refine(self._drive, identity, placement, source, rgba, rgb)
         if self._layers:
             identity.mouth.draw(rgb, placement.landmarks, placement.head)
+        if steady is not None:
+            steady(rgb, placement.landmarks)
         return RenderedArrays(rgb, cast(U8, cv2.extractChannel(rgba, 3)))
 
     def _refine(  # noqa: PLR0913 - one step of draw, cut out of it

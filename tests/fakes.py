@@ -9,6 +9,7 @@ import numpy as np
 
 from engines.models import EncodedIdentity, Reenactor, RenderedArrays
 from engines.pose import MotionTensors
+from engines.steady import Steady
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
 from realtime.identity import Identity
@@ -29,6 +30,8 @@ class FakeReenactor:
     def __init__(self) -> None:
         self.portraits: list[tuple[U8, F32, tuple[int, int]]] = []
         self.motions: list[MotionTensors] = []
+        self.memories: list[Steady] = []
+        """one for each motion"""
         self.picture: RenderedArrays | None = None
         """what to answer instead of the disc"""
 
@@ -38,8 +41,11 @@ class FakeReenactor:
         self.portraits.append((portrait_rgba, landmarks_px, canvas_hw))
         return cast(EncodedIdentity, f"encoded {len(self.portraits)}")
 
-    def render(self, identity: EncodedIdentity, motion: MotionTensors) -> RenderedArrays:
+    def render(
+        self, identity: EncodedIdentity, motion: MotionTensors, steady: Steady
+    ) -> RenderedArrays:
         self.motions.append(motion)
+        self.memories.append(steady)
         return self.picture or disc(float(motion.translation[0]))
 
     def as_reenactor(self) -> Reenactor:

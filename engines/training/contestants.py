@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engines import backends, crop, weights
 from engines.models import EncodedIdentity, Reenactor, geometry_only, load_reenactor
 from engines.specs import NETWORKS
+from engines.steady import Steady
 from engines.training.people import Find
 from engines.warp import Placement
 
@@ -29,6 +30,8 @@ COPY, WARP, GEOMETRY, NETWORK, AGAINST = "copy", "warp", "geometry", "network", 
 class Contestant:
     name: str
     reenactor: Reenactor
+    steadied: bool = False
+    """whether a sequence is steadied as it is live; geometry alone is shown as it is"""
     moves: bool = True
     """whether it can be driven; else it shows the portrait as it is"""
 
@@ -41,15 +44,17 @@ class Sitting:
         self._find = find
         self._last: tuple[U8, F32 | None] | None = None
 
-    def draw(self, placement: Placement, rest: F32) -> U8:
+    def draw(self, placement: Placement, rest: F32, steady: Steady | None = None) -> U8:
         """(H, W, 3) over mid grey.
 
         Args:
             placement: where everything is to be.
             rest: (2, 3) canvas from portrait of who cannot move.
+            steady: of the frames before, in a sequence.
         """
         if self.contestant.moves:
-            drawn = self.contestant.reenactor.draw(self.identity, placement)
+            held = steady if self.contestant.steadied else None
+            drawn = self.contestant.reenactor.draw(self.identity, placement, held)
             return crop.over_grey(np.dstack([drawn.rgb, drawn.alpha]))
         height, width = self.identity.canvas_hw
         copied = cv2.warpAffine(self.identity.portrait_rgba, rest, (width, height))
@@ -74,10 +79,10 @@ def contestants(against: Path | None, threads: int = 1) -> list[Contestant]:
         Contestant(COPY, geometry, moves=False),
         Contestant(WARP, geometry_only(layers=False)),
         Contestant(GEOMETRY, geometry),
-        Contestant(NETWORK, load_reenactor("onnx", threads)),
+        Contestant(NETWORK, load_reenactor("onnx", threads), steadied=True),
     ]
     if against is not None:
-        found.append(Contestant(AGAINST, _open(against, threads)))
+        found.append(Contestant(AGAINST, _open(against, threads), steadied=True))
     return found
 
 

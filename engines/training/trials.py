@@ -23,6 +23,7 @@ from engines import crop, face_mesh
 from engines.models import EncodedIdentity
 from engines.pose import MotionTensors
 from engines.rigid import fit_similarity
+from engines.steady import Steady
 from engines.training import measures
 from engines.training.contestants import COPY, Contestant, Sitting
 from engines.training.people import Find, Person, find_face
@@ -229,12 +230,12 @@ def _score_landmarks(  # noqa: PLR0913 - one step of two trials
 def _draw_clip(sitting: Sitting, performance: Performance, viewer: CameraDriver | None) -> Drawn:
     """Draw every frame that drives; a viewer tracks them, frame after frame and unsmoothed."""
     target = sitting.identity.target
-    rest = target.place(_STILL).torso
+    rest, steady = target.place(_STILL).torso, Steady()
     pictures: list[U8] = []
     found: list[F32 | None] = []
     placements = [target.place(motion) for motion in performance.motions if motion is not None]
     for index, placement in enumerate(placements):
-        rgb = sitting.draw(placement, rest)
+        rgb = sitting.draw(placement, rest, steady)
         pictures.append(measures.luma(rgb).astype(np.uint8))
         if viewer is not None:
             face = viewer.track(SourceFrame(index, 0, index * NS_PER_S // STILL_FPS, rgb))

@@ -8,15 +8,18 @@ from numpy.typing import NDArray
 from engines.errors import EngineError
 from engines.models import EncodedIdentity, Reenactor
 from engines.pose import MotionTensors
+from engines.steady import Steady
 from realtime.errors import FrameError
 from realtime.frames import Motion, Rendered
 
 
 class Reenact:
-    """Drives one encoded identity. Knows neither who that is nor who performs."""
+    """Drives one encoded identity after another. Knows neither who that is nor who performs."""
 
     def __init__(self, reenactor: Reenactor) -> None:
         self._reenactor = reenactor
+        self._shown: EncodedIdentity | None = None
+        self._steady = Steady()
 
     def __call__(self, motion: Motion, identity: EncodedIdentity) -> Rendered:
         """
@@ -34,8 +37,10 @@ class Reenact:
             motion.expression,
             motion.eye_openness,
         )
+        if identity is not self._shown:
+            self._shown, self._steady = identity, Steady()
         try:
-            image = self._reenactor.render(identity, tensors)
+            image = self._reenactor.render(identity, tensors, self._steady)
         except EngineError as error:
             raise FrameError(str(error)) from error
         return Rendered(image.rgb, image.alpha)

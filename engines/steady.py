@@ -1,0 +1,84 @@
+"""What does not move does not flicker: the face is held over from frame to frame.
+
+Tracking trembles by a tenth of a pixel, and lips and lids are the sharpest edges of a face: there a
+viewer sees it first. So around eyes, nose and mouth a first-order recursive filter runs over time,
+per pixel, as cameras reduce their noise: what changes little is averaged with what was shown
+before, and what changes is shown at once.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import face_mesh
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+_LEAST = 0.3
+"""share of the new frame where nothing changes"""
+_CHANGES = 12
+"""grey levels, mean in a window: from here on a pixel is all new"""
+_WINDOW = 9
+"""pixels"""
+_MARGIN = 0.2
+"""around the features, in face units"""
+_FADE_PX = 8
+"""over which the filter ends at the box's border"""
+_FEATURES = np.array(
+    (
+        *face_mesh.LIPS_OUTER_UPPER,
+        *face_mesh.LIPS_OUTER_LOWER,
+        *face_mesh.RIGHT_EYE_UPPER,
+        *face_mesh.RIGHT_EYE_LOWER,
+        *face_mesh.LEFT_EYE_UPPER,
+        *face_mesh.LEFT_EYE_LOWER,
+    ),
+    np.int32,
+)
+_OLD_SHARES = np.clip(1 - np.arange(256) / _CHANGES, 0, 1 - _LEAST).astype(np.float32)
+"""by the change in grey levels"""
+
+
+class Steady:
+    """What one avatar showed last."""
+
+    def __init__(self) -> None:
+        self._last: U8 | None = None
+
+    def __call__(self, rgb: U8, landmarks: F32) -> None:
+        """Steady a picture, in place, and remember it.
+
+        Args:
+            rgb: (H, W, 3), always of one size.
+            landmarks: (478, 3) in it.
+        """
+        box = _box(landmarks, rgb.shape)
+        new = rgb[box]
+        if self._last is not None and new.size > 0:
+            old = self._last[box]
+            change = cv2.cvtColor(cv2.absdiff(new, old), cv2.COLOR_RGB2GRAY)
+            mean = cv2.blur(change, (_WINDOW, _WINDOW))
+            share = cv2.LUT(mean, _OLD_SHARES) * _fade(new.shape[0], new.shape[1])
+            new[:] = cv2.blendLinear(new, old, 1 - share, share)
+        self._last = rgb.copy()
+
+
+def _box(landmarks: F32, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    points, margin = landmarks[_FEATURES, :2], _MARGIN * face_mesh.face_unit(landmarks)
+    size = shape[1], shape[0]
+    x0, y0 = np.clip(points.min(axis=0) - margin, 0, size).astype(int).tolist()
+    x1, y1 = np.clip(points.max(axis=0) + margin + 1, 0, size).astype(int).tolist()
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _fade(height: int, width: int) -> F32:
+    """(height, width) 1 inside, falling to 0 at the border."""
+    y, x = (
+        np.clip(np.minimum(np.arange(n) + 1, n - np.arange(n)) / _FADE_PX, 0, 1)
+        for n in (height, width)
+    )
+    faded: F32 = np.outer(y, x).astype(np.float32)
+    return faded
