@@ -143,6 +143,9 @@ class Reenactor:
     ) -> RenderedArrays:
         """The identity with its landmarks, head and torso exactly where `placement` says.
 
+        Args:
+            steady: as of `render`.
+
         Raises:
             EngineError: the network gave NaN or infinity.
         """

@@ -30,7 +30,7 @@ class FakeReenactor:
     def __init__(self) -> None:
         self.portraits: list[tuple[U8, F32, tuple[int, int]]] = []
         self.motions: list[MotionTensors] = []
-        self.memories: list[Steady] = []
+        self.steadies: list[Steady] = []
         """one for each motion"""
         self.picture: RenderedArrays | None = None
         """what to answer instead of the disc"""
@@ -45,7 +45,7 @@ class FakeReenactor:
         self, identity: EncodedIdentity, motion: MotionTensors, steady: Steady
     ) -> RenderedArrays:
         self.motions.append(motion)
-        self.memories.append(steady)
+        self.steadies.append(steady)
         return self.picture or disc(float(motion.translation[0]))
 
     def as_reenactor(self) -> Reenactor:
