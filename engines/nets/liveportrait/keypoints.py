@@ -19,10 +19,6 @@ F32 = NDArray[np.float32]
 _DEGREES_PER_BIN = 3.0
 _FIRST_BIN_DEGREES = -97.5
 
-LIPS = (6, 12, 14, 17, 19, 20)
-EYES = (11, 13, 15, 16, 18)
-"""points that move with the lips, with the lids"""
-
 _WHOLE = (1, 2, 6, *range(11, 21))
 _PARTS = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
 """(point, axis): the rest of a published expression is the person's, not the moment's"""
@@ -59,7 +55,7 @@ def decode(heads: Mapping[str, F32]) -> Pose:
         rotation=rotation(*angles),
         expression=_triples(heads["exp"]),
         scale=heads["scale"],
-        translation=heads["t"] * np.float32([1, 1, 0]),
+        translation=heads["t"] * np.array((1, 1, 0), np.float32),
     )
 
 
@@ -121,7 +117,8 @@ def amplify(source: F32, driven: F32, gain: float) -> F32:
 def friendly_gain(source: F32, first_driven: F32) -> float:
     """How much further a smaller face has to move to say the same: a ratio of hulls' volumes.
 
-    The published "expression-friendly" option; `first_driven` is of the reference frame.
+    The published "expression-friendly" option. `first_driven` is of the reference frame: after
+    `relative` that is the source itself, and the gain 1.
     """
     return float(np.sqrt(hull_volume(source) / hull_volume(first_driven)))
 

@@ -21,7 +21,7 @@ class ConvBlock(nn.Module):
         self, dimensions: int, inputs: int, outputs: int, activation: nn.Module | None = None
     ) -> None:
         super().__init__()
-        self.conv = CONVOLUTIONS[dimensions](inputs, outputs, 3, padding=1)
+        self.conv: nn.Module = CONVOLUTIONS[dimensions](inputs, outputs, 3, padding=1)
         self.norm = NORMS[dimensions](outputs)
         self.activation = activation or nn.ReLU()
 
@@ -47,7 +47,7 @@ class UpBlock(ConvBlock):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(3, inputs, outputs)
-        self.up = nn.Upsample(scale_factor=(1, 2, 2))
+        self.up: nn.Module = nn.Upsample(scale_factor=(1, 2, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.up(x))
