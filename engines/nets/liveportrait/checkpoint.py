@@ -8,6 +8,8 @@ has the state dict of our modules; the original file is not needed again.
 from __future__ import annotations
 
 import os
+import struct
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +36,10 @@ _WRAPPER = "module."
 """what parallel training puts before every name"""
 _COUNTER = ".num_batches_tracked"
 """of batch norms in training; without a use here, and missing from older files"""
-_UNREADABLE = (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, AttributeError)
+_UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, UnpicklingError, struct.error, AssertionError),
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+)
 """what `torch.load` raises, by where in the file the damage lies"""
 
 
@@ -176,11 +181,13 @@ def _fold(state: State) -> State:
 
 def _unpickle(path: Path) -> object:
     try:
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles older or newer than torch's own
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise _missing(path) from None
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
             f"{path}: no checkpoint of plain tensors ({reason}): it is damaged, or holds code, "
             f"which is never run; {_again(path)}"
