@@ -1,7 +1,7 @@
 """The graphs that are exported, with every tensor's name, shape and range.
 
-W comes twice: in three parts, between which a kernel of ours samples, and whole with its samplings
-as gathers, for runtimes without that kernel.
+W comes twice: in three parts, before the last of which a kernel of ours samples, and whole with
+that sampling as gathers, for runtimes without the kernel.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ def graphs(sizes: Sizes = PUBLISHED) -> dict[str, GraphSpec]:
     rendered = TensorSpec("rendered", (1, 3, sizes.rendered, sizes.rendered), 0.0, 1.0)
     volume = TensorSpec("volume", (1, sizes.channels, *space), -8.0, 8.0)
     compressed = TensorSpec("compressed", (1, sizes.compressed, *space), 0.0, 8.0)
-    below = sizes.candidates * depth, side, side
-    moved = TensorSpec("moved", (1, sizes.compressed, *below), 0.0, 8.0)
     kp_driving = TensorSpec("kp_driving", (1, points, 3), -1.0, 1.0)
     kp_source = TensorSpec("kp_source", (1, points, 3), -1.0, 1.0)
     deformation = TensorSpec("deformation", (1, *space, 3), -2.0, 2.0)
@@ -33,7 +31,7 @@ def graphs(sizes: Sizes = PUBLISHED) -> dict[str, GraphSpec]:
         GraphSpec("motion", (picture,), _heads(sizes)),
         GraphSpec("warping", (volume, kp_driving, kp_source), (features,)),
         GraphSpec("warping_compress", (volume,), (compressed,)),
-        GraphSpec("warping_choose", (moved, kp_driving, kp_source), (deformation, occlusion)),
+        GraphSpec("warping_choose", (compressed, kp_driving, kp_source), (deformation, occlusion)),
         GraphSpec("warping_flatten", (warped, occlusion), (features,)),
         GraphSpec("generator", (features,), (rendered,)),
         _perceptron("stitching", 6 * points, 3 * points + 2),

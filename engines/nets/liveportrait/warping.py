@@ -1,13 +1,14 @@
 """W, the warping module: where each voxel of the driven face comes from, and the volume moved so.
 
-It reads volumes between voxels twice, which no TensorRT layer does in five dimensions. So it is cut
-there, and the reading is an argument:
+For each key point it tries what the whole volume would look like, moved as that point moved; then
+mixes these motions for every voxel, and reads the volume there. No TensorRT layer reads between
+voxels. The first reading is of a kind that three matrix products are (`sample_shifted`); at the
+second one W is cut, and the reading is an argument:
 
-    f_s --compress--> (4 channels) --sample(candidates)--> --choose--> deformation, occlusion
-    f_s ---------------------------sample(deformation)---> --flatten--> features for G
+    f_s --compress--> (4 channels) --choose--> deformation, occlusion
+    f_s ---------------------sample(deformation)--> --flatten--> features for G
 
-`compress` depends on the identity alone. The candidates are the identity grid, moved as a whole by
-each key point's shift: whoever samples by a kernel of his own needs no grid for them.
+`compress` depends on the identity alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.nets.liveportrait.layers import ConvBlock, DownBlock, UpBlock
-from engines.nets.liveportrait.sampling import Sampler, sample
+from engines.nets.liveportrait.sampling import Sampler, identity_grid, line, sample, sample_shifted
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
 
 _VARIANCE = 0.01
@@ -83,7 +84,6 @@ class DenseMotion(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.sizes = sizes
         self.hourglass = Hourglass(sizes.candidates * (1 + sizes.compressed), sizes)
         wide = self.hourglass.decoder.outputs
         self.mask = nn.Conv3d(wide, sizes.candidates, 7, padding=3)
@@ -91,20 +91,23 @@ class DenseMotion(nn.Module):
         self.norm = nn.BatchNorm3d(sizes.compressed)
         self.occlusion = nn.Conv2d(wide * sizes.depth, 1, 7, padding=3)
 
-    def choose(self, moved: Tensor, kp_driving: Tensor, kp_source: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, compressed: Tensor, kp_driving: Tensor, kp_source: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Which candidate holds where, seen what each would bring there."""
-        # moved of (B, 4, 22*16, 64, 64); kp: (B, 21, 3) in -1..1
-        count, channels = self.sizes.candidates, self.sizes.compressed
-        extent = self.sizes.depth, *moved.shape[-2:]
-        moved = moved.reshape(-1, channels, count, *extent).transpose(1, 2)
+        # compressed of (B, 4, 16, 64, 64); kp: (B, 21, 3) in -1..1
+        extent = compressed.shape[2:]
+        moves = shifts(kp_driving, kp_source)
+        moved = sample_shifted(compressed, moves)  # (B, 22, 4, 16, 64, 64)
         change = heat(kp_driving, extent) - heat(kp_source, extent)  # (B, 21, 16, 64, 64)
-        change = torch.cat([torch.zeros_like(change[:, :1]), change], 1).unsqueeze(2)
+        change = torch.cat([torch.zeros_like(change[:, :1]), change], 1)
+        change = change.unsqueeze(2).to(moved.dtype)
         x = self.hourglass(torch.cat([change, moved], 2).flatten(1, 2))  # (B, 142, 16, 64, 64)
 
         # The candidates differ by shifts only and their shares sum to 1, so the mean of the moved
         # grids is the grid moved by the mean shift.
         shares = self.mask(x).softmax(1).flatten(2).transpose(1, 2)  # (B, 16*64*64, 22)
-        mean = shares @ shifts(kp_driving, kp_source)
+        mean = shares.to(moves.dtype) @ moves
         deformation = identity_grid(extent, mean) + mean.view(-1, *extent, 3)
         occlusion = self.occlusion(x.flatten(1, 2)).sigmoid()
         return deformation, occlusion  # (B, 16, 64, 64, 3), (B, 1, 64, 64)
@@ -124,8 +127,10 @@ class WarpingModule(nn.Module):
         out: Tensor = dense.norm(dense.compress(volume)).relu()
         return out  # (B, 4, 16, 64, 64)
 
-    def choose(self, moved: Tensor, kp_driving: Tensor, kp_source: Tensor) -> tuple[Tensor, Tensor]:
-        return self.dense_motion_network.choose(moved, kp_driving, kp_source)
+    def choose(
+        self, compressed: Tensor, kp_driving: Tensor, kp_source: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self.dense_motion_network.choose(compressed, kp_driving, kp_source)
 
     def flatten(self, warped: Tensor, occlusion: Tensor) -> Tensor:
         """The moved volume as a map of features, hidden where nothing of the source is seen."""
@@ -137,20 +142,8 @@ class WarpingModule(nn.Module):
         self, volume: Tensor, kp_driving: Tensor, kp_source: Tensor, sampler: Sampler = sample
     ) -> Tensor:
         # volume of (B, 32, 16, 64, 64); kp: (B, 21, 3) in -1..1, x right, y down, z in
-        compressed = self.compress(volume)
-        moved = sampler(compressed, candidates(kp_driving, kp_source, compressed.shape[2:]))
-        deformation, occlusion = self.choose(moved, kp_driving, kp_source)
+        deformation, occlusion = self.choose(self.compress(volume), kp_driving, kp_source)
         return self.flatten(sampler(volume, deformation), occlusion)  # (B, 256, 64, 64)
-
-
-def identity_grid(extent: tuple[int, ...], like: Tensor) -> Tensor:
-    """(D, H, W, 3) of (x, y, z): -1 and 1 are the centres of the outermost voxels.
-
-    The sampling has them at the edges instead: so the published weights were trained.
-    """
-    z, y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in extent)
-    grid = torch.meshgrid(z, y, x, indexing="ij")
-    return torch.stack(grid[::-1], -1)
 
 
 def shifts(kp_driving: Tensor, kp_source: Tensor) -> Tensor:
@@ -159,18 +152,12 @@ def shifts(kp_driving: Tensor, kp_source: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(moves[:, :1]), moves], 1)
 
 
-def candidates(kp_driving: Tensor, kp_source: Tensor, extent: tuple[int, ...]) -> Tensor:
-    """(B, (K+1)*D, H, W, 3): the candidates' grids, one below the other."""
-    moves = shifts(kp_driving, kp_source)[:, :, None, None, None]
-    return (identity_grid(extent, moves) + moves).flatten(1, 2)
-
-
 def heat(points: Tensor, extent: tuple[int, ...]) -> Tensor:
     """(B, K, D, H, W): a Gaussian around each point, made of one per axis."""
     # points of (B, K, 3)
     falloffs = []
     for axis, size in enumerate(reversed(extent)):
-        line = torch.linspace(-1, 1, size, dtype=points.dtype, device=points.device)
-        falloffs.append(torch.exp((line - points[..., axis, None]).square() / (-2 * _VARIANCE)))
+        away = line(size, points) - points[..., axis, None]
+        falloffs.append(torch.exp(away.square() / (-2 * _VARIANCE)))
     x, y, z = falloffs  # (B, K, W), (B, K, H), (B, K, D)
     return z[..., None, None] * y[..., None, :, None] * x[..., None, None, :]

@@ -25,7 +25,8 @@ PARAMETERS = {
     "lip_retargeting": 37_311,
     "eye_retargeting": 144_703,
 }
-MULTIPLICATIONS = {"appearance": 32.1e9, "motion": 5.8e9, "warping": 171.0e9, "generator": 445.8e9}
+MULTIPLICATIONS = {"appearance": 32.1e9, "motion": 5.82e9, "warping": 171.9e9, "generator": 445.8e9}
+"""W's are 171.0e9 and 0.8e9 more for candidates that are read by matrices"""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -46,7 +47,7 @@ def test_outputs_have_the_shapes_of_the_table(name: str) -> None:
     shapes = [tuple(o.shape) for o in ((outputs,) if torch.is_tensor(outputs) else outputs)]
     assert shapes == [tensor.shape for tensor in spec.outputs]
     if name in MULTIPLICATIONS:
-        assert counter.get_total_flops() / 2 == pytest.approx(MULTIPLICATIONS[name], rel=5e-3)
+        assert counter.get_total_flops() / 2 == pytest.approx(MULTIPLICATIONS[name], rel=2e-3)
 
 
 def conv(

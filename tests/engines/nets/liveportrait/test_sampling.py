@@ -1,11 +1,16 @@
-"""Gathers read a volume as torch's grid_sample does, wherever the grid points."""
+"""Gathers and matrices read a volume as torch's grid_sample does, wherever the grid points."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from engines.nets.liveportrait.sampling import sample, sample_by_gathers
+from engines.nets.liveportrait.sampling import (
+    identity_grid,
+    sample,
+    sample_by_gathers,
+    sample_shifted,
+)
 from tests.engines.nets.liveportrait.narrow import random
 
 pytestmark = pytest.mark.train
@@ -40,3 +45,13 @@ def test_half_a_voxel_beyond_the_edge_is_half_gone() -> None:
     volume = torch.full((1, 1, 1, 1, 4), 8.0)
     edge = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 1, 1, 3)
     assert sample_by_gathers(volume, edge).item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("extent", [0.1, 1.0, 4.0], ids=["close by", "half gone", "all gone"])
+def test_matrices_agree_with_torch_at_shifted_grids(extent: float) -> None:
+    volume, shifts = random(2, 3, 4, 5, 6), random(2, 4, 3, seed=1, scale=extent)
+    found = sample_shifted(volume, shifts)
+    assert found.shape == (2, 4, 3, 4, 5, 6)
+    for index in range(4):
+        grid = identity_grid((4, 5, 6), volume) + shifts[:, index, None, None, None]
+        torch.testing.assert_close(found[:, index], sample(volume, grid), rtol=1e-5, atol=1e-5)

@@ -6,13 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engines.nets.liveportrait.sampling import sample, sample_by_gathers
-from engines.nets.liveportrait.warping import (
-    WarpingModule,
-    candidates,
-    heat,
-    identity_grid,
-)
+from engines.nets.liveportrait.sampling import Sampler, identity_grid, sample, sample_by_gathers
+from engines.nets.liveportrait.warping import WarpingModule, heat, shifts
 from tests.engines.nets.liveportrait.narrow import NARROW, network, random, share, warping_inputs
 
 pytestmark = pytest.mark.train
@@ -39,10 +34,9 @@ def test_the_grid_names_x_first_and_meets_both_ends() -> None:
 def test_a_candidate_looks_where_its_point_came_from() -> None:
     """What is at the driving point was at the source point; the first candidate stays."""
     kp_source, kp_driving = random(1, 3, 3), random(1, 3, 3, seed=1)
-    grids = candidates(kp_driving, kp_source, EXTENT).view(1, 4, *EXTENT, 3)
-    identity = identity_grid(EXTENT, grids)
-    torch.testing.assert_close(grids[0, 0], identity)
-    torch.testing.assert_close(grids[0, 2], identity - kp_driving[0, 1] + kp_source[0, 1])
+    moves = shifts(kp_driving, kp_source)
+    assert moves.shape == (1, 4, 3) and not moves[0, 0].any()
+    torch.testing.assert_close(kp_driving + moves[:, 1:], kp_source)
 
 
 def test_heat_is_a_gaussian_of_variance_one_hundredth() -> None:
@@ -53,15 +47,14 @@ def test_heat_is_a_gaussian_of_variance_one_hundredth() -> None:
 
 def test_the_deformation_is_the_mean_of_the_candidates(warping: WarpingModule) -> None:
     """As the papers have it: each candidate's grid, times its share, summed."""
-    _, kp_driving, kp_source = warping_inputs(batch=2)
-    moved = random(2, NARROW.compressed, NARROW.candidates * NARROW.depth, *EXTENT[1:])
+    volume, kp_driving, kp_source = warping_inputs()
     masks: list[Tensor] = []
-    hook = warping.dense_motion_network.mask.register_forward_hook(
+    warping.dense_motion_network.mask.register_forward_hook(
         lambda module, inputs, output: masks.append(output)
     )
-    deformation, _ = warping.choose(moved, kp_driving, kp_source)
-    hook.remove()
-    grids = candidates(kp_driving, kp_source, EXTENT).view(2, NARROW.candidates, *EXTENT, 3)
+    deformation, _ = warping.choose(warping.compress(volume), kp_driving, kp_source)
+    identity = identity_grid(EXTENT, volume)
+    grids = identity + shifts(kp_driving, kp_source)[:, :, None, None, None]
     expected = (grids * masks[0].softmax(1)[..., None]).sum(1)
     torch.testing.assert_close(deformation, expected)
 
@@ -70,11 +63,10 @@ def test_each_candidate_is_seen_beside_its_own_heat(warping: WarpingModule) -> N
     """The hourglass meets, for each candidate: its heat, then what it would bring."""
     volume, kp_driving, kp_source = warping_inputs()
     seen: list[Tensor] = []
-    hook = warping.dense_motion_network.hourglass.register_forward_hook(
+    warping.dense_motion_network.hourglass.register_forward_hook(
         lambda module, inputs, output: seen.append(inputs[0])
     )
     warping(volume, kp_driving, kp_source)
-    hook.remove()
     stacked = seen[0].view(2, NARROW.candidates, 1 + NARROW.compressed, *EXTENT)
     expected = heat(kp_driving, EXTENT) - heat(kp_source, EXTENT)
     torch.testing.assert_close(stacked[:, 1:, 0], expected)
@@ -84,16 +76,14 @@ def test_each_candidate_is_seen_beside_its_own_heat(warping: WarpingModule) -> N
     torch.testing.assert_close(stacked[:, 2, 1:], brought)
 
 
-def test_parts_with_samplings_between_them_are_the_whole(warping: WarpingModule) -> None:
+def test_parts_with_the_sampling_between_them_are_the_whole(warping: WarpingModule) -> None:
     volume, kp_driving, kp_source = warping_inputs()
-    compressed = warping.compress(volume)
-    moved = sample(compressed, candidates(kp_driving, kp_source, EXTENT))
-    deformation, occlusion = warping.choose(moved, kp_driving, kp_source)
+    deformation, occlusion = warping.choose(warping.compress(volume), kp_driving, kp_source)
     features = warping.flatten(sample(volume, deformation), occlusion)
     torch.testing.assert_close(features, warping(volume, kp_driving, kp_source))
 
 
-def test_both_samplings_are_the_one_that_is_given(warping: WarpingModule) -> None:
+def test_the_sampling_is_the_one_that_is_given(warping: WarpingModule) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def sampler(volume: Tensor, grid: Tensor) -> Tensor:
@@ -102,8 +92,31 @@ def test_both_samplings_are_the_one_that_is_given(warping: WarpingModule) -> Non
 
     inputs = warping_inputs()
     found = warping(*inputs, sampler)
-    assert shapes == [(2, NARROW.compressed, *EXTENT), (2, NARROW.channels, *EXTENT)]
+    assert shapes == [(2, NARROW.channels, *EXTENT)]
     assert share(found, warping(*inputs)) < 1e-4
+
+
+class SinglePool(nn.AvgPool3d):
+    """torch's own knows no half precision on CPUs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).to(x.dtype)
+
+
+@pytest.mark.parametrize("sampler", [sample, sample_by_gathers])
+def test_key_points_stay_precise_beside_half_precision(
+    warping: WarpingModule, sampler: Sampler
+) -> None:
+    volume, kp_driving, kp_source = warping_inputs()
+    expected = warping(volume, kp_driving, kp_source)
+    warping.half()
+    for block in warping.dense_motion_network.hourglass.encoder.down_blocks:
+        block.pool = SinglePool((1, 2, 2))
+    deformation, _ = warping.choose(warping.compress(volume.half()), kp_driving, kp_source)
+    assert deformation.dtype == torch.float32
+    found = warping(volume.half(), kp_driving, kp_source, sampler)
+    assert found.dtype == torch.float16
+    assert share(found.float(), expected) < 2e-2
 
 
 def test_what_the_source_does_not_show_is_hidden(warping: WarpingModule) -> None:
