@@ -12,6 +12,7 @@ import struct
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -70,16 +71,15 @@ def read_published(network: str, path: Path, sizes: Sizes = PUBLISHED) -> State:
     Raises:
         WeightsError: the file is missing, damaged, holds code, or is of another network.
     """
-    state = _state_in(_unpickle(path), NETWORKS[network].entry, path)
+    state = _state_in(_unpickle(network, path), network, path)
     state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
     wanted = published_shapes(network, sizes)
     if _shapes_of(state) != wanted and (other := _whose(state, sizes)):
         raise WeightsError(
-            f"{path}: is of {other}, must be of {network}; give LivePortrait's "
-            f"{NETWORKS[network].file}"
+            f"{path}: is of {other}, must be of {network}; give {NETWORKS[network].file}"
         )
-    _check(state, wanted, f"{path}: no checkpoint of {network}")
+    _check(network, state, wanted, str(path))
     return _fold(state)
 
 
@@ -102,10 +102,10 @@ def restore(network: str, path: Path, sizes: Sizes = PUBLISHED) -> State:
     try:
         state = load_file(path)
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise WeightsError(f"{path}: missing; {_fix(network)}") from None
     except SafetensorError as error:
-        raise WeightsError(f"{path}: no safetensors file ({error}); {_again(path)}") from None
-    _check(state, shapes(network, sizes), f"{path}: not the weights of {network}")
+        raise WeightsError(f"{path}: no safetensors file ({error}); {_fix(network)}") from None
+    _check(network, state, shapes(network, sizes), str(path))
     return state
 
 
@@ -115,7 +115,7 @@ def build(network: str, state: State, sizes: Sizes = PUBLISHED) -> nn.Module:
     Raises:
         WeightsError: they are of another network.
     """
-    _check(state, shapes(network, sizes), f"not the weights of {network}")
+    _check(network, state, shapes(network, sizes), "given")
     module = _hollow(network, sizes)
     counters = {n: torch.tensor(0) for n in module.state_dict() if n.endswith(_COUNTER)}
     module.load_state_dict({**state, **counters}, assign=True)
@@ -179,39 +179,43 @@ def _fold(state: State) -> State:
     return plain
 
 
-def _unpickle(path: Path) -> object:
+def _unpickle(network: str, path: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles older or newer than torch's own
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise WeightsError(f"{path}: missing; {_fix(network)}") from None
     except _UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
             f"{path}: no checkpoint of plain tensors ({reason}): it is damaged, or holds code, "
-            f"which is never run; {_again(path)}"
+            f"which is never run; {_fix(network)}"
         ) from None
     return content
 
 
-def _state_in(content: object, entry: str, path: Path) -> State:
-    if entry and isinstance(content, dict):
+def _state_in(content: object, network: str, path: Path) -> State:
+    if (entry := NETWORKS[network].entry) and isinstance(content, dict):
         content = content.get(entry)
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        where = f"[{entry!r}]" if entry else ""
+    if not isinstance(content, dict) or not all(starmap(_is_plain, content.items())):
+        where = f" at {entry!r}" if entry else ""
         raise WeightsError(
-            f"{path}: holds no table of tensors{where}, must be LivePortrait's; {_again(path)}"
+            f"{path}: holds no table of tensors{where}, must hold {network}'s; {_fix(network)}"
         )
     return content
 
 
-def _check(state: Mapping[str, Tensor], wanted: Shapes, refusal: str) -> None:
+def _is_plain(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
+
+
+def _check(network: str, state: Mapping[str, Tensor], wanted: Shapes, where: str) -> None:
     """
     Raises:
         WeightsError: naming the first tensor that is missing, too many, misshapen or not finite.
     """
-    fix = "download LivePortrait's file of that name again"
+    refusal, fix = f"{where}: not the weights of {network}", _fix(network)
     if missing := sorted(wanted.keys() - state.keys()):
         raise WeightsError(f"{refusal}: has no tensor {missing[0]!r}, must have it; {fix}")
     if surplus := sorted(state.keys() - wanted.keys()):
@@ -224,9 +228,5 @@ def _check(state: Mapping[str, Tensor], wanted: Shapes, refusal: str) -> None:
             raise WeightsError(f"{refusal}: {name} holds what is no finite number; {fix}")
 
 
-def _missing(path: Path) -> WeightsError:
-    return WeightsError(f"{path}: missing; {_again(path)}")
-
-
-def _again(path: Path) -> str:
-    return f"download LivePortrait's {path.name} again"
+def _fix(network: str) -> str:
+    return f"download LivePortrait's {NETWORKS[network].file} again"

@@ -44,6 +44,7 @@ def fold_batch_norms(network: nn.Module) -> None:
             module.set_submodule(norm, nn.Identity())
 
 
+@torch.no_grad()
 def _fold_batch_norm(conv: nn.Module, norm: nn.Module) -> None:
     assert isinstance(conv, Convolution) and isinstance(norm, BatchNorm)
     assert conv.bias is not None and norm.running_var is not None and norm.running_mean is not None

@@ -135,7 +135,11 @@ def test_a_file_of_another_layout_is_refused(asked: str, tmp_path: Path) -> None
     refused(path, "holds no table of tensors", asked)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, torch.zeros(3)], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [[1, 2], {}, {"a": 1}, {1: torch.zeros(3)}, {"a": torch.eye(2).to_sparse()}, torch.zeros(3)],
+    ids=repr,
+)
 def test_a_file_that_holds_something_else_is_refused(content: object, tmp_path: Path) -> None:
     path = tmp_path / "motion_extractor.pth"
     torch.save(content, path)
@@ -146,7 +150,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     state = network("motion").state_dict()
     del state["detector.fc_yaw.bias"]
     path = publish("motion", tmp_path, state=state)
-    refused(path, r"no checkpoint of motion: has no tensor 'detector\.fc_yaw\.bias'", "motion")
+    refused(path, r"not the weights of motion: has no tensor 'detector\.fc_yaw\.bias'", "motion")
 
 
 def test_a_surplus_tensor_is_named(tmp_path: Path) -> None:
