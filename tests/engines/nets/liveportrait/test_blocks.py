@@ -22,7 +22,8 @@ def batch_norm(norm: nn.Module, x: Tensor) -> Tensor:
         norm.state_dict()[name].view(-1, *(1,) * (x.ndim - 2))
         for name in ("running_mean", "running_var", "weight", "bias")
     )
-    return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+    out: Tensor = (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+    return out
 
 
 def found(name: str, path: str) -> nn.Module:
