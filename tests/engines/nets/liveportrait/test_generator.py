@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engines.nets.liveportrait.generator import Spade, SpadeBlock
+from engines.nets.liveportrait.generator import Generator, Spade, SpadeBlock
 from tests.engines.nets.liveportrait.narrow import NARROW, network, random
 
 pytestmark = pytest.mark.train
@@ -37,6 +37,22 @@ def test_a_block_is_two_modulated_convolutions_and_a_shortcut(name: str) -> None
     straight = block.conv_s(spade(block.norm_s, x, features)) if block.learned_shortcut else x
     torch.testing.assert_close(block(x, features), straight + out, rtol=1e-4, atol=1e-4)
     assert block.learned_shortcut == name.startswith("up")
+
+
+def test_every_block_is_given_the_features() -> None:
+    """Six in a row, then one after each doubling; the last convolution makes four pixels of one."""
+    generator = network("generator")
+    assert isinstance(generator, Generator)
+    features = random(1, NARROW.features, NARROW.side, NARROW.side)
+    x = generator.fc(features)
+    for i in range(6):
+        x = generator.get_submodule(f"G_middle_{i}")(x, features)
+    x = generator.up_0(x.repeat_interleave(2, 2).repeat_interleave(2, 3), features)
+    x = generator.up_1(x.repeat_interleave(2, 2).repeat_interleave(2, 3), features)
+    x = generator.conv_img[0](functional.leaky_relu(x, 0.2))
+    side = 4 * NARROW.side
+    x = x.view(1, 3, 2, 2, side, side).permute(0, 1, 4, 2, 5, 3).reshape(1, 3, 2 * side, 2 * side)
+    torch.testing.assert_close(generator(features), 1 / (1 + torch.exp(-x)))
 
 
 def test_pictures_are_eight_times_as_large_as_features_and_within_range() -> None:

@@ -59,6 +59,24 @@ def test_the_deformation_is_the_mean_of_the_candidates(warping: WarpingModule) -
     torch.testing.assert_close(deformation, expected)
 
 
+def test_occlusion_is_judged_from_all_depths_at_once(warping: WarpingModule) -> None:
+    volume, kp_driving, kp_source = warping_inputs()
+    dense = warping.dense_motion_network
+    seen: list[Tensor] = []
+    dense.hourglass.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    _, occlusion = warping.choose(warping.compress(volume), kp_driving, kp_source)
+    flat = seen[0].reshape(2, -1, *EXTENT[1:])
+    torch.testing.assert_close(occlusion, 1 / (1 + torch.exp(-dense.occlusion(flat))))
+
+
+def test_what_candidates_are_tried_on_is_activated(warping: WarpingModule) -> None:
+    volume, _, _ = warping_inputs()
+    dense = warping.dense_motion_network
+    expected = dense.norm(dense.compress(volume))
+    assert expected.min() < 0
+    torch.testing.assert_close(warping.compress(volume), expected.clamp(min=0))
+
+
 def test_each_candidate_is_seen_beside_its_own_heat(warping: WarpingModule) -> None:
     """The hourglass meets, for each candidate: its heat, then what it would bring."""
     volume, kp_driving, kp_source = warping_inputs()
