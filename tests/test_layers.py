@@ -67,7 +67,7 @@ DOORS = {
     "onnxruntime": ("engines/backends/onnx.py",),
     "pycuda": ("engines/device.py", "engines/backends/tensorrt.py"),
     "tensorrt": ("engines/build.py", "engines/backends/tensorrt.py"),
-    "torch": ("engines/nets/*.py", "engines/training/*.py", "engines/backends/torch.py"),
+    "torch": ("engines/nets/**/*.py", "engines/training/*.py", "engines/backends/torch.py"),
 }
 """library -> the only files that may import it"""
 

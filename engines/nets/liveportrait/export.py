@@ -1,0 +1,143 @@
+"""The networks -> ONNX graphs, one for each entry of `graphs.py`.
+
+A graph that differs from torch, or holds an operator that TensorRT has not, is not written.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engines import tensorrt_operators
+from engines.backends import open_engine
+from engines.errors import BackendError
+from engines.nets.liveportrait.graphs import graphs
+from engines.nets.liveportrait.sampling import sample_by_gathers
+from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
+from engines.nets.liveportrait.warping import WarpingModule
+from engines.specs import GraphSpec
+
+TOLERANCE = 1e-3
+"""largest difference to torch, as a share of the output's largest value"""
+
+
+class Part(nn.Module):
+    """A method of a network as a graph of its own."""
+
+    def __init__(self, network: nn.Module, method: Callable[..., object]) -> None:
+        super().__init__()
+        self.network = network
+        self.method = method
+        self.train(network.training)  # the exporter puts all of it back into the whole's mode
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self.method(*inputs)
+
+
+def parts(network: str, module: nn.Module) -> dict[str, nn.Module]:
+    """Graph name -> what computes it, of one of `checkpoint.NETWORKS`."""
+    if not isinstance(module, WarpingModule):
+        return {network: module}
+    return {
+        "warping": Part(module, lambda *inputs: module(*inputs, sample_by_gathers)),
+        "warping_compress": Part(module, module.compress),
+        "warping_choose": Part(module, module.choose),
+        "warping_flatten": Part(module, module.flatten),
+    }
+
+
+def export(
+    networks: Mapping[str, nn.Module], out: Path, sizes: Sizes = PUBLISHED
+) -> dict[str, float]:
+    """Write `<graph>.onnx` into `out`, for every graph of these networks.
+
+    Returns:
+        Graph name -> largest difference to torch, as a share of the output's largest value.
+
+    Raises:
+        BackendError: a graph is not as it must be; it is not written, those before it are.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    specs = graphs(sizes)
+    return {
+        name: export_graph(specs[name], part, out / f"{name}.onnx")
+        for network, module in networks.items()
+        for name, part in parts(network, module).items()
+    }
+
+
+def export_graph(spec: GraphSpec, graph: nn.Module, path: Path) -> float:
+    inputs = fake_inputs(spec, seed=0)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        _trace(spec, graph, tuple(inputs.values()), unfinished)
+        if foreign := foreign_operators(unfinished):
+            raise BackendError(
+                f"{spec.name}: TensorRT has no {', '.join(foreign)}; "
+                "write the network with operators of engines/tensorrt_operators.py"
+            )
+        difference = _difference(spec, graph, inputs, unfinished)
+        if not difference <= TOLERANCE:  # NaN is no agreement
+            raise BackendError(
+                f"{spec.name}: its graph differs from torch by {difference:.2e} of its values, "
+                f"must be at most {TOLERANCE}; export from sound weights"
+            )
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return difference
+
+
+def fake_inputs(spec: GraphSpec, seed: int) -> dict[str, Tensor]:
+    """Random inputs within the ranges that the table states."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        tensor.name: torch.rand(tensor.shape, generator=generator) * (tensor.high - tensor.low)
+        + tensor.low
+        for tensor in spec.inputs
+    }
+
+
+def foreign_operators(path: Path) -> list[str]:
+    """Operators of a graph that TensorRT has not, by name."""
+    import onnx
+
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return sorted({node.op_type for node in graph.node} - tensorrt_operators.SUPPORTED)
+
+
+def _trace(spec: GraphSpec, graph: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
+    with warnings.catch_warnings():
+        # the TorchScript exporter is deprecated, but its successor needs an onnx that needs a
+        # protobuf that MediaPipe cannot live with
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            inputs,
+            str(path),
+            input_names=[t.name for t in spec.inputs],
+            output_names=[t.name for t in spec.outputs],
+            opset_version=tensorrt_operators.OPSET,
+            dynamo=False,
+        )
+
+
+def _difference(
+    spec: GraphSpec, graph: nn.Module, inputs: Mapping[str, Tensor], path: Path
+) -> float:
+    with torch.no_grad():
+        result = graph(*inputs.values())
+    expected = (result,) if isinstance(result, Tensor) else cast(Iterable[Tensor], result)
+    found = open_engine("onnx", spec, path, 2).run({k: v.numpy() for k, v in inputs.items()})
+    shares = []
+    for tensor, reference in zip(spec.outputs, expected, strict=True):
+        difference = np.abs(found[tensor.name] - reference.numpy()).max()
+        shares.append(float(difference / reference.abs().max()))
+    return float(np.max(shares))
