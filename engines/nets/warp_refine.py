@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines import crop
 from engines.specs import IDENTITY_FEATURES as FEATURES
 
 
@@ -96,3 +97,11 @@ class Drive(nn.Module):
 
 def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class WarpRefine(nn.Module):
+    """All graphs of the network, by the names in `specs.py` and in its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.drive = Encode(crop.GUIDE_CHANNELS), Drive(crop.GUIDE_CHANNELS)
