@@ -27,7 +27,7 @@ F32 = NDArray[np.float32]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 OPSET = 17
 _WARM_UP = 3
-"""launches before the recording, in which cuDNN chooses its kernels and allocates"""
+"""launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
 
 
 class Typed(torch.nn.Module):
@@ -76,6 +76,7 @@ class TorchCudaEngine:
         self.addresses = {name: tensor.data_ptr() for name, tensor in self._inputs.items()}
         self.addresses[output.name] = self._output.data_ptr()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        torch.backends.cudnn.benchmark = True  # times its kernels once for these shapes
         self._recorded = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream):
             for _ in range(_WARM_UP):
