@@ -12,9 +12,13 @@ import pytest
 import build_engines
 from engines import driver, weights
 from engines.errors import WeightsError
+from engines.specs import NETWORKS
 from tests.doubles.gpu import Gpu, installed
 
-WHOLE = "warp-refine-lite: 3 files match their SHA-256\n"
+WHOLE = "".join(
+    f"{name}: {len(weights.read_manifest(name).files)} files match their SHA-256\n"
+    for name in NETWORKS
+)
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,7 +74,9 @@ def test_with_all_of_it_plans_are_built_where_asked(run: Run, tmp_path: Path) ->
         again = run("--precision", "fp32", "--cache", str(tmp_path))
     assert code == 0
     assert "differs from PyTorch by at most" in error
-    assert sorted(path.name.split(".")[1] for path in tmp_path.glob("warp*")) == ["drive", "encode"]
+    built = {tuple(path.parent.name.split(".")[:3]) for path in tmp_path.glob("*/plan")}
+    graphs = {(spec.name, graph.name) for spec in NETWORKS.values() for graph in spec.graphs}
+    assert built == {(*names, "fp32") for names in graphs}
     assert again[0] == 0 and "fits this machine" in again[2]
 
 

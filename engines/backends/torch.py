@@ -25,21 +25,28 @@ from engines.specs import GraphSpec, NetworkSpec
 F32 = NDArray[np.float32]
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+COORDINATES = frozenset({"grid"})
+"""inputs that are places, by name"""
 OPSET = 17
 _WARM_UP = 3
 """launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
 
 
 class Typed(torch.nn.Module):
-    """A graph that computes in one precision and is float32 at the door."""
+    """A graph that computes in one precision and is float32 at the door.
 
-    def __init__(self, graph: torch.nn.Module, precision: str) -> None:
+    Coordinates stay float32 inside too: they say where, and a network samples in their precision.
+    """
+
+    def __init__(self, spec: GraphSpec, graph: torch.nn.Module, precision: str) -> None:
         super().__init__()
-        self._dtype = PRECISIONS[precision]
-        self.graph = graph.to(self._dtype)
+        dtype = PRECISIONS[precision]
+        self._dtypes = [torch.float32 if t.name in COORDINATES else dtype for t in spec.inputs]
+        self.graph = graph.to(dtype)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.graph(*(tensor.to(self._dtype) for tensor in inputs))
+        typed = (tensor.to(d) for tensor, d in zip(inputs, self._dtypes, strict=True))
+        result: torch.Tensor = self.graph(*typed)
         return result.float()
 
 
@@ -66,7 +73,7 @@ class TorchCudaEngine:
     def __init__(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
         self.spec = spec
         self.description = f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, fp16"
-        self._typed = Typed(graph, "fp16").to("cuda")
+        self._typed = Typed(spec, graph, "fp16").to("cuda")
         self._typed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         (output,) = spec.outputs
         self._inputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.inputs}
@@ -178,7 +185,7 @@ def write_onnx(spec: GraphSpec, graph: torch.nn.Module, precision: str, path: Pa
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated: see training/export.py
         torch.onnx.export(
-            Typed(graph, precision),
+            Typed(spec, graph, precision),
             inputs,
             str(path),
             input_names=[t.name for t in spec.inputs],

@@ -140,14 +140,15 @@ class TestTorch:
 
         from engines.backends.torch import Typed, load_graph
 
-        typed = Typed(load_graph(NETWORK, NETWORK.drive), "fp16")
+        typed = Typed(NETWORK.drive, load_graph(NETWORK, NETWORK.drive), "fp16")
         inputs = parity.fake_inputs(NETWORK.drive, 0)
         found = typed(*(torch.from_numpy(inputs[t.name]) for t in NETWORK.drive.inputs))
         assert found.dtype == torch.float32
         assert {p.dtype for p in typed.parameters()} == {torch.float16}
         reference = open_graph("torch", NETWORK, NETWORK.drive, 1).run(inputs)["change"]
+        # coordinates that were rounded to float16 would cost over 1 %: docs/LOG.md, 2026-11-22
         difference = np.abs(found.numpy() - reference).max()
-        assert 0 < difference < parity.TOLERANCES["fp16"] * np.abs(reference).max()
+        assert 0 < difference < 0.005 * np.abs(reference).max()
 
 
 def test_inputs_are_the_same_for_the_same_seed_and_within_their_ranges() -> None:

@@ -62,6 +62,7 @@ def engine(gpu: Gpu, plan: Plan) -> Iterator[TensorRTEngine]:
     yield made
     made.close()
     device.close()
+    assert gpu.calls.count("forget graph") == 1
     assert gpu.memory == {}, "every buffer was freed"
     assert gpu.retained == 0 and gpu.contexts == []
 
