@@ -120,6 +120,7 @@ def _backends() -> Iterable[Check]:
 
 
 def _taken() -> tuple[str, str]:
+    """Where there is a GPU, its libraries are loaded: whether they work is the question."""
     from engines.errors import EngineError
 
     try:

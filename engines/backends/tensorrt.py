@@ -216,7 +216,10 @@ def _check(spec: GraphSpec, plan: Plan, engine: trt.ICudaEngine) -> None:
     for name in names:
         kind = engine.get_tensor_dtype(name)
         if kind != trt.DataType.FLOAT:
-            raise PlanError(f"{plan.path}: {name} is {kind}, must be float32 at the door")
+            raise PlanError(
+                f"{plan.path}: {name} is {kind!r}, must be float32 at the door; "
+                "run: python build_engines.py --rebuild"
+            )
 
 
 def _tuple(dims: trt.Dims) -> tuple[int, ...]:

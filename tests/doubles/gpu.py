@@ -58,6 +58,8 @@ class Gpu:
         """call of libcuda -> what it returns instead of 0"""
         self.refusals: dict[str, str] = {}
         """call of TensorRT -> what it logs before it returns None or False"""
+        self.half_at_the_door = False
+        """plans take and give float16"""
         self.noise = 0.0
         """added to each result of a plan"""
         self.steps = 5

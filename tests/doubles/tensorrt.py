@@ -215,7 +215,8 @@ def module(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
             return Dims(self._named(name).shape)
 
         def get_tensor_dtype(self, name: str) -> DataType:
-            return DataType.FLOAT if self._named(name).type == "tensor(float)" else DataType.HALF
+            assert self._named(name).type == "tensor(float)"
+            return DataType.HALF if gpu.half_at_the_door else DataType.FLOAT
 
         def create_execution_context(self) -> IExecutionContext | None:
             gpu.did("context")

@@ -213,6 +213,12 @@ def test_a_plan_with_other_tensors_is_refused(gpu: Gpu, plan: Plan, cache: Path)
         open_graph("tensorrt", WARP_REFINE_LITE, DRIVE, 1)
 
 
+def test_a_plan_that_takes_float16_is_refused(gpu: Gpu, plan: Plan) -> None:
+    gpu.half_at_the_door = True
+    with pytest.raises(PlanError, match="warped is .*HALF.*, must be float32 at the door; run: "):
+        open_graph("tensorrt", WARP_REFINE_LITE, DRIVE, 1)
+
+
 def test_a_damaged_plan_is_not_loaded(gpu: Gpu, plan: Plan) -> None:
     plan.path.write_bytes(plan.path.read_bytes()[:-1])
     with pytest.raises(PlanError, match="the plan is damaged.*run: python build_engines.py"):
