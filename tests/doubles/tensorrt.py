@@ -197,7 +197,11 @@ def module(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
 
     class ICudaEngine(Strict):
         def __init__(self, model: bytes) -> None:
-            self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1  # more would wait for busy cores
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
             self._tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
 
         @property
