@@ -1,51 +1,72 @@
-"""Checks the networks that ship with this release.
+"""Builds TensorRT plans for this machine's GPU, and checks the weights that they are built from.
 
-    python build_engines.py --verify     every weights file against its manifest's SHA-256
+    python build_engines.py                      all networks, fp16, into the plan cache
+    python build_engines.py --precision fp32 --network warp-refine-lite
+    python build_engines.py --verify             only every weights file against its SHA-256
 
-This release runs its networks through ONNX Runtime on the CPU, which takes the shipped graphs as
-they are: there is nothing to build. Without `--verify` it says so and what a GPU build would lack.
+The work is in `engines/build.py`. Without a GPU there is nothing to build: the shipped ONNX graphs
+run on the CPU as they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import shutil
 import sys
+from pathlib import Path
 
-from engines import weights
+from rich.console import Console
+from rich.progress import Progress
+
+from engines import driver, plans, weights
+from engines.backends.base import optional
 from engines.errors import EngineError
 from engines.specs import NETWORKS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: all files match their manifests; 2: one does not, or nothing can be built."""
-    parser = argparse.ArgumentParser(description="Check the networks that ship with reenactd.")
-    parser.add_argument("--verify", action="store_true", help="check the shipped weights files")
-    if not parser.parse_args(arguments).verify:
-        print(f"build_engines: {_why_nothing_is_built()}", file=sys.stderr)
-        return 2
+    """Exit code 0: done; 2: something is missing or wrong; 130: stopped by Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    names = [options.network] if options.network else list(NETWORKS)
     try:
-        for name in NETWORKS:
-            for path in weights.verify(name):
-                print(f"{path}: matches its manifest")
-    except EngineError as error:
+        for name in names:
+            files = weights.verify(name)
+            print(f"{name}: {len(files)} files match their SHA-256")
+        if not options.verify:
+            _build(names, options, console)
+    except KeyboardInterrupt:
+        print("build_engines: stopped; no plan was left half-written", file=sys.stderr)
+        return 130
+    except (EngineError, OSError) as error:
         print(f"build_engines: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _why_nothing_is_built() -> str:
-    missing = []
-    if shutil.which("nvidia-smi") is None:
-        missing.append("an NVIDIA GPU with its driver")
-    if importlib.util.find_spec("tensorrt") is None:
-        missing.append("TensorRT")
-    lack = f"; this machine also lacks {' and '.join(missing)}" if missing else ""
-    return (
-        "this release has no TensorRT backend and runs the shipped ONNX graphs on the CPU; "
-        f"use --verify to check them{lack}"
-    )
+def _build(names: list[str], options: argparse.Namespace, console: Console) -> None:
+    driver.require()
+    with optional("TensorRT, pycuda or PyTorch"):
+        from engines.build import build
+    with Progress(console=console) as progress:
+        for name in names:
+            build(
+                NETWORKS[name],
+                options.precision,
+                options.cache,
+                progress,
+                lambda line: console.print(line, markup=False),
+                rebuild=options.rebuild,
+            )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Build TensorRT plans for this machine's GPU.")
+    parser.add_argument("--network", choices=NETWORKS, help="only this one")
+    parser.add_argument("--precision", choices=("fp16", "fp32", "fp8"), default="fp16")
+    parser.add_argument("--cache", type=Path, default=plans.default_root(), help="of the plans")
+    parser.add_argument("--rebuild", action="store_true", help="also what has a plan that fits")
+    parser.add_argument("--verify", action="store_true", help="only check the weights files")
+    return parser
 
 
 if __name__ == "__main__":

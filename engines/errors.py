@@ -1,9 +1,11 @@
 """Every error of the engines.
 
 EngineError
-├── WeightsError    a weights file is missing, damaged, or not the one that its manifest names
-├── BackendError    the chosen backend is not on this machine, or cannot run the network
-└── PortraitError   a portrait that no avatar can be made from
+├── WeightsError     a weights file is missing, damaged, or not the one that its manifest names
+├── BackendError     the chosen backend is not on this machine, or cannot run the network
+│   ├── DeviceError  no GPU can be used: no driver, an old one, no device, no memory left on it
+│   └── PlanError    no plan fits this machine, or none that agrees with the reference can be built
+└── PortraitError    a portrait that no avatar can be made from
 """
 
 from __future__ import annotations
@@ -19,6 +21,14 @@ class WeightsError(EngineError):
 
 class BackendError(EngineError):
     """The chosen backend is not on this machine, or cannot run the network."""
+
+
+class DeviceError(BackendError):
+    """No GPU can be used: no driver, an old one, no device, no memory left on it."""
+
+
+class PlanError(BackendError):
+    """No plan fits this machine, or none that agrees with the reference can be built."""
 
 
 class PortraitError(EngineError):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import backends, crop, face_mesh, weights
+from engines import backends, crop, face_mesh
 from engines.backends.base import Engine
 from engines.errors import EngineError, PortraitError
 from engines.eyes import Eye, eyes_of
@@ -213,13 +213,8 @@ def load_reenactor(backend: str = "auto", threads: int = 1) -> Reenactor:
     # OpenCV would take every core for a millisecond's work, and tracking runs beside it
     cv2.setNumThreads(threads)
     spec = NETWORKS["warp-refine-lite"]
-    chosen, why = backends.choose(backend)
-    encode, drive = (
-        backends.open_engine(
-            chosen, graph, weights.locate(spec.name, f"{graph.name}.onnx"), threads
-        )
-        for graph in spec.graphs
-    )
+    chosen, why = backends.choose(backend, spec)
+    encode, drive = (backends.open_graph(chosen, spec, graph, threads) for graph in spec.graphs)
     return Reenactor(encode, drive, f"{spec.name} on {drive.description}: {why}")
 
 

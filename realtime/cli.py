@@ -162,7 +162,9 @@ def render(
     network: Annotated[
         str | None, typer.Option(help="Reenactment network.", show_default="warp-refine")
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto or onnx.", show_default="auto")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, onnx, torch or tensorrt.", show_default="auto")
+    ] = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Turn a video file into the avatar: every frame, in order, with its sound.

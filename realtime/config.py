@@ -115,7 +115,7 @@ class Output(_Section):
 
 class Engine(_Section):
     network: Literal["warp-refine"] = "warp-refine"
-    backend: Literal["auto", "onnx"] = "auto"
+    backend: Literal["auto", "onnx", "torch", "tensorrt"] = "auto"
     """auto takes the fastest one present and prints why; benches refuse auto"""
     threads: int = Field(1, ge=1, le=64)
     """CPU threads of the network"""

@@ -84,8 +84,7 @@ def _hardware() -> Iterable[Check]:
     yield Check("hardware", "processor", f"{machine.cpu_model()}, {cores} usable cores", "")
     yield Check("hardware", "memory", f"{machine.memory_gib():.1f} GiB", "")
     gpu = machine.gpu_name()
-    found = f"{gpu}; not used yet, the network runs on the CPU" if gpu else ""
-    yield Check("hardware", "NVIDIA GPU", found, "nothing yet: the network runs on the CPU")
+    yield Check("hardware", "NVIDIA GPU", gpu, "the network runs on the CPU")
 
 
 def _system() -> Iterable[Check]:
@@ -112,10 +111,25 @@ def _backends() -> Iterable[Check]:
     yield Check(
         "backend", "ONNX Runtime", runtime, "no backend, no start: pip install reenactd", True
     )
-    cost = "nothing yet: this release has no TensorRT backend"
+    cost = "no plans for a GPU: pip install 'reenactd[gpu]'; without a GPU nothing"
     yield Check("backend", "TensorRT", machine.version_of("tensorrt"), cost)
-    cost = "no training and no parity reference; serving does not need it"
+    yield Check("backend", "pycuda", machine.version_of("pycuda"), cost)
+    cost = "no training, no parity reference, no plans; serving on the CPU does not need it"
     yield Check("backend", "PyTorch", machine.version_of("torch"), cost)
+    yield Check("backend", "taken by auto", *_taken(), required=True)
+
+
+def _taken() -> tuple[str, str]:
+    """Where there is a GPU, its libraries are loaded: whether they work is the question."""
+    from engines.errors import EngineError
+
+    try:
+        from engines import backends, specs
+
+        taken = [backends.choose("auto", network) for network in specs.NETWORKS.values()]
+    except (EngineError, ImportError) as error:
+        return "", str(error)
+    return ", ".join(f"{name}: {reason}" for name, reason in taken), ""
 
 
 def _codecs() -> Iterable[Check]:

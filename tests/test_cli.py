@@ -76,7 +76,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["config", "check", "--config", "absent.toml"], "absent.toml: No such file"),
         (["identity", "show", "nobody"], "no identity 'nobody'; there are:"),
         (["bench", "pipeline"], "pass --backend onnx"),
-        (["bench", "pipeline", "--backend", "tensorrt"], "must be 'auto' or 'onnx'"),
+        (["bench", "pipeline", "--backend", "cuda"], "'onnx', 'torch' or 'tensorrt'"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--size", "641x480"], "multiple of 2"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--color", "green"], "#rrggbb"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--background", "sea"], "one of identity"),

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from engines import driver
 from realtime import doctor
 from realtime.bench import machine
 from realtime.config import Config, Identities, Server
@@ -55,6 +56,11 @@ def test_a_missing_package_is_fatal_where_the_daemon_needs_it(
     assert checks["MediaPipe and its models"].fatal
     assert not checks["uvloop"].fatal
     assert not checks["PyTorch"].fatal
+
+
+def test_it_says_what_auto_takes_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LIBRARY", "libcuda.absent.so.1")
+    assert found()["taken by auto"].found == "onnx: no CUDA driver (libcuda.absent.so.1)"
 
 
 def test_a_taken_port_is_told_and_not_fatal() -> None:

@@ -1,19 +1,25 @@
-"""Ways to run a graph. One protocol (`base.py`); chosen once, with a printed reason (`choose`)."""
+"""Ways to run a graph. One protocol (`base.py`); chosen once, with a printed reason (`choose`).
+
+`torch.py` and `tensorrt.py` are imported where they are asked for: their libraries are optional.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engines.backends.base import Engine
-from engines.errors import BackendError
-from engines.specs import GraphSpec
+from engines import driver, weights
+from engines.backends.base import Engine, optional
+from engines.errors import BackendError, DeviceError
+from engines.specs import GraphSpec, NetworkSpec
+
+NAMES = ("auto", "onnx", "torch", "tensorrt")
 
 
-def choose(name: str) -> tuple[str, str]:
+def choose(name: str, network: NetworkSpec) -> tuple[str, str]:
     """Decide once which backend runs.
 
     Args:
-        name: "auto" or a backend's name.
+        name: one of `NAMES`; a backend that is asked for by name is never replaced by another.
 
     Returns:
         The backend's name, and why it was taken.
@@ -21,17 +27,71 @@ def choose(name: str) -> tuple[str, str]:
     Raises:
         BackendError: there is no backend of that name.
     """
-    if name == "auto":
-        return "onnx", "the only backend of this release, on the CPU"
-    if name == "onnx":
-        return "onnx", "asked for by engine.backend"
-    raise BackendError(f"engine.backend = {name!r}: must be auto or onnx; use onnx")
+    if name not in NAMES:
+        raise BackendError(f"engine.backend = {name!r}: must be one of {', '.join(NAMES)}")
+    if name != "auto":
+        return name, "asked for by engine.backend"
+    try:
+        driver.require()
+    except DeviceError as error:
+        return "onnx", _short(error)
+    passed = []
+    for candidate in ("tensorrt", "torch"):
+        try:
+            _require(candidate, network)
+        except BackendError as error:
+            passed.append(f"not {candidate}: {error}")
+        else:
+            return candidate, ", ".join(passed) or "the fastest one"
+    return "onnx", ", ".join(passed)
+
+
+def open_graph(
+    backend: str,
+    network: NetworkSpec,
+    graph: GraphSpec,
+    threads: int,
+    root: Path = weights.WEIGHTS_DIRECTORY,
+) -> Engine:
+    """Load one graph of a network on the chosen backend.
+
+    Raises:
+        BackendError: it cannot run here; says what is missing.
+        WeightsError: its files are not what they claim.
+    """
+    if backend == "tensorrt":
+        driver.require()
+        with optional("TensorRT"):
+            from engines.backends import tensorrt
+        return tensorrt.open_graph(network, graph)
+    if backend == "torch":
+        with optional("PyTorch"):
+            from engines.backends import torch
+        return torch.open_graph(network, graph, threads, root)
+    path = weights.locate(network.name, f"{graph.name}.onnx", root)
+    return open_engine(backend, graph, path, threads)
 
 
 def open_engine(backend: str, spec: GraphSpec, path: Path, threads: int) -> Engine:
-    """Load one graph on the chosen backend."""
+    """Load one ONNX file."""
     if backend != "onnx":
-        raise BackendError(f"no backend {backend!r}; use onnx")
+        raise BackendError(f"{path}: {backend} runs no ONNX file; use onnx")
     from engines.backends.onnx import OnnxEngine
 
     return OnnxEngine(spec, path, threads)
+
+
+def _require(backend: str, network: NetworkSpec) -> None:
+    if backend == "tensorrt":
+        with optional("TensorRT"):
+            from engines.backends import tensorrt
+        tensorrt.require(network)
+    else:
+        with optional("PyTorch"):
+            from engines.backends import torch
+        torch.require_cuda()
+
+
+def _short(error: DeviceError) -> str:
+    """What is missing, without the fix: on a machine without a GPU there is nothing to mend."""
+    return str(error).partition(";")[0]

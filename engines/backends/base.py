@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,40 @@ class Engine(Protocol):
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         """Run the graph once; names, shapes and dtypes are those of `spec`."""
         ...
+
+
+class Stream(Protocol):
+    """A queue of work on a GPU; pycuda's and PyTorch's streams become one."""
+
+    @property
+    def handle(self) -> int: ...
+
+
+class StreamEngine(Engine, Protocol):
+    """An engine on a GPU. Its tensors' places are bound at construction and never move."""
+
+    addresses: Mapping[str, int]
+    """of every input and output on the GPU"""
+
+    def enqueue(self, stream: Stream) -> None:
+        """Launch once on the stream and return at once: from `addresses` to `addresses`, without
+        a copy or an allocation. The caller orders it with what else touches them."""
+        ...
+
+
+@contextmanager
+def optional(library: str) -> Iterator[None]:
+    """Around the import of a file of ours whose library need not be installed.
+
+    Raises:
+        BackendError: it is not, or it cannot be loaded.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise BackendError(
+            f"{library} cannot be imported ({error}); pip install 'reenactd[gpu]'"
+        ) from None
 
 
 def check_signature(graph: str, found: Mapping[str, tuple[int, ...]], spec: GraphSpec) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines import crop
 from engines.specs import IDENTITY_FEATURES as FEATURES
 
 
@@ -79,9 +80,10 @@ class Drive(nn.Module):
     def forward(self, warped: Tensor, guide: Tensor, features: Tensor, grid: Tensor) -> Tensor:
         # warped: (B, 3, S, S) 0..1; guide: (B, G, S, S) 0..1
         # features: (B, FEATURES, S/4, S/4); grid: (B, S/4, S/4, 2) in -2..2, -1..1 inside the patch
-        seen = functional.grid_sample(features, grid, align_corners=False)
+        # in the grid's precision: in float16 it would look a hundredth of a cell beside
+        seen = functional.grid_sample(features.to(grid.dtype), grid, align_corners=False)
         x1 = self.down1(self.stem(torch.cat([warped - 0.5, guide], 1)))  # (B, 16, S/2, S/2)
-        x2 = self.down2(x1) + self.identity(seen)  # (B, 32, S/4, S/4)
+        x2 = self.down2(x1) + self.identity(seen.to(features.dtype))  # (B, 32, S/4, S/4)
         x3 = self.down3(x2)  # (B, 64, S/8, S/8)
         x = self.floor(x3)  # (B, 96, S/16, S/16)
         x = self.mix3(_double(self.up3(x)) + x3)
@@ -96,3 +98,11 @@ class Drive(nn.Module):
 
 def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class WarpRefine(nn.Module):
+    """All graphs of the network, by the names in `specs.py` and in its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.drive = Encode(crop.GUIDE_CHANNELS), Drive(crop.GUIDE_CHANNELS)

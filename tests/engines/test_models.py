@@ -91,6 +91,6 @@ def test_what_is_no_portrait_is_refused(
 
 
 def test_the_choice_of_a_backend_has_a_reason() -> None:
-    assert choose("auto")[1]
-    with pytest.raises(BackendError, match="must be auto or onnx"):
-        choose("cuda")
+    assert choose("auto", WARP_REFINE_LITE)[1]
+    with pytest.raises(BackendError, match="must be one of auto, onnx"):
+        choose("cuda", WARP_REFINE_LITE)

@@ -1,0 +1,204 @@
+"""PyTorch: the reference that every other backend is held against.
+
+On the CPU float32, as the network was trained. On CUDA float16, channels last, each launch
+replayed from a CUDA graph that is recorded once; tensors stay float32 at the door. Also writes
+typed ONNX, which TensorRT builds plans from: it takes each tensor's precision from there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from engines import weights
+from engines.backends.base import Stream
+from engines.errors import BackendError, DeviceError, WeightsError
+from engines.specs import GraphSpec, NetworkSpec
+
+F32 = NDArray[np.float32]
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+COORDINATES = frozenset({"grid"})
+"""inputs that are places, by name"""
+OPSET = 17
+_WARM_UP = 3
+"""launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
+
+
+class Typed(torch.nn.Module):
+    """A graph that computes in one precision and is float32 at the door.
+
+    Coordinates stay float32 inside too: they say where, and a network samples in their precision.
+    """
+
+    def __init__(self, spec: GraphSpec, graph: torch.nn.Module, precision: str) -> None:
+        super().__init__()
+        dtype = PRECISIONS[precision]
+        self._dtypes = [torch.float32 if t.name in COORDINATES else dtype for t in spec.inputs]
+        self.graph = graph.to(dtype)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        typed = (tensor.to(d) for tensor, d in zip(inputs, self._dtypes, strict=True))
+        result: torch.Tensor = self.graph(*typed)
+        return result.float()
+
+
+class TorchEngine:
+    """The reference: one graph on the CPU."""
+
+    def __init__(self, spec: GraphSpec, graph: torch.nn.Module, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.spec = spec
+        self.description = f"PyTorch {torch.__version__}, CPU, fp32"
+        self._graph = graph
+
+    @torch.inference_mode()
+    def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
+        tensors = (torch.from_numpy(inputs[tensor.name]) for tensor in self.spec.inputs)
+        result: F32 = self._graph(*tensors).numpy()
+        return {self.spec.outputs[0].name: result}
+
+
+class TorchCudaEngine:
+    """One graph on the current CUDA device. A `StreamEngine`."""
+
+    @torch.inference_mode()
+    def __init__(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
+        self.spec = spec
+        self.description = f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, fp16"
+        self._typed = Typed(spec, graph, "fp16").to("cuda")
+        self._typed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        (output,) = spec.outputs
+        self._inputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.inputs}
+        self._staged = {t.name: torch.zeros(t.shape, pin_memory=True) for t in spec.inputs}
+        self._output = torch.zeros(output.shape, device="cuda")
+        self._result = torch.zeros(output.shape, pin_memory=True)
+        self.addresses = {name: tensor.data_ptr() for name, tensor in self._inputs.items()}
+        self.addresses[output.name] = self._output.data_ptr()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        torch.backends.cudnn.benchmark = True  # times its kernels once for these shapes
+        self._recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            for _ in range(_WARM_UP):
+                self._launch()
+        self._stream.synchronize()
+        with torch.cuda.graph(
+            self._recorded, stream=self._stream, capture_error_mode="thread_local"
+        ):
+            self._launch()
+
+    def enqueue(self, stream: Stream) -> None:
+        """As of `StreamEngine`."""
+        outer = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(outer):
+            self._recorded.replay()
+
+    @torch.inference_mode()
+    def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
+        """Run once and wait. The returned array is overwritten by the next run."""
+        with torch.cuda.stream(self._stream):
+            for name, tensor in self._inputs.items():
+                self._staged[name].copy_(torch.from_numpy(inputs[name]))
+                tensor.copy_(self._staged[name], non_blocking=True)
+            self._recorded.replay()
+            self._result.copy_(self._output, non_blocking=True)
+        self._stream.synchronize()
+        return {self.spec.outputs[0].name: self._result.numpy()}
+
+    def _launch(self) -> None:
+        pictures = (
+            tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+            for tensor in self._inputs.values()
+        )
+        self._output.copy_(self._typed(*pictures))
+
+
+def require_cuda() -> None:
+    """
+    Raises:
+        DeviceError: this PyTorch finds no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"PyTorch {torch.__version__} finds no CUDA device; install a build for CUDA "
+            "(pytorch.org), not the CPU's"
+        )
+
+
+def open_graph(
+    network: NetworkSpec,
+    graph: GraphSpec,
+    threads: int,
+    root: Path = weights.WEIGHTS_DIRECTORY,
+    *,
+    on_cuda: bool | None = None,
+) -> TorchEngine | TorchCudaEngine:
+    """
+    Args:
+        on_cuda: None takes CUDA where this PyTorch finds it.
+
+    Raises:
+        WeightsError: the weights are not the network's.
+    """
+    module = load_graph(network, graph, root)
+    if torch.cuda.is_available() if on_cuda is None else on_cuda:
+        return TorchCudaEngine(graph, module)
+    return TorchEngine(graph, module, threads)
+
+
+def load_graph(
+    network: NetworkSpec, graph: GraphSpec, root: Path = weights.WEIGHTS_DIRECTORY
+) -> torch.nn.Module:
+    """The module of one graph, with the network's weights.
+
+    Raises:
+        WeightsError: they are damaged, or of another network.
+    """
+    path = weights.locate(network.name, "model.safetensors", root)
+    module: torch.nn.Module = getattr(_module_of(network), graph.name)
+    prefix = f"{graph.name}."
+    try:
+        named = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in load_file(path).items()
+            if name.startswith(prefix)
+        }
+        module.load_state_dict(named)
+    except (SafetensorError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path}: not the weights of {network.name} {graph.name} ({said}); reinstall reenactd"
+        ) from None
+    return module.eval().requires_grad_(False)
+
+
+def write_onnx(spec: GraphSpec, graph: torch.nn.Module, precision: str, path: Path) -> None:
+    """The graph as ONNX whose tensors are of this precision, float32 at the door."""
+    inputs = tuple(torch.zeros(tensor.shape) for tensor in spec.inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter is deprecated: see training/export.py
+        torch.onnx.export(
+            Typed(spec, graph, precision),
+            inputs,
+            str(path),
+            input_names=[t.name for t in spec.inputs],
+            output_names=[t.name for t in spec.outputs],
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _module_of(network: NetworkSpec) -> torch.nn.Module:
+    """The network's modules, untrained, each under the name of its graph."""
+    from engines.nets.warp_refine import WarpRefine
+
+    if not network.name.startswith("warp-refine"):
+        raise BackendError(f"no PyTorch module for the network {network.name}; use onnx")
+    return WarpRefine()

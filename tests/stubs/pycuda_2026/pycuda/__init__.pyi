@@ -1,0 +1,1 @@
+"""Recorded with driver.pyi."""
