@@ -24,10 +24,8 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Pixels = TypeVar("Pixels", NDArray[np.float32], NDArray[np.uint8])
 
-SIZE = 96
-"""side of a patch in pixels"""
-FEATURE_SIZE = 24
-"""side of a patch's feature map of the identity"""
+FEATURE_STRIDE = 4
+"""pixels of a patch for a cell of the identity's feature map"""
 GUIDE_CHANNELS = 5
 """mouth opening, lips, eye opening, iris, person"""
 
@@ -42,15 +40,17 @@ class Region:
     """landmarks whose middle is the patch's"""
     side: float
     """of the patch, in face units"""
-    mirrored: bool
+    mirrored: bool = False
 
 
 REGIONS = (
-    Region((61, 291, 0, 17), 1.15, mirrored=False),
-    Region((33, 133), 0.68, mirrored=False),
+    Region((61, 291, 0, 17), 1.15),
+    Region((33, 133), 0.68),
     Region((263, 362), 0.68, mirrored=True),
 )
 """mouth, right eye, left eye"""
+MOUTH = 0
+"""which of them is lit; the others are painted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Patch:
 
     patch_from_canvas: F32
     """(2, 3) affine, pixels to pixels"""
+    px: int
+    """of a side"""
 
     def points(self, canvas_points: F32) -> F32:
         """(N, 2) canvas pixels as patch pixels."""
@@ -67,9 +69,12 @@ class Patch:
         return moved
 
     def cut(self, canvas_image: Pixels) -> Pixels:
-        """The patch of a canvas-sized image or map, (SIZE, SIZE, ...)."""
+        """The patch of a canvas-sized image or map, (px, px, ...)."""
         cropped = cv2.warpAffine(
-            canvas_image, self.patch_from_canvas, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE
+            canvas_image,
+            self.patch_from_canvas,
+            (self.px, self.px),
+            borderMode=cv2.BORDER_REPLICATE,
         )
         return cast(Pixels, cropped)
 
@@ -78,14 +83,14 @@ class Patch:
 
         Args:
             landmarks: (478, 3) driven landmarks on the canvas.
-            alpha: (SIZE, SIZE) the person's coverage of the patch.
+            alpha: (px, px) the person's coverage of the patch.
 
         Returns:
-            (GUIDE_CHANNELS, SIZE, SIZE) uint8.
+            (GUIDE_CHANNELS, px, px) uint8.
         """
         drawn = self.points(landmarks[_DRAWN]) * (1 << _SHIFT_BITS)
         lips, mouth, *eyes_and_irises = np.split(np.round(drawn).astype(np.int32), _SPLITS)
-        guide = np.zeros((GUIDE_CHANNELS, SIZE, SIZE), np.uint8)
+        guide = np.zeros((GUIDE_CHANNELS, self.px, self.px), np.uint8)
         _fill(guide[0], mouth)
         _fill(guide[1], lips)
         for hole, iris in zip(eyes_and_irises[::2], eyes_and_irises[1::2], strict=True):
@@ -96,48 +101,83 @@ class Patch:
         return guide
 
     def add(self, change: F32, canvas: U8) -> None:
-        """Add a change (SIZE, SIZE, 3) of full scale 1 to a uint8 canvas, in place.
+        """Add a change (px, px, 3) of full scale 1 to a uint8 canvas, in place; it saturates."""
+        region, here = self._onto(change, canvas, 0.0)
+        if region.size:
+            cv2.addWeighted(region, 1.0, here, 255.0, 0.0, dst=region, dtype=cv2.CV_8U)
 
-        Only the patch's bounding box on the canvas is touched; the result saturates.
+    def light(self, gain: F32, canvas: U8) -> None:
+        """Multiply a uint8 canvas by a gain (px, px), in place; it saturates.
+
+        The canvas keeps its own detail, of which a patch may have less.
+        """
+        region, here = self._onto(gain, canvas, 1.0)
+        if region.size:
+            cv2.multiply(region, cv2.merge([here] * 3), dst=region, dtype=cv2.CV_8U)
+
+    def _onto(self, values: F32, canvas: U8, beyond: float) -> tuple[U8, F32]:
+        """The patch's bounding box on a canvas, a view, and the patch's values there; maybe empty.
+
+        Args:
+            beyond: the value of pixels that the patch does not cover.
         """
         (a, b, tx), (c, d, ty) = self.patch_from_canvas.tolist()
-        middle_x, middle_y = SIZE / 2 - tx, SIZE / 2 - ty
+        half = self.px / 2
+        middle_x, middle_y = half - tx, half - ty
         area = a * d - b * c
         x, y = (d * middle_x - b * middle_y) / area, (a * middle_y - c * middle_x) / area
-        reach_x = SIZE / 2 * (abs(d) + abs(b)) / abs(area)
-        reach_y = SIZE / 2 * (abs(a) + abs(c)) / abs(area)
+        reach_x = half * (abs(d) + abs(b)) / abs(area)
+        reach_y = half * (abs(a) + abs(c)) / abs(area)
         height, width = canvas.shape[:2]
         x0, y0 = max(math.floor(x - reach_x), 0), max(math.floor(y - reach_y), 0)
         x1, y1 = min(math.ceil(x + reach_x), width), min(math.ceil(y + reach_y), height)
-        if x1 <= x0 or y1 <= y0:
-            return  # outside the picture
+        region = canvas[y0 : max(y1, y0), x0 : max(x1, x0)]
+        if not region.size:
+            return region, np.empty(0, np.float32)
         shifted = np.array([[a, b, a * x0 + b * y0 + tx], [c, d, c * x0 + d * y0 + ty]])
-        change_here = cv2.warpAffine(
-            change, shifted, (x1 - x0, y1 - y0), flags=cv2.WARP_INVERSE_MAP
-        )
-        region = canvas[y0:y1, x0:x1]
-        cv2.addWeighted(region, 1.0, change_here, 255.0, 0.0, dst=region, dtype=cv2.CV_8U)
+        size = region.shape[1], region.shape[0]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        here = cv2.warpAffine(values, shifted, size, flags=flags, borderValue=(beyond,) * 4)
+        return region, cast(F32, here)
 
 
-def patches(landmarks: F32, head: Similarity, unit_px: float) -> list[Patch]:
-    """The patches of a driven face, one per region.
+def place(region: Region, px: int, landmarks: F32, head: Similarity, unit_px: float) -> Patch:
+    """Where a region of a driven face lies.
 
     Args:
+        px: side of the patch.
         landmarks: (478, 3) on the canvas.
         head: canvas from portrait, of the skull.
         unit_px: the face unit in the portrait.
     """
     (a, b), (c, d) = (warp.in_plane(head) * unit_px).tolist()  # turns and zooms
-    area = a * d - b * c
-    found = []
-    for region in REGIONS:
-        scale = SIZE / (region.side * area)
-        flip = -scale if region.mirrored else scale
-        linear = np.array([[flip * d, -flip * b], [-scale * c, scale * a]], np.float32)
-        centre = landmarks[list(region.around), :2].sum(axis=0) / np.float32(len(region.around))
-        offset = (SIZE - 1) / 2 - linear @ centre
-        found.append(Patch(np.concatenate([linear, offset[:, None]], axis=1).astype(np.float32)))
-    return found
+    scale = px / (region.side * (a * d - b * c))
+    flip = -scale if region.mirrored else scale
+    linear = np.array([[flip * d, -flip * b], [-scale * c, scale * a]], np.float32)
+    centre = landmarks[list(region.around), :2].sum(axis=0) / np.float32(len(region.around))
+    offset = (px - 1) / 2 - linear @ centre
+    matrix = np.concatenate([linear, offset[:, None]], axis=1).astype(np.float32)
+    return Patch(matrix, px)
+
+
+def patches(px: int, landmarks: F32, head: Similarity, unit_px: float) -> list[Patch]:
+    """The patches of a driven face, one per region; arguments as of `place`."""
+    return [place(region, px, landmarks, head, unit_px) for region in REGIONS]
+
+
+def sources(patch: Patch, source: warp.SourceMap, cells: int, beyond: float | None = None) -> F32:
+    """(cells, cells, 2) the portrait pixels that a patch shows, of coarser cells.
+
+    Args:
+        beyond: what x and y are outside the canvas; the map's border goes on without it.
+    """
+    step = patch.px / cells
+    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
+    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    size = cells, cells
+    mode = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
+    fill = (0.0, 0.0) if beyond is None else (beyond, beyond)
+    return cast(F32, cv2.warpAffine(source.xy, matrix, size, borderMode=mode, borderValue=fill))
 
 
 def feature_grid(patch: Patch, source: warp.SourceMap, portrait_patch: Patch) -> F32:
@@ -149,15 +189,11 @@ def feature_grid(patch: Patch, source: warp.SourceMap, portrait_patch: Patch) ->
         portrait_patch: the region in the portrait itself, in which the features were made.
 
     Returns:
-        (FEATURE_SIZE, FEATURE_SIZE, 2) in -2..2, as GridSample takes it (align_corners false).
+        (px / FEATURE_STRIDE, as many, 2) in -2..2, as GridSample takes it (align_corners false).
     """
-    step = SIZE / FEATURE_SIZE
-    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
-    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
-    size = FEATURE_SIZE, FEATURE_SIZE
-    coarse = cast(F32, cv2.warpAffine(source.xy, matrix, size, borderMode=cv2.BORDER_REPLICATE))
+    coarse = sources(patch, source, patch.px // FEATURE_STRIDE)
     in_patch = portrait_patch.points(coarse.reshape(-1, 2)).reshape(coarse.shape)
-    grid: F32 = np.clip((in_patch + 0.5) * (2 / SIZE) - 1, -2, 2).astype(np.float32)
+    grid: F32 = np.clip((in_patch + 0.5) * (2 / portrait_patch.px) - 1, -2, 2).astype(np.float32)
     return grid
 
 

@@ -10,14 +10,16 @@ frame are not known here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import backends, crop, face_mesh
+from engines import backends, crop, face_mesh, head, weights
 from engines.backends.base import Engine
 from engines.errors import EngineError, PortraitError
 from engines.eyes import Eye, eyes_of
@@ -25,7 +27,7 @@ from engines.mouth import Mouth
 from engines.portrait import extend
 from engines.pose import MotionTensors, TargetFace
 from engines.rigid import Similarity
-from engines.specs import NETWORKS
+from engines.specs import LITE, NETWORKS, WARP_REFINE_LITE, NetworkSpec, Size
 from engines.steady import Steady
 from engines.warp import Placement, SourceMap, WarpMesh, sample
 
@@ -60,7 +62,15 @@ class EncodedIdentity:
     """the subject's right and left"""
     portrait_patches: list[crop.Patch]
     features: F32
-    """(patches, C, 24, 24)"""
+    """(patches, C, cells, cells)"""
+    head: head.Texture
+    head_features: F32
+    """(1, C, cells, cells)"""
+
+    def paint_shares(self, placement: Placement) -> list[float]:
+        """How much paint each region needs, 0..1."""
+        eyes = (eye.needs_paint(placement.landmarks, placement.head) for eye in self.eyes)
+        return [1.0, *eyes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +81,55 @@ class RenderedArrays:
     """(H, W)"""
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The graphs of one network, open; `specs.py` says what each takes and gives."""
+
+    size: Size
+    encode: Engine | None
+    drive: Engine | None
+    """None while there is none yet: nothing is painted, as in the samples that it learns from"""
+    encode_head: Engine
+    drive_head: Engine
+
+
+class Unpainted(NamedTuple):
+    """A picture before the network paints what geometry cannot show."""
+
+    rgb: U8
+    """(H, W, 3)"""
+    alpha: U8
+    """(H, W)"""
+    source: SourceMap
+
+
+class Memory:
+    """What was shown last; one for each performer and identity."""
+
+    def __init__(self) -> None:
+        self.steady = Steady()
+        self._field: F32 | None = None
+        self._is_fresh = False
+
+    def field(self, look: Callable[[], F32]) -> F32:
+        """The head's field: looked for in every other frame, for light and outline change slowly.
+
+        A field lies on the head and moves with it, so the one before is hardly off.
+        """
+        if self._field is None or not self._is_fresh:
+            self._field = look()
+        self._is_fresh = not self._is_fresh
+        return self._field
+
+
 class Reenactor:
     """A network and its geometry. One thread calls it."""
 
     def __init__(
-        self, encode: Engine | None, drive: Engine | None, reason: str, layers: bool = True
+        self, network: Network | None, reason: str, layers: bool = True, size: Size = LITE
     ) -> None:
-        self._encode, self._drive, self._layers = encode, drive, layers
+        self._network, self._layers = network, layers
+        self._size = size if network is None else network.size
         self.reason = reason
         """what runs, on what, and why"""
 
@@ -108,7 +160,10 @@ class Reenactor:
             ],
             np.float32,
         )
-        patches = crop.patches(landmarks, _STAY, face_mesh.face_unit(landmarks))
+        patches = crop.patches(
+            self._size.patch_px, landmarks, _STAY, face_mesh.face_unit(landmarks)
+        )
+        texture = head.Texture.of(extended.rgba, landmarks, self._size.texture_px)
         return EncodedIdentity(
             canvas_hw=canvas_hw,
             portrait_rgba=extended.rgba,
@@ -123,108 +178,184 @@ class Reenactor:
             eyes=eyes_of(extended.rgba, landmarks),
             portrait_patches=patches,
             features=self._features(extended.rgba, landmarks, patches),
+            head=texture,
+            head_features=self._head_features(texture),
         )
 
     def render(
-        self, identity: EncodedIdentity, motion: MotionTensors, steady: Steady | None = None
+        self, identity: EncodedIdentity, motion: MotionTensors, memory: Memory | None = None
     ) -> RenderedArrays:
         """The identity as `motion` drives it, on its canvas.
 
         Args:
-            steady: of the frames before; without it each frame is drawn for itself.
+            memory: of the frames before; without it each frame is drawn for itself.
 
         Raises:
             EngineError: the network gave NaN or infinity.
         """
-        return self.draw(identity, identity.target.place(motion), steady)
+        return self.draw(identity, identity.target.place(motion), memory)
 
     def draw(
-        self, identity: EncodedIdentity, placement: Placement, steady: Steady | None = None
+        self, identity: EncodedIdentity, placement: Placement, memory: Memory | None = None
     ) -> RenderedArrays:
         """The identity with its landmarks, head and torso exactly where `placement` says.
 
         Args:
-            steady: as of `render`.
+            memory: as of `render`.
+
+        Raises:
+            EngineError: the network gave NaN or infinity.
+        """
+        picture = self.unpainted(identity, placement, memory)
+        if self._network is not None and self._network.drive is not None:
+            self._paint(self._network.drive, identity, placement, picture)
+        if memory is not None:
+            memory.steady(picture.rgb, placement.landmarks)
+        return RenderedArrays(picture.rgb, picture.alpha)
+
+    def unpainted(
+        self, identity: EncodedIdentity, placement: Placement, memory: Memory | None = None
+    ) -> Unpainted:
+        """All of `draw` but the paint: the portrait warped and lit anew, eyeballs and teeth drawn.
 
         Raises:
             EngineError: the network gave NaN or infinity.
         """
         source = identity.mesh.source_map(placement, identity.canvas_hw)
+        correction = self._correct(identity, placement, source, memory)
         rgba = sample(identity.portrait_rgba, source, identity.canvas_hw)
+        rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
         if self._layers:
             for eye in identity.eyes:
-                eye.draw(rgba[..., :3], placement.landmarks, placement.head)
-        rgb = cast(U8, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
-        if self._drive is not None:
-            self._refine(self._drive, identity, placement, source, rgba, rgb)
-        if self._layers:
+                eye.draw(rgb, placement.landmarks, placement.head)
             identity.mouth.draw(rgb, placement.landmarks, placement.head)
-        if steady is not None:
-            steady(rgb, placement.landmarks)
-        return RenderedArrays(rgb, cast(U8, cv2.extractChannel(rgba, 3)))
+        if correction is not None:
+            head.shade(*correction, rgb)
+        return Unpainted(rgb, cast(U8, cv2.extractChannel(rgba, 3)), source)
 
-    def _refine(  # noqa: PLR0913 - one step of draw, cut out of it
+    def _correct(
         self,
-        drive: Engine,
         identity: EncodedIdentity,
         placement: Placement,
         source: SourceMap,
-        rgba: U8,
-        rgb: U8,
-    ) -> None:
-        """Let the network paint mouth and eyes of `rgba` into `rgb`, where they need it."""
-        landmarks, head = placement.landmarks, placement.head
+        memory: Memory | None,
+    ) -> tuple[F32, crop.Patch] | None:
+        """Mend `source` as the head network says; the field is also of light, and its place."""
+        if self._network is None:
+            return None
         unit_px = face_mesh.face_unit(identity.landmarks)
-        shares = [1.0, *(eye.needs_paint(landmarks, head) for eye in identity.eyes)]
-        for region, patch in enumerate(crop.patches(landmarks, head, unit_px)):
+        patch = crop.place(
+            head.REGION, self._size.head_px, placement.landmarks, placement.head, unit_px
+        )
+        drive = self._network.drive_head
+
+        def look() -> F32:
+            view = head.look(identity.head, source, patch, placement.head)
+            inputs = {"view": view, "features": identity.head_features}
+            found: F32 = drive.run(inputs)["field"][0].copy()
+            _check_finite(found)
+            return found
+
+        field = look() if memory is None else memory.field(look)
+        head.displace(field, patch, source, placement.landmarks, unit_px)
+        return field, patch
+
+    def _paint(
+        self, drive: Engine, identity: EncodedIdentity, placement: Placement, picture: Unpainted
+    ) -> None:
+        """Paint mouth and eyes, in place, where they need it."""
+        landmarks = placement.landmarks
+        unit_px = face_mesh.face_unit(identity.landmarks)
+        shares = identity.paint_shares(placement)
+        px = self._size.patch_px
+        for region, patch in enumerate(crop.patches(px, landmarks, placement.head, unit_px)):
             if shares[region] == 0:
                 continue
-            warped = patch.cut(rgba)
+            seen, person = picture_in(patch, picture)
             at_rest = identity.portrait_patches[region]
             inputs = {
-                "warped": crop.as_tensor([crop.to_planes(crop.over_grey(warped))]),
-                "guide": crop.as_tensor([patch.guide(landmarks, warped[..., 3])]),
+                "warped": crop.as_tensor([seen]),
+                "guide": crop.as_tensor([patch.guide(landmarks, person)]),
                 "features": identity.features[region : region + 1],
-                "grid": crop.feature_grid(patch, source, at_rest)[None],
+                "grid": crop.feature_grid(patch, picture.source, at_rest)[None],
             }
-            change = drive.run(inputs)["change"][0]
-            if not np.isfinite(change).all():
-                raise EngineError("the network's output is not finite; the frame is dropped")
-            patch.add(change.transpose(1, 2, 0) * np.float32(shares[region]), rgb)
+            found = drive.run(inputs)
+            if region == crop.MOUTH:
+                gain = found["gain"][0, 0]
+                _check_finite(gain)
+                patch.light(gain, picture.rgb)
+            else:
+                change = found["change"][0]
+                _check_finite(change)
+                patch.add(change.transpose(1, 2, 0) * np.float32(shares[region]), picture.rgb)
 
     def _features(self, rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> F32:
-        if self._encode is None:
-            return np.zeros((len(patches), 0, crop.FEATURE_SIZE, crop.FEATURE_SIZE), np.float32)
-        seen = [patch.cut(rgba) for patch in patches]
-        guides = [p.guide(landmarks, s[..., 3]) for p, s in zip(patches, seen, strict=True)]
-        inputs = {
-            "portrait": crop.as_tensor([crop.to_planes(crop.over_grey(s)) for s in seen]),
-            "guide": crop.as_tensor(guides),
-        }
-        return self._encode.run(inputs)["features"].copy()
+        if self._network is None or self._network.encode is None:
+            return np.zeros((len(patches), 0, 0, 0), np.float32)
+        seen, guides = own_patches(rgba, landmarks, patches)
+        inputs = {"portrait": crop.as_tensor(seen), "guide": crop.as_tensor(guides)}
+        return self._network.encode.run(inputs)["features"].copy()
+
+    def _head_features(self, texture: head.Texture) -> F32:
+        if self._network is None:
+            return np.zeros((1, 0, 0, 0), np.float32)
+        inputs = {"picture": texture.picture()}
+        return self._network.encode_head.run(inputs)["features"].copy()
 
 
-def load_reenactor(backend: str = "auto", threads: int = 1) -> Reenactor:
-    """Load warp-refine on the chosen backend; OpenCV takes as many threads, process-wide.
+def picture_in(patch: crop.Patch, picture: Unpainted) -> tuple[U8, U8]:
+    """(3, px, px) what a patch shows over mid grey, and (px, px) the person's coverage of it."""
+    rgb, alpha = patch.cut(picture.rgb), patch.cut(picture.alpha)
+    return crop.to_planes(crop.over_grey(np.dstack([rgb, alpha]))), alpha
+
+
+def own_patches(rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> tuple[list[U8], list[U8]]:
+    """(3, px, px) and (G, px, px) of each: what a portrait (H, W, 4) itself shows, with guides."""
+    seen = [patch.cut(rgba) for patch in patches]
+    guides = [p.guide(landmarks, s[..., 3]) for p, s in zip(patches, seen, strict=True)]
+    return [crop.to_planes(crop.over_grey(s)) for s in seen], guides
+
+
+def load_reenactor(
+    backend: str = "auto", threads: int = 1, name: str = WARP_REFINE_LITE.name
+) -> Reenactor:
+    """Load a network on the chosen backend; OpenCV takes as many threads, process-wide.
+
+    Args:
+        name: of `specs.NETWORKS`.
 
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
     """
     # OpenCV would take every core for a millisecond's work, and tracking runs beside it
     cv2.setNumThreads(threads)
-    spec = NETWORKS["warp-refine-lite"]
+    spec = NETWORKS[name]
     chosen, why = backends.choose(backend, spec)
-    encode, drive = (backends.open_graph(chosen, spec, graph, threads) for graph in spec.graphs)
-    return Reenactor(encode, drive, f"{spec.name} on {drive.description}: {why}")
+    network = open_network(spec, chosen, threads)
+    return Reenactor(network, f"{spec.name} on {network.drive_head.description}: {why}")
 
 
-def geometry_only(*, layers: bool = True) -> Reenactor:
+def open_network(
+    spec: NetworkSpec, backend: str, threads: int, root: Path = weights.WEIGHTS_DIRECTORY
+) -> Network:
+    """
+    Raises:
+        BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
+    """
+    return Network(
+        spec.size,
+        *(backends.open_graph(backend, spec, graph, threads, root) for graph in spec.graphs),
+    )
+
+
+def geometry_only(*, layers: bool = True, size: Size = LITE) -> Reenactor:
     """The same avatar without its network: the baseline that a network must beat.
 
     Args:
         layers: draw eyeballs and the mouth's inside; without them the portrait is only warped.
+        size: of what is prepared for a network all the same, when it is trained.
     """
-    return Reenactor(None, None, "geometry only, no network", layers)
+    return Reenactor(None, "geometry only, no network", layers, size)
 
 
 def _skin_rgb(rgba: U8, landmarks: F32) -> F32:
@@ -245,6 +376,11 @@ def _teeth_rgb(rgba: U8, landmarks: F32) -> F32 | None:
     luma = seen.mean(axis=1)
     bright: F32 = seen[luma >= np.quantile(luma, 0.8)].mean(axis=0).astype(np.float32)
     return bright
+
+
+def _check_finite(output: F32) -> None:
+    if not np.isfinite(output).all():
+        raise EngineError("the network's output is not finite; the frame is dropped")
 
 
 def _check_portrait(rgba: U8, landmarks: F32) -> None:

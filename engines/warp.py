@@ -11,6 +11,7 @@ Numpy, OpenCV and the compiled loops of `raster.py`. Knows no network: the refin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,6 +40,8 @@ _FOLLOW = 0.55
 drops, a landmark that is off): it fades like a Gaussian of this width, in face units"""
 _SILHOUETTE_FORESHORTENING = 0.5
 """a round skull's outline moves less than a plane's when it turns: share of the plane's motion"""
+_MARGIN = 0.15
+"""a map goes on so far beyond the person, in face units: hair may be moved outwards (`head.py`)"""
 _BAND = 32
 """height of a band in pixels"""
 
@@ -124,7 +127,7 @@ class WarpMesh:
         self._head_share = 1 - _smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
         rest = np.concatenate([self.landmarks[:, :2], lattice]).astype(np.float32)
         around = _around_triangles(self.landmarks[:, :2], lattice)
-        around = around[_shows_somebody(rest[around], alpha)]
+        around = around[_shows_somebody(rest[around], _widened(alpha, _MARGIN * unit))]
         behind = _behind_triangles(self.landmarks[:, :2])
         self._skin = skin
         self._under = np.concatenate([around, behind]).astype(np.int32)
@@ -290,6 +293,12 @@ def _shows_somebody(corners: F32, alpha: U8) -> NDArray[np.bool_]:
     high = np.clip(np.ceil(corners.max(axis=1)) + 1, 0, (width, height)).astype(int)
     boxes = zip(low, high, strict=True)
     return np.array([alpha[y0:y1, x0:x1].any() for (x0, y0), (x1, y1) in boxes])
+
+
+def _widened(alpha: U8, px: float) -> U8:
+    """The largest alpha within so many pixels along x and y."""
+    side = 2 * math.ceil(px) + 1
+    return cast(U8, cv2.dilate(alpha, np.ones((side, side), np.uint8)))
 
 
 def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> I32:

@@ -7,9 +7,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from engines.models import EncodedIdentity, Reenactor, RenderedArrays
+from engines.models import EncodedIdentity, Memory, Reenactor, RenderedArrays
 from engines.pose import MotionTensors
-from engines.steady import Steady
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
 from realtime.identity import Identity
@@ -30,8 +29,7 @@ class FakeReenactor:
     def __init__(self) -> None:
         self.portraits: list[tuple[U8, F32, tuple[int, int]]] = []
         self.motions: list[MotionTensors] = []
-        self.steadies: list[Steady] = []
-        """one for each motion"""
+        self.memories: list[Memory] = []
         self.picture: RenderedArrays | None = None
         """what to answer instead of the disc"""
 
@@ -42,10 +40,10 @@ class FakeReenactor:
         return cast(EncodedIdentity, f"encoded {len(self.portraits)}")
 
     def render(
-        self, identity: EncodedIdentity, motion: MotionTensors, steady: Steady
+        self, identity: EncodedIdentity, motion: MotionTensors, memory: Memory
     ) -> RenderedArrays:
         self.motions.append(motion)
-        self.steadies.append(steady)
+        self.memories.append(memory)
         return self.picture or disc(float(motion.translation[0]))
 
     def as_reenactor(self) -> Reenactor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import av
@@ -66,9 +67,11 @@ def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> 
             await until(lambda: likeness(performer.seen[-1].luma, card) < 0.8)
             assert performer.stat("face") == "ok"
 
-            assert studio._reenactor is not None and studio._reenactor._drive is not None
-            engine = BrokenEngine(studio._reenactor._drive)
-            studio._reenactor._drive = cast(Engine, engine)
+            assert studio._reenactor is not None
+            network = studio._reenactor._network
+            assert network is not None and network.drive is not None
+            engine = BrokenEngine(network.drive)
+            studio._reenactor._network = replace(network, drive=cast(Engine, engine))
             engine.broken = True
             await until(lambda: performer.stat("state") == "CARD")
             begin = len(performer.seen)

@@ -44,10 +44,14 @@ class Typed(torch.nn.Module):
         self._dtypes = [torch.float32 if t.name in COORDINATES else dtype for t in spec.inputs]
         self.graph = graph.to(dtype)
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         typed = (tensor.to(d) for tensor, d in zip(inputs, self._dtypes, strict=True))
-        result: torch.Tensor = self.graph(*typed)
-        return result.float()
+        return tuple(result.float() for result in results(self.graph(*typed)))
+
+
+def results(found: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """What a graph gave, one tensor or several, in the order of its table."""
+    return found if isinstance(found, tuple) else (found,)
 
 
 class TorchEngine:
@@ -62,8 +66,8 @@ class TorchEngine:
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         tensors = (torch.from_numpy(inputs[tensor.name]) for tensor in self.spec.inputs)
-        result: F32 = self._graph(*tensors).numpy()
-        return {self.spec.outputs[0].name: result}
+        found = results(self._graph(*tensors))
+        return {t.name: r.numpy() for t, r in zip(self.spec.outputs, found, strict=True)}
 
 
 class TorchCudaEngine:
@@ -75,13 +79,13 @@ class TorchCudaEngine:
         self.description = f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, fp16"
         self._typed = Typed(spec, graph, "fp16").to("cuda")
         self._typed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        (output,) = spec.outputs
         self._inputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.inputs}
         self._staged = {t.name: torch.zeros(t.shape, pin_memory=True) for t in spec.inputs}
-        self._output = torch.zeros(output.shape, device="cuda")
-        self._result = torch.zeros(output.shape, pin_memory=True)
-        self.addresses = {name: tensor.data_ptr() for name, tensor in self._inputs.items()}
-        self.addresses[output.name] = self._output.data_ptr()
+        self._outputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.outputs}
+        self._fetched = {t.name: torch.zeros(t.shape, pin_memory=True) for t in spec.outputs}
+        self._results = {name: tensor.numpy() for name, tensor in self._fetched.items()}
+        both = self._inputs | self._outputs
+        self.addresses = {name: tensor.data_ptr() for name, tensor in both.items()}
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         torch.backends.cudnn.benchmark = True  # times its kernels once for these shapes
         self._recorded = torch.cuda.CUDAGraph()
@@ -102,22 +106,24 @@ class TorchCudaEngine:
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
-        """Run once and wait. The returned array is overwritten by the next run."""
+        """Run once and wait. The returned arrays are overwritten by the next run."""
         with torch.cuda.stream(self._stream):
             for name, tensor in self._inputs.items():
                 self._staged[name].copy_(torch.from_numpy(inputs[name]))
                 tensor.copy_(self._staged[name], non_blocking=True)
             self._recorded.replay()
-            self._result.copy_(self._output, non_blocking=True)
+            for name, tensor in self._outputs.items():
+                self._fetched[name].copy_(tensor, non_blocking=True)
         self._stream.synchronize()
-        return {self.spec.outputs[0].name: self._result.numpy()}
+        return self._results
 
     def _launch(self) -> None:
         pictures = (
             tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
             for tensor in self._inputs.values()
         )
-        self._output.copy_(self._typed(*pictures))
+        for tensor, found in zip(self._outputs.values(), self._typed(*pictures), strict=True):
+            tensor.copy_(found)
 
 
 def require_cuda() -> None:
@@ -201,4 +207,4 @@ def _module_of(network: NetworkSpec) -> torch.nn.Module:
 
     if not network.name.startswith("warp-refine"):
         raise BackendError(f"no PyTorch module for the network {network.name}; use onnx")
-    return WarpRefine()
+    return WarpRefine(network.size)

@@ -1,9 +1,10 @@
-"""warp-refine, size lite: paints what geometry cannot, on patches that geometry already drove.
+"""warp-refine: what geometry cannot show, on patches that geometry already drove.
 
 Two graphs. `Encode` looks at the portrait once; `Drive` runs per frame: it meets the warped patch,
-the guide of the driven face, and the identity's features sampled where geometry says, and gives a
-colour with a mask. The mask lives around lips and lids only: everywhere else geometry stands as it
-is, and stays as sharp as the portrait.
+the guide of the driven face, and the identity's features sampled where geometry says. Eyes it
+paints: a colour with a mask, which lives around the lids. Mouths it only lights: lips are warped
+and teeth are drawn already, sharp, and a gain keeps them so, whatever painter or camera made the
+portrait; a colour learned from others' faces would lie on it as a stain.
 
 A U-Net (Ronneberger et al., arXiv 1505.04597) that works at half resolution: pixels enter by a
 strided convolution and leave by depth-to-space (Shi et al., arXiv 1609.05158). Every operator is in
@@ -17,35 +18,66 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines import crop
+from engines.nets.blocks import UNet, block
+from engines.nets.head import EncodeHead, Head
 from engines.specs import IDENTITY_FEATURES as FEATURES
+from engines.specs import Size
 
-
-def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+_MOST_GAIN = 0.8
+"""in the logarithm: at most 2.2 times as light"""
+_BORDER = 0.15
+"""share of a patch over which the light of a mouth fades out"""
 
 
 def reach(guide: Tensor) -> Tensor:
-    """(B, 1, S, S) 0..1: where paint may go, the lips and the eye opening with a soft margin."""
+    """(B, 1, S, S) 0..1, softly ending: where eyes may change, and all of a mouth's patch."""
     # guide is (B, G, S, S), values 0..1
-    features = torch.maximum(guide[:, 1:2], guide[:, 2:3])
     # a square window's maximum, rows first: 42 comparisons for each pixel instead of 441
-    spread = functional.max_pool2d(features, (21, 1), 1, (10, 0))
+    spread = functional.max_pool2d(guide[:, 2:3], (21, 1), 1, (10, 0))
     spread = functional.max_pool2d(spread, (1, 21), 1, (0, 10))
-    soft: Tensor = functional.avg_pool2d(spread, 9, 1, 4)
+    eyes = functional.avg_pool2d(spread, 9, 1, 4)
+    soft: Tensor = eyes + _is_mouth(guide) * (_window(guide.shape[2]).to(guide) - eyes)
     return soft
+
+
+def light(said: Tensor, guide: Tensor) -> Tensor:
+    """(B, 1, S, S) logarithm of a mouth's gain: smooth, bounded, and 0 inside the lips.
+
+    One for all colours, so that nothing is stained. Teeth and tongue are drawn in colours of their
+    own, the portrait's where it shows them: what a network learns of others' only greys them.
+    """
+    around = 1 - guide[:, :1]
+    # said is of (B, 3, S, S); means of windows, twice, of the skin alone
+    total, mass = said.mean(1, keepdim=True) * around, around
+    for _ in range(2):
+        total, mass = (functional.avg_pool2d(x, 9, 1, 4) for x in (total, mass))
+    return around * _MOST_GAIN * torch.tanh(total / (mass + 1e-3))
+
+
+def _is_mouth(guide: Tensor) -> Tensor:
+    """(B, 1, 1, 1) 1 where the patch shows lips, else 0."""
+    return (functional.adaptive_max_pool2d(guide[:, 1:2], 1) > 0.5).to(guide)
+
+
+def _window(px: int) -> Tensor:
+    """(1, 1, px, px) 1 inside, falling to 0 at a patch's border."""
+    inside = torch.arange(px).float()
+    ramp = (torch.minimum(inside, px - 1 - inside) / (_BORDER * px)).clamp(max=1)
+    return (ramp[:, None] * ramp[None])[None, None]
 
 
 class Encode(nn.Module):
     """The portrait's crop and guide -> features of the identity."""
 
-    def __init__(self, guide_channels: int) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
+        wide, deep = size.encode_widths
         self.layers = nn.Sequential(
             nn.PixelUnshuffle(2),
-            block(4 * (3 + guide_channels), 32),
-            block(32, 48, stride=2),
-            block(48, 48),
-            nn.Conv2d(48, FEATURES, 1),
+            block(4 * (3 + crop.GUIDE_CHANNELS), wide),
+            block(wide, deep, stride=2),
+            block(deep, deep),
+            nn.Conv2d(deep, FEATURES, 1),
         )
 
     def forward(self, portrait: Tensor, guide: Tensor) -> Tensor:
@@ -54,55 +86,35 @@ class Encode(nn.Module):
         return features  # (B, FEATURES, S/4, S/4)
 
 
-class Drive(nn.Module):
-    """One driven frame: (warped, guide, features, grid) -> what to add to the warped crop."""
+class Drive(UNet):
+    """One driven frame: (warped, guide, features, grid) -> (change, gain): warped * gain + change.
 
-    def __init__(self, guide_channels: int) -> None:
-        super().__init__()
-        wide, mid, deep, floor = 16, 32, 64, 96
-        self.stem = nn.Sequential(
-            nn.Conv2d(3 + guide_channels, wide, 2, 2),  # space-to-depth and a 1x1, in one
-            nn.LeakyReLU(0.1, inplace=True),
-        )
-        self.down1 = block(wide, wide)
-        self.down2 = nn.Sequential(block(wide, mid, 2), block(mid, mid))
-        self.identity = nn.Conv2d(FEATURES, mid, 1)
-        self.down3 = nn.Sequential(block(mid, deep, 2), block(deep, deep))
-        self.floor = nn.Sequential(block(deep, floor, 2), block(floor, floor), block(floor, floor))
-        self.up3 = nn.Conv2d(floor, deep, 1)
-        self.mix3 = block(deep, deep)
-        self.up2 = nn.Conv2d(deep, mid, 1)
-        self.mix2 = block(mid, mid)
-        self.up1 = nn.Conv2d(mid, wide, 1)
-        self.mix1 = block(wide, wide)
-        self.paint = nn.Sequential(nn.Conv2d(wide, 16, 3, 1, 1), nn.PixelShuffle(2))
+    A mouth's change is 0, an eye's gain 1. The gain is smooth: it may lie over a sharper picture.
+    """
 
-    def forward(self, warped: Tensor, guide: Tensor, features: Tensor, grid: Tensor) -> Tensor:
+    def __init__(self, size: Size) -> None:
+        super().__init__(3 + crop.GUIDE_CHANNELS, FEATURES, size.paint_widths, size.depth)
+        self.paint = nn.Sequential(nn.Conv2d(size.paint_widths[0], 16, 3, 1, 1), nn.PixelShuffle(2))
+
+    def forward(
+        self, warped: Tensor, guide: Tensor, features: Tensor, grid: Tensor
+    ) -> tuple[Tensor, Tensor]:
         # warped: (B, 3, S, S) 0..1; guide: (B, G, S, S) 0..1
         # features: (B, FEATURES, S/4, S/4); grid: (B, S/4, S/4, 2) in -2..2, -1..1 inside the patch
         # in the grid's precision: in float16 it would look a hundredth of a cell beside
         seen = functional.grid_sample(features.to(grid.dtype), grid, align_corners=False)
-        x1 = self.down1(self.stem(torch.cat([warped - 0.5, guide], 1)))  # (B, 16, S/2, S/2)
-        x2 = self.down2(x1) + self.identity(seen.to(features.dtype))  # (B, 32, S/4, S/4)
-        x3 = self.down3(x2)  # (B, 64, S/8, S/8)
-        x = self.floor(x3)  # (B, 96, S/16, S/16)
-        x = self.mix3(_double(self.up3(x)) + x3)
-        x = self.mix2(_double(self.up2(x)) + x2)
-        x = self.mix1(_double(self.up1(x)) + x1)
-        out = self.paint(x)  # (B, 4, S, S)
-        colour = out[:, :3] + 0.5
-        mask = torch.sigmoid(out[:, 3:]) * reach(guide)
-        change: Tensor = mask * (colour - warped)
-        return change  # (B, 3, S, S)
-
-
-def _double(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        picture = torch.cat([warped - 0.5, guide], 1)
+        out = self.paint(self.features_of(picture, seen.to(features.dtype)))
+        painted = torch.sigmoid(out[:, 3:]) * (out[:, :3] + 0.5 - warped)
+        where, mouth = reach(guide), _is_mouth(guide)
+        gain = torch.exp(where * mouth * light(out[:, :3], guide))
+        return where * (1 - mouth) * painted, gain  # (B, 3, S, S), (B, 1, S, S)
 
 
 class WarpRefine(nn.Module):
-    """All graphs of the network, by the names in `specs.py` and in its weights."""
+    """All graphs of the network: what is exported, and the names in its weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self.encode, self.drive = Encode(crop.GUIDE_CHANNELS), Drive(crop.GUIDE_CHANNELS)
+        self.encode, self.drive = Encode(size), Drive(size)
+        self.encode_head, self.drive_head = EncodeHead(size), Head(size)

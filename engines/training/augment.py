@@ -54,12 +54,14 @@ class Change:
     blur_px: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Change:
+    def draw(cls, rng: np.random.Generator, *, side_light: bool = True) -> Change:
         shapes: list[Shape] = []
         for share, make in ((_GLASSES, _glasses), (_MICROPHONE, _microphone), (_HAND, _hand)):
             if rng.random() < share:
                 shapes += make(rng)
         strength = rng.uniform(0.2, 0.75) if rng.random() < _SIDE_LIGHT else 0.0
+        if not side_light:
+            strength = 0.0
         blur_px = rng.uniform(0.4, 1.3) if rng.random() < _BLUR else 0.0
         return cls(tuple(shapes), (strength, rng.uniform(0, 2 * np.pi)), blur_px)
 

@@ -13,10 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import backends, crop, weights
-from engines.models import EncodedIdentity, Reenactor, geometry_only, load_reenactor
+from engines import crop
+from engines.models import (
+    EncodedIdentity,
+    Memory,
+    Reenactor,
+    geometry_only,
+    load_reenactor,
+    open_network,
+)
 from engines.specs import NETWORKS
-from engines.steady import Steady
 from engines.training.people import Find
 from engines.warp import Placement
 
@@ -44,17 +50,18 @@ class Sitting:
         self._find = find
         self._last: tuple[U8, F32 | None] | None = None
 
-    def draw(self, placement: Placement, rest: F32, steady: Steady | None = None) -> U8:
+    def draw(self, placement: Placement, rest: F32, memory: Memory | None = None) -> U8:
         """(H, W, 3) over mid grey.
 
         Args:
             placement: where everything is to be.
             rest: (2, 3) canvas from portrait of who cannot move.
-            steady: of the frames before, in a sequence.
+            memory: of the frames before, in a sequence.
         """
         if self.contestant.moves:
-            held = steady if self.contestant.steadied else None
-            drawn = self.contestant.reenactor.draw(self.identity, placement, held)
+            drawn = self.contestant.reenactor.draw(
+                self.identity, placement, memory if self.contestant.steadied else None
+            )
             return crop.over_grey(np.dstack([drawn.rgb, drawn.alpha]))
         height, width = self.identity.canvas_hw
         copied = cv2.warpAffine(self.identity.portrait_rgba, rest, (width, height))
@@ -67,7 +74,7 @@ class Sitting:
         return self._last[1]
 
 
-def contestants(against: Path | None, threads: int = 1) -> list[Contestant]:
+def contestants(network: str, against: Path | None, threads: int = 1) -> list[Contestant]:
     """Copy, bare warp, geometry, the installed network, and the one in `against`, a folder like
     `engines/weights`, where it is given.
 
@@ -79,19 +86,13 @@ def contestants(against: Path | None, threads: int = 1) -> list[Contestant]:
         Contestant(COPY, geometry, moves=False),
         Contestant(WARP, geometry_only(layers=False)),
         Contestant(GEOMETRY, geometry),
-        Contestant(NETWORK, load_reenactor("onnx", threads), steadied=True),
+        Contestant(NETWORK, load_reenactor("onnx", threads, network), steadied=True),
     ]
     if against is not None:
-        found.append(Contestant(AGAINST, _open(against, threads), steadied=True))
+        found.append(Contestant(AGAINST, _open(network, against, threads), steadied=True))
     return found
 
 
-def _open(root: Path, threads: int) -> Reenactor:
-    spec = NETWORKS["warp-refine-lite"]
-    encode, drive = (
-        backends.open_engine(
-            "onnx", graph, weights.locate(spec.name, f"{graph.name}.onnx", root), threads
-        )
-        for graph in spec.graphs
-    )
-    return Reenactor(encode, drive, f"{spec.name} of {root}")
+def _open(network: str, root: Path, threads: int) -> Reenactor:
+    spec = NETWORKS[network]
+    return Reenactor(open_network(spec, "onnx", threads, root), f"{spec.name} of {root}")

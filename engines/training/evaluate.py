@@ -1,7 +1,8 @@
 """Judge the shipped network on people it was never trained on, beside three baselines.
 
     python -m engines.training.evaluate --data FACES [--labels LABELS.npz] [--identities N|all]
-        [--clips FOLDER] [--against WEIGHTS] [--out REPORT.json]
+        [--clips FOLDER] [--network NETWORK] [--against WEIGHTS]
+        [--failures SHEET.png] [--out REPORT.json]
 
 Contestants: `copy` shows the portrait as it is; `warp` is the portrait warped and nothing else;
 `geometry` is all that we do but the network, with drawn eyeballs, teeth and tongue
@@ -61,7 +62,8 @@ from pathlib import Path
 
 from engines import weights
 from engines.errors import EngineError, WeightsError
-from engines.training import results, trials
+from engines.specs import NETWORKS, WARP_REFINE_LITE
+from engines.training import failures, results, trials
 from engines.training.contestants import AGAINST, COPY, GEOMETRY, NETWORK, WARP, Contestant, Sitting
 from engines.training.contestants import contestants as all_contestants
 from engines.training.people import Person, find_face, read_people
@@ -92,7 +94,9 @@ class Options:
     identities: int | None
     """None for all"""
     clips: Path
+    network: str
     against: Path | None
+    failures: Path | None
     out: Path | None
 
 
@@ -104,7 +108,7 @@ def evaluate(options: Options) -> Report:
     """
     versions = _versions(options)  # now: a long run must not name weights that came meanwhile
     clips = find_clips(options.clips)
-    everybody = all_contestants(options.against)
+    everybody = all_contestants(options.network, options.against)
     people, faceless = read_people(options.data, options.labels, options.identities)
     if len(people) < 2:
         raise SystemExit(
@@ -113,6 +117,8 @@ def evaluate(options: Options) -> Report:
         )
     scores = Scores()
     refused = _judge_people(people, everybody, scores)
+    if options.failures is not None:
+        failures.write(people, everybody, scores, options.failures)
     refused += _judge_clips(clips, options, everybody, scores)
     names = [one.name for one in everybody]
     results.show(scores, names)
@@ -192,7 +198,7 @@ def _shipped(identity: str, everybody: Sequence[Contestant], config: Config) -> 
 
 def _versions(options: Options) -> Mapping[str, object]:
     """What was run: options and the sha256 of all weights."""
-    network = "warp-refine-lite"
+    network = options.network
     hashes = {NETWORK: weights.read_manifest(network).files}
     if options.against is not None:
         hashes[AGAINST] = _check_against(network, options.against)
@@ -227,6 +233,12 @@ def _identities(text: str) -> int | None:
     return int(text)
 
 
+def _png(text: str) -> Path:
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r}: must end in .png")
+    return Path(text)
+
+
 def main() -> None:
     """
     Raises:
@@ -239,7 +251,9 @@ def main() -> None:
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--identities", type=_identities, default=DEFAULT_IDENTITIES)
     parser.add_argument("--clips", type=Path, default=CLIPS)
+    parser.add_argument("--network", choices=NETWORKS, default=WARP_REFINE_LITE.name)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--failures", type=_png, help="a PNG of the worst pictures")
     parser.add_argument("--out", type=Path)
     options = Options(**vars(parser.parse_args()))
     try:

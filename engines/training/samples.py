@@ -1,118 +1,89 @@
-"""Training samples: (portrait, driving frame) pairs, already warped, in memory-mapped arrays.
+"""Training samples: (portrait, driving frame) pairs, already placed, in memory-mapped arrays.
 
-    python -m engines.training.samples --data FACES --labels LABELS.npz --out SAMPLES
-
-A folder of frames `IDENTITY_FRAME.webp` (RGBA, 512x512) and their landmarks become crops. The
-warp is the one that runs live, so the network meets in training what it meets on stage.
-Identities whose number ends in 9 are held out: they go to `held_out`, the rest to `train`, and only
-these are changed (`augment.py`): one change for each portrait and all that drive it.
+A folder of frames `IDENTITY_FRAME.webp` (RGBA, 512x512) and their landmarks become what a network
+sees (`head_samples.py`, `paint_samples.py`), made by the code that runs live. Samples of paint show
+what the head network has corrected, so that comes first. Identities whose number ends in 9 are held
+out: they go to `held_out`, the rest to `train`, and only these are changed (`augment.py`): one
+change for each portrait and all that drive it.
 """
 
 from __future__ import annotations
 
-import argparse
+import multiprocessing
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engines import crop, face_mesh
-from engines.eyes import Eye, eyes_of
-from engines.portrait import extend
-from engines.rigid import Similarity, fit_similarity
+from engines import face_mesh
+from engines.models import EncodedIdentity, Reenactor
+from engines.rigid import fit_similarity
 from engines.training.augment import NO_CHANGE, Change, compress
-from engines.warp import Placement, WarpMesh, sample
+from engines.warp import Placement
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-_COUNT = len(crop.REGIONS)
-_PICTURE = (_COUNT, 3, crop.SIZE, crop.SIZE)
-_GUIDE = (_COUNT, crop.GUIDE_CHANNELS, crop.SIZE, crop.SIZE)
-FIELDS: dict[str, tuple[tuple[int, ...], str]] = {
-    "warped": (_PICTURE, "uint8"),
-    "guide": (_GUIDE, "uint8"),
-    "target": (_PICTURE, "uint8"),
-    "grid": ((_COUNT, crop.FEATURE_SIZE, crop.FEATURE_SIZE, 2), "float32"),
-    "portrait": (_PICTURE, "uint8"),
-    "portrait_guide": (_GUIDE, "uint8"),
-    "paint": ((_COUNT,), "float32"),
-}
-"""name -> shape of one sample (all its patches) and dtype; `paint` is how much of the network's
-paint a patch gets, 0..1"""
+Fields = dict[str, tuple[tuple[int, ...], str]]
+"""name -> shape and dtype of one sample"""
 
 FEWEST_FRAMES = 6
 """of a person: so many drive its second portrait"""
 _RIGID = list(face_mesh.RIGID)
-_STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
 
 
 @dataclass(frozen=True)
-class Source:
-    """One portrait, warped many times."""
+class Pair:
+    """A portrait, and a frame of the same person that it is to become."""
 
-    rgba: U8
-    landmarks: F32
-    origin: F32
-    mesh: WarpMesh
-    eyes: tuple[Eye, Eye]
-    unit_px: float
-    patches: list[crop.Patch]
-    images: U8
-    guides: U8
-
-    @classmethod
-    def of(cls, portrait: U8, landmarks: F32) -> Source:
-        extended = extend(portrait)
-        moved = landmarks.copy()
-        moved[:, :2] += extended.origin
-        unit_px = face_mesh.face_unit(moved)
-        patches = crop.patches(moved, _STAY, unit_px)
-        seen = [patch.cut(extended.rgba) for patch in patches]
-        return cls(
-            extended.rgba,
-            moved,
-            extended.origin,
-            WarpMesh(moved, extended.rgba[..., 3]),
-            eyes_of(extended.rgba, moved),
-            unit_px,
-            patches,
-            np.stack([crop.to_planes(crop.over_grey(s)) for s in seen]),
-            np.stack([p.guide(moved, s[..., 3]) for p, s in zip(patches, seen, strict=True)]),
-        )
+    identity: EncodedIdentity
+    placement: Placement
+    target: U8
+    """(H, W, 4)"""
 
 
-def make_sample(source: Source, driving: U8, landmarks: F32) -> dict[str, NDArray[np.generic]]:
-    """One sample: `source` driven to where `landmarks` are in the RGBA frame `driving`."""
-    head = fit_similarity(source.landmarks[_RIGID], landmarks[_RIGID])
-    torso = np.column_stack([np.eye(2), -source.origin]).astype(np.float32)
-    canvas_hw = driving.shape[0], driving.shape[1]
-    source_map = source.mesh.source_map(Placement(landmarks, head, torso), canvas_hw)
-    canvas = sample(source.rgba, source_map, canvas_hw)
-    for eye in source.eyes:
-        eye.draw(canvas[..., :3], landmarks, head)
-    patches = crop.patches(landmarks, head, source.unit_px)
-    warped = [patch.cut(canvas) for patch in patches]
-    pairs = zip(patches, warped, strict=True)
-    grids = zip(patches, source.patches, strict=True)
-    return {
-        "warped": np.stack([crop.to_planes(crop.over_grey(w)) for w in warped]),
-        "guide": np.stack([patch.guide(landmarks, w[..., 3]) for patch, w in pairs]),
-        "target": np.stack([crop.to_planes(crop.over_grey(p.cut(driving))) for p in patches]),
-        "grid": np.stack([crop.feature_grid(p, source_map, rest) for p, rest in grids]),
-        "portrait": source.images,
-        "portrait_guide": source.guides,
-        "paint": np.array([1, *(e.needs_paint(landmarks, head) for e in source.eyes)], np.float32),
-    }
+@dataclass(frozen=True)
+class Kind:
+    """What is kept of a pair."""
+
+    fields: Fields
+    make: Callable[[Pair], dict[str, NDArray[np.generic]]]
+    reenactor: Reenactor
+    side_light: bool
+    """whether portraits are lit from a side; the light of such a change stays in the picture, not
+    in the room"""
 
 
-def choose_pairs(names: list[str], seed: int) -> list[tuple[str, str]]:
-    """(portrait, driving) file names: frame 0 drives to all of its identity, one other to six."""
+def exact_placement(identity: EncodedIdentity, own: F32, wanted: F32) -> Placement:
+    """Landmarks where `wanted` has them, shoulders where the portrait has them.
+
+    Args:
+        own: (478, 3) in the portrait as it was given; `identity` may have shrunk and moved them.
+    """
+    grow = face_mesh.face_unit(own) / face_mesh.face_unit(identity.landmarks)
+    offset = own[:, :2].mean(axis=0) - grow * identity.landmarks[:, :2].mean(axis=0)
+    torso = np.column_stack([grow * np.eye(2), offset]).astype(np.float32)
+    head = fit_similarity(identity.landmarks[_RIGID], wanted[_RIGID])
+    return Placement(wanted, head, torso)
+
+
+def choose_pairs(
+    names: list[str], seed: int, turn: Callable[[str], float] = lambda _: 0.0
+) -> list[tuple[str, str]]:
+    """(portrait, driving) file names: frame 0 drives to all of its identity, one other to six.
+
+    Args:
+        turn: of a frame's head; the other portrait is one of the third that is turned least, for
+            nobody is asked to give a profile.
+    """
     rng = np.random.default_rng(seed)
     people: dict[str, list[str]] = {}
     for name in names:
@@ -120,7 +91,8 @@ def choose_pairs(names: list[str], seed: int) -> list[tuple[str, str]]:
     pairs = []
     for frames in people.values():
         pairs += [(frames[0], driving) for driving in frames]
-        other = str(rng.choice(frames[4:]))
+        others = sorted(frames[4:], key=turn)
+        other = str(rng.choice(others[: max(1, len(others) // 3)]))
         pairs += [
             (other, str(driving)) for driving in rng.choice(frames, FEWEST_FRAMES, replace=False)
         ]
@@ -147,6 +119,12 @@ def read_labels(path: Path) -> dict[str, F32]:
         ) from None
 
 
+def turned(landmarks: F32) -> float:
+    """How far a face (478, 3) looks away from the camera: the sine of the angle."""
+    pose = fit_similarity(face_mesh.load().mean_shape[_RIGID], landmarks[_RIGID])
+    return float(np.hypot(pose.rotation[0, 2], pose.rotation[1, 2]))
+
+
 def check(labels: Path, names: Iterable[str]) -> None:
     """Refuse what no samples can be made of.
 
@@ -169,50 +147,93 @@ def check(labels: Path, names: Iterable[str]) -> None:
         )
 
 
-def write(data: Path, labels: Path, out: Path, seed: int = 0) -> None:
-    """Make `out`/train and `out`/held_out, one .npy per field.
+def write(data: Path, labels: Path, out: Path, kind_of: Callable[[], Kind], seed: int = 0) -> None:
+    """Make `out`/train and `out`/held_out, one .npy per field, on all cores.
+
+    Args:
+        kind_of: can be pickled: each process makes its own.
 
     Raises:
         SystemExit: the labels cannot be read, or are too few.
     """
     landmarks = read_labels(labels)
     check(labels, landmarks)
+    cores = len(os.sched_getaffinity(0))
     for split in ("held_out", "train"):
         names = [n for n in landmarks if held_out(n) == (split == "held_out")]
-        pairs = choose_pairs(names, seed)
-        folder = out / split
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            field: np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                folder / f"{field}.npy", "w+", np.dtype(dtype), (len(pairs), *shape)
-            )
-            for field, (shape, dtype) in FIELDS.items()
-        }
-        rng = np.random.default_rng(seed)
-        last, source, change = "", None, NO_CHANGE
-        for i, (portrait, driving) in enumerate(pairs):
-            if source is None or portrait != last:
-                last, picture, own = portrait, _read(data / portrait), landmarks[portrait]
-                if split == "train":
-                    change = Change.draw(rng)
-                    picture = compress(change.apply(picture, own), rng)
-                source = Source.of(picture, own)
-            shown = change.apply(_read(data / driving), landmarks[driving])
-            made = make_sample(source, shown, landmarks[driving])
-            for field, value in made.items():
-                arrays[field][i] = value
-            if i % 200 == 0:
-                print(f"{split} {i}/{len(pairs)}", flush=True)
+        portraits: dict[str, list[tuple[int, str]]] = {}
+        pairs = choose_pairs(names, seed, lambda name: turned(landmarks[name]))
+        for number, (portrait, driving) in enumerate(pairs):
+            portraits.setdefault(portrait, []).append((number, driving))
+        create(out / split, kind_of().fields, len(pairs))
+        shared = data, landmarks, out / split, kind_of, seed
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(cores, context, _Writer.begin, shared) as pool:
+            tasks = enumerate(portraits.items())
+            written = 0
+            for count in pool.map(_Writer.write, tasks):
+                written += count
+                print(f"{split} {written}/{len(pairs)}", end="\r", flush=True)
+        print(f"{split} {len(pairs)} samples", flush=True)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What a process knows that writes samples."""
+
+    data: Path
+    landmarks: dict[str, F32]
+    folder: Path
+    kind: Kind
+    arrays: dict[str, NDArray[np.generic]]
+    seed: int
+
+    _own: ClassVar[_Writer]
+
+    @classmethod
+    def begin(
+        cls,
+        data: Path,
+        landmarks: dict[str, F32],
+        folder: Path,
+        kind_of: Callable[[], Kind],
+        seed: int,
+    ) -> None:
+        kind = kind_of()
+        arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="r+") for field in kind.fields}
+        cls._own = cls(data, landmarks, folder, kind, arrays, seed)
+
+    @classmethod
+    def write(cls, task: tuple[int, tuple[str, list[tuple[int, str]]]]) -> int:
+        """All samples of one portrait; returns how many."""
+        own, (number, (portrait, driven)) = cls._own, task
+        # one generator for each portrait: the samples do not depend on who writes them
+        rng = np.random.default_rng((own.seed, number))
+        picture, landmarks, change = _read(own.data / portrait), own.landmarks[portrait], NO_CHANGE
+        if not held_out(portrait):
+            change = Change.draw(rng, side_light=own.kind.side_light)
+            picture = compress(change.apply(picture, landmarks), rng)
+        hw = picture.shape[0], picture.shape[1]
+        identity = own.kind.reenactor.encode_identity(picture, landmarks, hw)
+        for index, driving in driven:
+            wanted = own.landmarks[driving]
+            shown = change.apply(_read(own.data / driving), wanted)
+            pair = Pair(identity, exact_placement(identity, landmarks, wanted), shown)
+            for field, value in own.kind.make(pair).items():
+                own.arrays[field][index] = value
+        return len(driven)
+
+
+def create(folder: Path, fields: Fields, count: int) -> dict[str, NDArray[np.generic]]:
+    """Empty arrays of `count` samples on disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        field: np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            folder / f"{field}.npy", "w+", np.dtype(dtype), (count, *shape)
+        )
+        for field, (shape, dtype) in fields.items()
+    }
 
 
 def _read(path: Path) -> U8:
     return np.asarray(Image.open(path).convert("RGBA"))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--labels", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    write(arguments.data, arguments.labels, arguments.out)

@@ -59,6 +59,10 @@ class Scores:
         self.shown[key] = self.shown.get(key, 0) + 1
         self.missing[key] = self.missing.get(key, 0) + (not found)
 
+    def values_of(self, measure: str, contestant: str) -> Mapping[Sample, float]:
+        """By sample; empty where nothing was measured."""
+        return self._values.get((measure, contestant), {})
+
     def interval(self, measure: str, contestant: str) -> Interval | None:
         """None where nothing was measured."""
         return bootstrap(self._values.get((measure, contestant), {}))

@@ -20,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import crop, face_mesh
-from engines.models import EncodedIdentity
+from engines.models import Memory
 from engines.pose import MotionTensors
-from engines.rigid import fit_similarity
-from engines.steady import Steady
 from engines.training import measures
 from engines.training.contestants import COPY, Contestant, Sitting
 from engines.training.people import Find, Person, find_face
 from engines.training.performances import STILL_FPS, Performance, Truth, pose_motions, tensors_of
+from engines.training.samples import exact_placement
 from engines.training.scores import Sample, Scores
 from engines.warp import Placement
 from realtime.clock import NS_PER_S
@@ -178,19 +177,6 @@ def follows(drawn: Drawn, jaw: F64, blink: F64) -> dict[str, float]:
     }
 
 
-def exact_placement(identity: EncodedIdentity, own: F32, wanted: F32) -> Placement:
-    """Landmarks where `wanted` has them, shoulders where the portrait has them.
-
-    Args:
-        own: (478, 3) in the portrait as it was given; `identity` may have shrunk and moved them.
-    """
-    grow = face_mesh.face_unit(own) / face_mesh.face_unit(identity.landmarks)
-    offset = own[:, :2].mean(axis=0) - grow * identity.landmarks[:, :2].mean(axis=0)
-    torso = np.column_stack([grow * np.eye(2), offset]).astype(np.float32)
-    head = fit_similarity(identity.landmarks[_RIGID], wanted[_RIGID])
-    return Placement(wanted, head, torso)
-
-
 def yaw_range(placement: Placement) -> str:
     """The name of the range in which the head's turn lies, from the portrait."""
     yaw_deg = abs(math.degrees(float(euler_rad(placement.head.rotation)[0])))
@@ -230,12 +216,12 @@ def _score_landmarks(  # noqa: PLR0913 - one step of two trials
 def _draw_clip(sitting: Sitting, performance: Performance, viewer: CameraDriver | None) -> Drawn:
     """Draw every frame that drives; a viewer tracks them, frame after frame and unsmoothed."""
     target = sitting.identity.target
-    rest, steady = target.place(_STILL).torso, Steady()
+    rest, memory = target.place(_STILL).torso, Memory()
     pictures: list[U8] = []
     found: list[F32 | None] = []
     placements = [target.place(motion) for motion in performance.motions if motion is not None]
     for index, placement in enumerate(placements):
-        rgb = sitting.draw(placement, rest, steady)
+        rgb = sitting.draw(placement, rest, memory)
         pictures.append(measures.luma(rgb).astype(np.uint8))
         if viewer is not None:
             face = viewer.track(SourceFrame(index, 0, index * NS_PER_S // STILL_FPS, rgb))

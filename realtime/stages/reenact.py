@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.models import EncodedIdentity, Reenactor
+from engines.models import EncodedIdentity, Memory, Reenactor
 from engines.pose import MotionTensors
-from engines.steady import Steady
 from realtime.errors import FrameError
 from realtime.frames import Motion, Rendered
 
@@ -19,7 +18,7 @@ class Reenact:
     def __init__(self, reenactor: Reenactor) -> None:
         self._reenactor = reenactor
         self._shown: EncodedIdentity | None = None
-        self._steady = Steady()
+        self._memory = Memory()
 
     def __call__(self, motion: Motion, identity: EncodedIdentity) -> Rendered:
         """
@@ -38,9 +37,9 @@ class Reenact:
             motion.eye_openness,
         )
         if identity is not self._shown:
-            self._shown, self._steady = identity, Steady()
+            self._shown, self._memory = identity, Memory()
         try:
-            image = self._reenactor.render(identity, tensors, self._steady)
+            image = self._reenactor.render(identity, tensors, self._memory)
         except EngineError as error:
             raise FrameError(str(error)) from error
         return Rendered(image.rgb, image.alpha)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,11 +13,22 @@ from engines.backends import open_graph
 from engines.backends.base import Engine
 from engines.crop import REGIONS
 from engines.errors import BackendError
-from engines.specs import NETWORKS, WARP_REFINE_LITE, GraphSpec, NetworkSpec
+from engines.specs import (
+    LITE,
+    NETWORKS,
+    WARP_REFINE_FULL,
+    WARP_REFINE_LITE,
+    GraphSpec,
+    NetworkSpec,
+)
 
 pytestmark = pytest.mark.train
 
 EVERY_GRAPH = [(network, graph) for network in NETWORKS.values() for graph in network.graphs]
+
+
+def tensors(spec: GraphSpec) -> list[torch.Tensor]:
+    return [torch.from_numpy(value) for value in parity.fake_inputs(spec, 0).values()]
 
 
 def name_of(pair: object) -> str:
@@ -95,18 +107,78 @@ def test_typed_onnx_agrees_with_torch(
     assert found.share < parity.TOLERANCES[precision], str(found)
 
 
-def test_the_budget_of_the_lite_network_is_kept() -> None:
+@pytest.mark.parametrize(
+    ("network", "most_flops"),
+    [(WARP_REFINE_LITE, 0.6e9), (WARP_REFINE_FULL, 60e9)],
+    ids=["lite", "full"],
+)
+def test_the_budget_of_a_network_is_kept(network: NetworkSpec, most_flops: float) -> None:
+    """By a frame that needs every patch. Tensors of no data are counted like any others."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from engines.training.export import fake_inputs
-    from engines.training.train import Refiner
+    from engines.nets.warp_refine import WarpRefine
 
-    model = Refiner().eval()
-    inputs = fake_inputs(WARP_REFINE_LITE.drive, 0)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.drive(*inputs.values())
-    assert len(REGIONS) * counter.get_total_flops() <= 0.6e9, "a frame that needs every patch"
-    assert sum(p.numel() for p in model.parameters()) <= 3e6
+    model = WarpRefine(network.size).eval().to("meta")
+    flops = 0
+    for spec, times in ((network.drive, len(REGIONS)), (network.drive_head, 1)):
+        inputs = [tensor.to("meta") for tensor in tensors(spec)]
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            getattr(model, spec.name)(*inputs)
+        assert counter.get_total_flops() > 0
+        flops += times * counter.get_total_flops()
+    assert flops <= most_flops
+
+
+def test_the_lite_network_has_at_most_three_million_parameters() -> None:
+    from engines.nets.warp_refine import WarpRefine
+
+    assert sum(p.numel() for p in WarpRefine(LITE).parameters()) <= 3e6
+
+
+def test_a_head_network_that_has_learnt_nothing_leaves_the_geometry_as_it_is() -> None:
+    from engines.nets.head import Head
+
+    with torch.no_grad():
+        field = Head(LITE)(*tensors(WARP_REFINE_LITE.drive_head))
+    np.testing.assert_array_equal(field.numpy(), 0)
+
+
+def test_a_field_ends_in_nothing_at_its_border() -> None:
+    """However strong it is, no edge is seen where it ends."""
+    from engines.nets.head import Head
+
+    model = Head(LITE)
+    torch.nn.init.constant_(model.field.weight, 1.0)
+    torch.nn.init.constant_(model.field.bias, 50.0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        field = model(*tensors(WARP_REFINE_LITE.drive_head)).numpy()[0]
+    assert np.abs(field[:, 10:-10, 10:-10]).min() > 0.1
+    for border in (field[:, 0], field[:, -1], field[:, :, 0], field[:, :, -1]):
+        np.testing.assert_array_equal(border, 0)
+    assert np.abs(np.diff(field, axis=1)).max() < 0.5 * np.abs(field).max()
+
+
+@pytest.mark.parametrize(("network", "graph"), EVERY_GRAPH, ids=name_of)
+def test_every_operator_is_native_to_tensorrt(network: NetworkSpec, graph: GraphSpec) -> None:
+    from engines.nets.liveportrait.export import foreign_operators
+
+    path = weights.locate(network.name, f"{graph.name}.onnx")
+    assert foreign_operators(path) == []
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_eyes_are_painted_alike(backend: str) -> None:
+    """Of random guides every one shows a mouth: what becomes of eyes is compared here."""
+    from engines.backends.torch import open_graph as open_torch
+
+    spec = WARP_REFINE_LITE.drive
+    inputs = parity.fake_inputs(spec, 1)
+    inputs["guide"][:, :2] = 0
+    reference = open_torch(WARP_REFINE_LITE, spec, 1, on_cuda=False).run(inputs)
+    found = open_graph(backend, WARP_REFINE_LITE, spec, 1).run(inputs)
+    assert float(abs(reference["change"]).max()) > 0.05
+    assert float(abs(found["change"] - reference["change"]).max()) < 1e-3
+    assert (found["gain"] == 1).all()
 
 
 def test_the_reference_loads_every_weight_of_the_file() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -121,6 +123,16 @@ def test_nothing_is_seen_beyond_the_portrait(identity: EncodedIdentity) -> None:
     outside = on_canvas(source)[..., 0] < -1
     assert outside.any()
     assert seen[outside].max() == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 25])
+def test_the_map_goes_on_beside_the_person(identity: EncodedIdentity, degrees: int) -> None:
+    placement = identity.target.place(replace(faces.still(), rotation=faces.yaw(degrees)))
+    source = identity.mesh.source_map(placement, CANVAS)
+    person = sample(identity.portrait_rgba, source, CANVAS)[..., 3]
+    reach = round(0.12 * face_mesh.face_unit(placement.landmarks))
+    beside = cv2.dilate(person, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    assert (on_canvas(source)[beside, 0] > -1e4).all(), "hair can be moved outwards"
 
 
 def test_bands_hold_all_that_is_seen(identity: EncodedIdentity) -> None:

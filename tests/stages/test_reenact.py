@@ -31,7 +31,7 @@ def test_an_identity_keeps_its_memory_and_another_begins_with_a_fresh_one() -> N
     stage = Reenact(fake.as_reenactor())
     for identity in (JUNIPER, JUNIPER, COBALT, COBALT, JUNIPER):
         stage(still(), identity)
-    first, again, other, other_again, back = fake.steadies
+    first, again, other, other_again, back = fake.memories
     assert first is again and other is other_again
     assert len({id(first), id(other), id(back)}) == 3
 
@@ -40,7 +40,7 @@ def test_two_performers_of_one_identity_share_no_memory() -> None:
     fake = fakes.FakeReenactor()
     for _ in range(2):
         Reenact(fake.as_reenactor())(still(), JUNIPER)
-    assert fake.steadies[0] is not fake.steadies[1]
+    assert fake.memories[0] is not fake.memories[1]
 
 
 def test_nothing_is_left_of_the_identity_before() -> None:

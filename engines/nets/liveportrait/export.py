@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines import tensorrt_operators
+from engines import parity, tensorrt_operators
 from engines.backends import open_engine
 from engines.errors import BackendError
 from engines.nets.liveportrait.graphs import graphs
@@ -96,13 +96,8 @@ def export_graph(spec: GraphSpec, graph: nn.Module, path: Path) -> float:
 
 
 def fake_inputs(spec: GraphSpec, seed: int) -> dict[str, Tensor]:
-    """Random inputs within the ranges that the table states."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        tensor.name: torch.rand(tensor.shape, generator=generator) * (tensor.high - tensor.low)
-        + tensor.low
-        for tensor in spec.inputs
-    }
+    """As of `parity`, for torch."""
+    return {name: torch.from_numpy(v) for name, v in parity.fake_inputs(spec, seed).items()}
 
 
 def foreign_operators(path: Path) -> list[str]:

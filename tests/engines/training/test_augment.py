@@ -80,6 +80,17 @@ def test_everything_is_drawn_sometimes_and_not_always() -> None:
     assert 0.1 < np.mean([change.blur_px > 0 for change in changes]) < 0.6
 
 
+def test_without_side_light_all_else_is_drawn_as_with_it() -> None:
+    changes = [
+        [Change.draw(np.random.default_rng(seed), side_light=on) for on in (True, False)]
+        for seed in range(40)
+    ]
+    assert any(lit.light[0] > 0 for lit, _ in changes)
+    for lit, unlit in changes:
+        assert unlit.light[0] == 0
+        assert unlit.blur_px == lit.blur_px and len(unlit.shapes) == len(lit.shapes)
+
+
 def test_compressing_changes_some_pictures_a_little_and_never_the_alpha() -> None:
     rng = np.random.default_rng(0)
     texture = rng.integers(0, 256, (SIZE, SIZE, 4)).astype(np.uint8)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engines import face_mesh, weights
-from engines.models import geometry_only
+from engines.models import Memory, geometry_only
 from engines.training import evaluate, results, trials
 from engines.training.contestants import COPY, GEOMETRY, NETWORK, WARP, Contestant, Sitting
 from engines.training.people import Find, Person, read_people
 from engines.training.performances import Performance, calmest, pose_motions, write_still
 from engines.training.results import flat
+from engines.training.samples import exact_placement
 from engines.training.scores import Sample, Scores, bootstrap
 from engines.warp import Placement
 from realtime.config import Config
@@ -172,7 +173,7 @@ def test_placement_undoes_what_the_identity_did_to_the_portrait() -> None:
     """A large face is shrunk inside; it is placed where it was all the same."""
     own = faces.landmarks(unit_px=130.0)
     identity = geometry_only().encode_identity(faces.portrait(), own, (160, 160))
-    placement = trials.exact_placement(identity, own, own)
+    placement = exact_placement(identity, own, own)
     back = identity.landmarks[:, :2] @ placement.torso[:, :2].T + placement.torso[:, 2]
     assert face_mesh.face_unit(identity.landmarks) < 0.99 * face_mesh.face_unit(own)
     assert back == pytest.approx(own[:, :2], abs=0.01)
@@ -185,7 +186,7 @@ def test_placement_undoes_what_the_identity_did_to_the_portrait() -> None:
 def test_turns_fall_into_their_range(sittings: list[Sitting], degrees: float, name: str) -> None:
     identity, own = sittings[1].identity, faces.landmarks()
     turned = (own @ faces.yaw(degrees).T).astype(np.float32)
-    assert trials.yaw_range(trials.exact_placement(identity, own, turned)) == name
+    assert trials.yaw_range(exact_placement(identity, own, turned)) == name
 
 
 def test_another_person_drives_from_its_own_neutral(person: Person) -> None:
@@ -251,6 +252,22 @@ def test_nobody_who_stands_still_flickers(sittings: list[Sitting]) -> None:
     performed = scores.interval("still_flicker_levels", trials.INPUT)
     assert own is not None and own.mean == 0
     assert performed is not None and performed.mean == 4
+
+
+def test_only_who_is_steadied_live_is_steadied_in_a_sequence(sittings: list[Sitting]) -> None:
+    """Geometry is the baseline, and is shown as it is."""
+    geometry = sittings[1]
+    network = Sitting(replace(geometry.contestant, steadied=True), geometry.identity, always)
+    target, drawn = geometry.identity.target, []
+    trembling = [
+        replace(faces.still(), translation=np.array([0.002 * i, 0], np.float32)) for i in (0, 1)
+    ]
+    first, second = (target.place(motion) for motion in trembling)
+    for sitting in (geometry, network):
+        alone, memory = sitting.draw(second, first.torso), Memory()
+        sitting.draw(first, first.torso, memory)
+        drawn.append((sitting.draw(second, first.torso, memory) != alone).any())
+    assert drawn == [False, True]
 
 
 def test_a_clip_is_followed_where_a_face_was_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engines.training import labels, samples
+from engines.specs import LITE
+from engines.training import head_samples, labels, samples
 from tests.engines import faces
 
 
@@ -76,7 +78,7 @@ def test_too_few_labels_are_refused_before_any_work(
     names = [f"{name}_{frame:02d}.webp" for name, count in people.items() for frame in range(count)]
     np.savez(table, names=np.array(names), landmarks=np.zeros((len(names), 478, 3), np.float32))
     with pytest.raises(SystemExit, match=rule):
-        samples.write(tmp_path, table, out)
+        samples.write(tmp_path, table, out, functools.partial(head_samples.kind, LITE))
     assert not out.exists()
 
 

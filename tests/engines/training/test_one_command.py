@@ -15,6 +15,7 @@ from engines.backends import open_engine
 from engines.models import geometry_only
 from engines.pose import MotionTensors
 from engines.specs import WARP_REFINE_LITE
+from engines.training import head_samples, paint_samples
 from realtime.config import Identities
 from realtime.identity import IdentityStore
 from tests.engines import faces
@@ -51,7 +52,7 @@ def poses() -> list[MotionTensors]:
 
 def train(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engines.training", "--size", "lite"]
-    arguments = ["--data", str(data), "--out", str(out), "--steps", "3"]
+    arguments = ["--data", str(data), "--out", str(out), "--head-steps", "3", "--paint-steps", "3"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
 
@@ -61,10 +62,30 @@ def test_from_frames_to_weights_and_on_again(frames: Path, tmp_path: Path) -> No
     assert first.returncode == 0, first.stderr
     for spec in WARP_REFINE_LITE.graphs:
         open_engine("onnx", spec, out / "weights" / f"{spec.name}.onnx", threads=1)
-    labels = (out / "labels.npz").stat().st_mtime_ns
+    done = [out / "labels.npz", *out.glob("*/samples/*/*.npy")]
+    assert len(done) == 1 + 2 * (len(head_samples.FIELDS) + len(paint_samples.FIELDS))
+    made_ns = [path.stat().st_mtime_ns for path in done]
     again = train(frames, out)
     assert again.returncode == 0, again.stderr
-    assert (out / "labels.npz").stat().st_mtime_ns == labels, "what is done is not done again"
+    assert [path.stat().st_mtime_ns for path in done] == made_ns, "what is done is not done again"
+
+
+def test_what_was_begun_and_not_ended_is_begun_again(tmp_path: Path) -> None:
+    from engines.training.__main__ import _once
+
+    def killed(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    samples = tmp_path / "head" / "samples"
+    with pytest.raises(KeyboardInterrupt):
+        _once(samples, killed)
+    assert not samples.exists()
+    _once(samples, lambda folder: folder.mkdir(parents=True))
+    assert samples.is_dir() and not list(samples.iterdir())
+    _once(samples, killed)
+    assert list(samples.parent.iterdir()) == [samples], "it is done"
 
 
 def test_a_folder_without_frames_is_said(tmp_path: Path) -> None:

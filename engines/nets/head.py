@@ -1,0 +1,83 @@
+"""The head network: from the driven head at low resolution to a field of light and way.
+
+`EncodeHead` looks at the portrait's head once; `Head` runs per frame. It never paints: it gives a
+gain for each colour and a displacement, both smooth and both bounded, so that what it does not know
+leaves the picture as geometry made it. A U-Net (Ronneberger et al., arXiv 1505.04597); every
+operator is in ONNX opset 17 and native to TensorRT.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engines import head
+from engines.nets.blocks import UNet, block
+from engines.specs import IDENTITY_FEATURES as FEATURES
+from engines.specs import Size
+
+_MOST_GAIN = 1.0
+"""in the logarithm: at most 2.7 times as light"""
+_FARTHEST = 0.12
+"""displacement in face units: from further away, hair and ears come as streaks"""
+_FADE = 1 / 12
+"""share of the field over which it fades out at its border"""
+_STRIDE = 4
+"""of the features in what the network sees"""
+
+
+class EncodeHead(nn.Module):
+    """The portrait's head -> features of the identity: its light, hair and outline."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        wide, deep = size.encode_widths
+        self.layers = nn.Sequential(
+            block(4, wide // 2, stride=2),
+            block(wide // 2, wide, stride=2),
+            block(wide, deep),
+            nn.Conv2d(deep, FEATURES, 1),
+        )
+
+    def forward(self, picture: Tensor) -> Tensor:
+        # picture: (B, 4, T, T) 0..1
+        features: Tensor = self.layers(picture)
+        return features  # (B, FEATURES, T/4, T/4)
+
+
+class Head(UNet):
+    """One driven head: (view, features) -> (B, FIELD_CHANNELS, S/2, S/2)."""
+
+    places: Tensor
+    fade: Tensor
+
+    def __init__(self, size: Size) -> None:
+        wide = size.head_widths[0]
+        super().__init__(head.VIEW_CHANNELS, FEATURES, size.head_widths, size.depth)
+        places = torch.from_numpy(head.own_places(size.head_px // _STRIDE)).permute(2, 0, 1)[None]
+        self.register_buffer("places", places, persistent=False)
+        cells = size.head_px // head.FIELD_STRIDE
+        self.register_buffer("fade", _fade(cells, round(cells * _FADE)), persistent=False)
+        self.field = nn.Conv2d(wide, head.FIELD_CHANNELS, 3, 1, 1)
+        nn.init.zeros_(self.field.weight)  # it begins as geometry
+        assert self.field.bias is not None
+        nn.init.zeros_(self.field.bias)
+
+    def forward(self, view: Tensor, features: Tensor) -> Tensor:
+        # what comes in is (B, VIEW_CHANNELS, S, S) and (B, FEATURES, T/4, T/4)
+        way = functional.avg_pool2d(view[:, 4:6], _STRIDE)
+        grid = (way + self.places) * (2 / head.TEXTURE.side)
+        seen = functional.grid_sample(features, grid.permute(0, 2, 3, 1), align_corners=False)
+        x = self.features_of(view, seen)
+        out = torch.tanh(self.field(x))
+        way = functional.avg_pool2d(out[:, 3:], 5, 1, 2)
+        field: Tensor = self.fade * torch.cat([_MOST_GAIN * out[:, :3], _FARTHEST * way], 1)
+        return field
+
+
+def _fade(cells: int, width: int) -> Tensor:
+    """(1, 1, cells, cells) 1, falling to 0 at the border."""
+    inside = torch.arange(cells).float()
+    ramp = (torch.minimum(inside, cells - 1 - inside) / width).clamp(max=1)
+    return (ramp[:, None] * ramp[None])[None, None]
