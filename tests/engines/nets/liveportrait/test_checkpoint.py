@@ -172,6 +172,11 @@ def test_weights_that_are_no_numbers_are_refused(bad: Tensor, tmp_path: Path) ->
     refused(path, r"detector\.fc_yaw\.bias holds what is no finite number", "motion")
 
 
+def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
+    state = {**network("motion").state_dict(), "detector.fc_yaw.bias": torch.zeros(66).to_sparse()}
+    refused(publish("motion", tmp_path, state=state), "holds no table of tensors", "motion")
+
+
 def test_older_files_without_counters_load(tmp_path: Path) -> None:
     state = network("warping").state_dict()
     older = {key: value for key, value in state.items() if "num_batches" not in key}

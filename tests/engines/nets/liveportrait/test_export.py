@@ -95,6 +95,18 @@ def test_a_graph_that_is_not_right_is_not_written(
     assert [p.name for p in tmp_path.iterdir()] == ["square.onnx"]
 
 
+class HalfUnsteady(Unsteady):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return x * 2, super().forward(x)
+
+
+def test_every_output_has_to_agree(tmp_path: Path) -> None:
+    second = TensorSpec("z", (1, 3, 3), 0, 1)
+    spec = GraphSpec("square", SQUARE.inputs, (*SQUARE.outputs, second))
+    with pytest.raises(BackendError, match=r"differs from torch by \d"):
+        export.export_graph(spec, HalfUnsteady(1.0), tmp_path / "square.onnx")
+
+
 def test_export_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     warping = network("warping")
     export.export({"warping": warping}, tmp_path, NARROW)
