@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from engines import weights
+from engines import tensorrt_operators, weights
 from engines.backends.base import Stream
 from engines.errors import BackendError, DeviceError, WeightsError
 from engines.specs import GraphSpec, NetworkSpec
@@ -27,7 +27,6 @@ F32 = NDArray[np.float32]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 COORDINATES = frozenset({"grid"})
 """inputs that are places, by name"""
-OPSET = 17
 _WARM_UP = 3
 """launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
 
@@ -188,15 +187,24 @@ def load_graph(
 def write_onnx(spec: GraphSpec, graph: torch.nn.Module, precision: str, path: Path) -> None:
     """The graph as ONNX whose tensors are of this precision, float32 at the door."""
     inputs = tuple(torch.zeros(tensor.shape) for tensor in spec.inputs)
+    trace_onnx(spec, Typed(spec, graph, precision), inputs, path)
+
+
+def trace_onnx(
+    spec: GraphSpec, graph: torch.nn.Module, inputs: tuple[torch.Tensor, ...], path: Path
+) -> None:
+    """The graph as ONNX, its tensors named as in the table."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter is deprecated: see training/export.py
+        # the TorchScript exporter is deprecated, but its successor needs an onnx that needs a
+        # protobuf that MediaPipe cannot live with
+        warnings.simplefilter("ignore")
         torch.onnx.export(
-            Typed(spec, graph, precision),
+            graph,
             inputs,
             str(path),
             input_names=[t.name for t in spec.inputs],
             output_names=[t.name for t in spec.outputs],
-            opset_version=OPSET,
+            opset_version=tensorrt_operators.OPSET,
             dynamo=False,
         )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from engines import parity, weights
 from engines.backends import open_engine
-from engines.backends.torch import results
+from engines.backends.torch import results, trace_onnx
 from engines.nets.warp_refine import WarpRefine
 from engines.specs import SPECS, GraphSpec, NetworkSpec
 
-OPSET = 17
 TOLERANCE = 1e-3
 """largest absolute difference to torch, on colours of full scale 1"""
 
@@ -105,19 +103,7 @@ def _load(
 def _export_graph(spec: GraphSpec, graph: torch.nn.Module, path: Path) -> None:
     inputs = parity.fake_inputs(spec, seed=0)
     tensors = tuple(torch.from_numpy(value) for value in inputs.values())
-    with warnings.catch_warnings():
-        # the TorchScript exporter is deprecated, but its successor needs an onnx that needs a
-        # protobuf that MediaPipe cannot live with
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            tensors,
-            str(path),
-            input_names=[t.name for t in spec.inputs],
-            output_names=[t.name for t in spec.outputs],
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    trace_onnx(spec, graph, tensors, path)
     with torch.no_grad():
         references = results(graph(*tensors))
     found = open_engine("onnx", spec, path, 2).run(inputs)

@@ -12,7 +12,7 @@ from engines import driver, parity, weights
 from engines.backends import open_graph
 from engines.backends.base import Engine
 from engines.crop import REGIONS
-from engines.errors import BackendError
+from engines.errors import DeviceError
 from engines.specs import (
     LITE,
     NETWORKS,
@@ -47,13 +47,11 @@ def test_onnx_agrees_with_torch(network: NetworkSpec, graph: GraphSpec) -> None:
 
 @pytest.fixture(params=["tensorrt", "torch"])
 def on_gpu(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A backend of the GPU, where it can run."""
+    """A backend of the GPU. Where there is one, all that it needs must be there, too."""
     try:
         driver.require()
-        for network, graph in EVERY_GRAPH:
-            open_graph(request.param, network, graph, 1)
-    except BackendError as error:
-        pytest.skip(f"{request.param} cannot run here: {error}")
+    except DeviceError as error:
+        pytest.skip(f"no GPU for {request.param}: {error}")
     yield request.param
 
 

@@ -6,7 +6,6 @@ A graph that differs from torch, or holds an operator that TensorRT has not, is 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from engines import parity, tensorrt_operators
 from engines.backends import open_engine
+from engines.backends.torch import trace_onnx
 from engines.errors import BackendError
 from engines.nets.liveportrait.graphs import graphs
 from engines.nets.liveportrait.sampling import sample_by_gathers
@@ -77,7 +77,7 @@ def export_graph(spec: GraphSpec, graph: nn.Module, path: Path) -> float:
     inputs = fake_inputs(spec, seed=0)
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        _trace(spec, graph, tuple(inputs.values()), unfinished)
+        trace_onnx(spec, graph, tuple(inputs.values()), unfinished)
         if foreign := foreign_operators(unfinished):
             raise BackendError(
                 f"{spec.name}: TensorRT has no {', '.join(foreign)}; "
@@ -106,22 +106,6 @@ def foreign_operators(path: Path) -> list[str]:
 
     graph = onnx.load(str(path), load_external_data=False).graph
     return sorted({node.op_type for node in graph.node} - tensorrt_operators.SUPPORTED)
-
-
-def _trace(spec: GraphSpec, graph: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
-    with warnings.catch_warnings():
-        # the TorchScript exporter is deprecated, but its successor needs an onnx that needs a
-        # protobuf that MediaPipe cannot live with
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            inputs,
-            str(path),
-            input_names=[t.name for t in spec.inputs],
-            output_names=[t.name for t in spec.outputs],
-            opset_version=tensorrt_operators.OPSET,
-            dynamo=False,
-        )
 
 
 def _difference(
