@@ -8,11 +8,14 @@ before, and what changes is shown at once.
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import face_mesh
+from engines.compiled import compiled
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -61,8 +64,7 @@ class Steady:
             old = self._last[box]
             change = cv2.cvtColor(cv2.absdiff(new, old), cv2.COLOR_RGB2GRAY)
             mean = cv2.blur(change, (_WINDOW, _WINDOW))
-            share = cv2.LUT(mean, _OLD_SHARES) * _fade(new.shape[0], new.shape[1])
-            new[:] = cv2.blendLinear(new, old, 1 - share, share)
+            _hold(new, old, cast(U8, mean), _fade(len(new)), _fade(new.shape[1]))
         self._last = rgb.copy()
 
 
@@ -74,11 +76,25 @@ def _box(landmarks: F32, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return slice(y0, y1), slice(x0, x1)
 
 
-def _fade(height: int, width: int) -> F32:
-    """(height, width) 1 inside, falling to 0 at the border."""
-    y, x = (
-        np.clip(np.minimum(np.arange(n) + 1, n - np.arange(n)) / _FADE_PX, 0, 1)
-        for n in (height, width)
-    )
-    faded: F32 = np.outer(y, x).astype(np.float32)
-    return faded
+def _fade(pixels: int) -> F32:
+    """(pixels,) 1 inside, falling to 0 at both ends."""
+    inside = np.arange(pixels, dtype=np.float32)
+    return np.minimum(np.minimum(inside + 1, pixels - inside) / np.float32(_FADE_PX), 1)
+
+
+@compiled("void(u1[:,:,:], u1[:,:,:], u1[:,::1], f4[::1], f4[::1])")
+def _hold(new: U8, old: U8, change: U8, down: F32, along: F32) -> None:
+    """Mix what was shown into a picture, in place.
+
+    Args:
+        new, old: (h, w, 3).
+        change: (h, w) grey levels.
+        down, along: (h,) and (w,) factors of the old one's share.
+    """
+    for row in range(new.shape[0]):
+        for column in range(new.shape[1]):
+            share = _OLD_SHARES[change[row, column]] * down[row] * along[column]
+            for channel in range(3):
+                now = np.float32(new[row, column, channel])
+                mixed = now + share * (old[row, column, channel] - now)
+                new[row, column, channel] = np.uint8(mixed + np.float32(0.5))

@@ -36,6 +36,17 @@ class Latest(Generic[T]):
             self._value = value
             self._condition.notify()
 
+    def wait(self) -> None:
+        """Return once a value waits; it stays, and a newer one may still replace it.
+
+        Raises:
+            Closed: as of `take`.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._value is not None or self._closed)
+            if self._value is None:
+                raise Closed
+
     def take(self, timeout_s: float | None = None) -> T | None:
         """The newest value, or None when `timeout_s` passed without one.
 

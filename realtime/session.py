@@ -24,6 +24,7 @@ from realtime.messages import Calibrate, MessageError, Ping, SetControls, Switch
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.turns import Turn
 from realtime.wardrobe import Wardrobe
 from realtime.workers import (
     BackgroundWorker,
@@ -145,7 +146,14 @@ class Session:
         self._gate = OutputGate(
             self._outputs, cast.cards, Limits.of(config.output), self._metrics, clock
         )
-        desk = Desk(self._live, self._metrics, self._errors, self._outputs, self._end_from_thread)
+        desk = Desk(
+            self._live,
+            self._metrics,
+            self._errors,
+            self._outputs,
+            self._end_from_thread,
+            Turn(clock),
+        )
         self._job = RenderJob(cast.pipeline, desk)
         self._worker = TrackWorker(
             f"track-{session_id[:6]}",

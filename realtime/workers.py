@@ -30,6 +30,7 @@ from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Tracked
 from realtime.gate import Withheld
 from realtime.latest import AsyncLatest, Closed, Latest
 from realtime.metrics import ErrorReporter, SessionMetrics
+from realtime.turns import Turn
 
 if TYPE_CHECKING:
     from realtime.identity import Identity
@@ -88,6 +89,7 @@ class Desk:
     outputs: AsyncLatest[OutputFrame | Withheld]
     end: Callable[[str], None]
     """ends the session with a reason; may be called on any thread"""
+    turn: Turn
 
     def failed(self, error: Exception, what: str) -> None:
         """A frame was lost; unexpected errors are logged with their traceback."""
@@ -169,7 +171,10 @@ async def _ended(thread: threading.Thread, timeout_s: float) -> bool:
 
 
 class TrackWorker:
-    """One session's tracker on its own thread: newest camera frame in, Tracked out."""
+    """One session's tracker on its own thread: newest camera frame in, Tracked out.
+
+    A frame is tracked when it can soon be rendered, so that none is tracked in vain (`turns.py`).
+    """
 
     def __init__(
         self,
@@ -208,6 +213,8 @@ class TrackWorker:
         stage = self._make_stage()
         try:
             while True:
+                self.arrivals.wait()
+                self._desk.turn.wait()
                 arrived = self.arrivals.take()
                 if arrived is not None:
                     self._thread.busy_since_ns = self._clock.now_ns()
@@ -219,7 +226,7 @@ class TrackWorker:
             stage.close()
 
     def _track(self, stage: TrackStage, arrived: Arrived) -> None:
-        desk = self._desk
+        desk, began_ns = self._desk, self._clock.now_ns()
         try:
             tracked = stage(arrived, desk.live.controls)
         except SessionError as exc:
@@ -229,6 +236,7 @@ class TrackWorker:
         else:
             face = tracked.face
             desk.metrics.face = "ok" if isinstance(face, FaceTrack) else face.reason
+            desk.turn.delivered(self._clock.now_ns() - began_ns)
             self._deliver(tracked)
 
 
@@ -251,6 +259,7 @@ class RenderJob:
             tracked = self.tracked.take(0)
         except Closed:
             return False
+        self.desk.turn.visited(took=tracked is not None)
         if tracked is None:
             return False
         live, desk = self.desk.live, self.desk

@@ -29,6 +29,17 @@ def test_a_closed_channel_gives_what_waits_and_then_ends() -> None:
         channel.take(0)
 
 
+def test_what_is_waited_for_stays_and_may_still_be_replaced() -> None:
+    channel: Latest[int] = Latest()
+    channel.put(1)
+    channel.wait()
+    channel.put(2)
+    assert channel.take(0) == 2
+    channel.close()
+    with pytest.raises(Closed):
+        channel.wait()
+
+
 def test_closing_wakes_a_reader_that_waits_without_end() -> None:
     channel: Latest[int] = Latest()
     ended = threading.Event()

@@ -18,6 +18,7 @@ from realtime.gate import Withheld
 from realtime.identity import Identity
 from realtime.latest import AsyncLatest
 from realtime.metrics import ErrorReporter, SessionMetrics
+from realtime.turns import Turn
 from realtime.workers import (
     RESTARTS,
     BackgroundWorker,
@@ -53,6 +54,7 @@ class Bench:
             ErrorReporter(LOGGER, self.clock),
             self.outputs,
             self.ends.append,
+            Turn(self.clock),
         )
 
     def tracker(self, deliver: Callable[[Tracked], None]) -> TrackWorker:
@@ -194,6 +196,30 @@ async def test_sessions_take_turns_and_only_their_newest_frame_is_rendered() -> 
     assert jobs[1].tracked.dropped >= 2
     assert [name[0] for name in order[-2:]] in (["a", "b"], ["b", "a"])
     await worker.close()
+
+
+async def test_frames_that_rendering_has_no_time_for_are_not_tracked() -> None:
+    bench = Bench()
+    bench.script.render_delay_s = 0.05
+    renderer, job = RenderWorker("cpu-test", bench.clock), bench.job()
+    tracked: list[Tracked] = []
+
+    def deliver(one: Tracked) -> None:
+        tracked.append(one)
+        renderer.deliver(job, one)
+
+    tracker = bench.tracker(deliver)
+    renderer.add(job)
+    renderer.start()
+    tracker.start()
+    for number in range(200):
+        tracker.offer(arrived(number))
+        await asyncio.sleep(0.005)
+    await tracker.close()
+    await renderer.close()
+    # each of 200 would be tracked, and nine of ten replaced unseen
+    assert len(tracked) <= 50
+    assert job.tracked.dropped <= len(tracked) / 2
 
 
 async def test_a_bug_in_a_stage_and_a_refused_frame_withhold_the_picture() -> None:

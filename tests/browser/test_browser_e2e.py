@@ -51,11 +51,12 @@ class Take:
     frames: NDArray[np.int64]
     """of the clip, that the camera's pictures are"""
     visit: Visit
+    origin_s: float
+    """of the stream's time stamps, on the page's clock; all takes are of one stream"""
 
     def as_stamped(self, values: faces.F64) -> faces.Course:
         """By the RTP time stamps, which say when the camera took what the avatar does."""
-        stamped_s, shown_s = self.recording.stamped_s, self.recording.shown_s
-        return self._course(stamped_s + np.median(shown_s - stamped_s), values)
+        return self._course(self.recording.stamped_s + self.origin_s, values)
 
     def as_shown(self, values: faces.F64) -> faces.Course:
         return self._course(self.recording.shown_s, values)
@@ -88,8 +89,17 @@ def takes(daemon: LiveDaemon, chromium: Browser, truth: faces.Truth) -> list[Tak
     context.close()
     recordings.sort(key=lambda one: one.stolen)
     clip = faces.Clip(PERFORMER, truth.duration_s)
+    delays_s = np.concatenate([one.shown_s - one.stamped_s for one in recordings[:TAKES]])
+    origin_s = float(np.median(delays_s))
     return [
-        Take(one, faces.measure(one.avatar), clip, clip.find(one.camera, CAMERA_PART), visited)
+        Take(
+            one,
+            faces.measure(one.avatar),
+            clip,
+            clip.find(one.camera, CAMERA_PART),
+            visited,
+            origin_s,
+        )
         for one in recordings[:TAKES]
     ]
 
@@ -138,25 +148,26 @@ def test_returned_frames_hold_a_face(takes: list[Take], figure: Figure) -> None:
 
 
 def test_mouth_follows_the_performer(takes: list[Take], truth: faces.Truth, figure: Figure) -> None:
-    courses = [take.as_stamped(take.avatar.mouth) for take in takes]
-    alike, lag_s = faces.best_lag(truth.jaw_at, courses)
-    shown = faces.best_lag(truth.jaw_at, [take.as_shown(take.avatar.mouth) for take in takes])
+    alike, lag_s = faces.best_lag(truth.jaw_at, [one.as_stamped(one.avatar.mouth) for one in takes])
+    shown = [faces.best_lag(truth.jaw_at, [one.as_shown(one.avatar.mouth)]) for one in takes]
     figure(f"mouth opening: {say(alike, lag_s, shown)}")
-    assert min(alike, shown[0]) >= 0.8
+    assert alike >= 0.8
 
 
 def test_blinks_follow_the_performer(takes: list[Take], truth: faces.Truth, figure: Figure) -> None:
-    courses = [take.as_stamped(-take.avatar.eyes) for take in takes]
-    alike, lag_s = faces.best_lag(truth.blink_at, courses)
-    shown = faces.best_lag(truth.blink_at, [take.as_shown(-take.avatar.eyes) for take in takes])
+    alike, lag_s = faces.best_lag(
+        truth.blink_at, [one.as_stamped(-one.avatar.eyes) for one in takes]
+    )
+    shown = [faces.best_lag(truth.blink_at, [one.as_shown(-one.avatar.eyes)]) for one in takes]
     figure(f"lids: {say(alike, lag_s, shown)}")
-    assert min(alike, shown[0]) >= 0.6
+    assert alike >= 0.6
 
 
-def say(alike: float, lag_s: float, shown: tuple[float, float]) -> str:
+def say(alike: float, lag_s: float, shown: list[tuple[float, float]]) -> str:
+    displayed = ", ".join(f"{one:.2f} at {lag * 1000:.0f} ms" for one, lag in shown)
     return (
         f"correlation {alike:.2f} by the stream's time stamps, shown {lag_s * 1000:.0f} ms later; "
-        f"{shown[0]:.2f} by the times of display, whose delay varies"
+        f"take by take by the times of display, whose delay varies: {displayed}"
     )
 
 
