@@ -299,6 +299,23 @@ def bench_pipeline(
     finish(measure(choose_clip(clip), identity, frames, config))
 
 
+@bench_app.command("models")
+def bench_models(
+    network: Annotated[str, typer.Option(metavar="NAME")] = "warp-refine-lite",
+    calls: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 200,
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Milliseconds of each graph of a network, against this machine's roofline."""
+    config = load(config_file, _overrides(engine__backend=backend))
+    from realtime.bench.models import bench_models as measure
+    from realtime.bench.report import finish
+
+    finish(measure(network, config.engine, calls))
+
+
 @bench_app.command("session")
 def bench_session(
     minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 5,

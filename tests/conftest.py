@@ -12,6 +12,8 @@ from weakref import WeakSet
 import pytest
 from aiortc import RTCPeerConnection
 
+from tests.doubles.gpu import Gpu, installed
+
 PERFORMERS = Path(__file__).parent / "data" / "performers"
 
 
@@ -71,3 +73,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def performer_clip() -> Path:
     """640x480, 25 fps, 10 s, a fictional person who talks, blinks and turns."""
     return PERFORMERS / "performer1.mp4"
+
+
+@pytest.fixture
+def gpu() -> Iterator[Gpu]:
+    """A pretended GPU for the tests of what needs one."""
+    made = Gpu()
+    with installed(made):
+        yield made

@@ -35,6 +35,7 @@ LAYERS = (
         "realtime.pacing",
         "realtime.portrait",
         "realtime.smoothing",
+        "realtime.turns",
     ),
     ("realtime.drivers",),
     ("realtime.identity",),
