@@ -14,11 +14,11 @@ import errno
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from typing import Any, TypeVar
@@ -50,7 +50,7 @@ def get(url: str, pause: Pause = time.sleep) -> bytes:
     """
 
     def whole() -> bytes:
-        with _open(Request(url)) as response:
+        with _open(url, {}) as response:
             return bytes(response.read())
 
     return _patiently(url, whole, lambda: 0, pause)
@@ -194,7 +194,7 @@ class _Part:
         if known and have and known.validator:
             headers["If-Range"] = known.validator
         try:
-            with _open(Request(self._url, headers=headers)) as response:
+            with _open(self._url, headers) as response:
                 self._take(response, known, have, report)
         except HTTPError as error:
             if error.code == 416:  # nothing lies beyond what is here, so it is no part
@@ -261,9 +261,17 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, answer[0], code, *answer[2:])
 
 
-def _open(request: Request) -> Any:
-    """The answer. The proxy is what the environment says now; `urlopen` asks it once for ever."""
-    return build_opener(_Redirects).open(request, timeout=_TIMEOUT_S)
+def _open(url: str, headers: Mapping[str, str]) -> Any:
+    """The answer. The proxy is what the environment says now; `urlopen` asks it once for ever.
+
+    Raises:
+        OSError, HTTPException: there is none.
+    """
+    try:
+        request = Request(url, headers=dict(headers))
+        return build_opener(_Redirects).open(request, timeout=_TIMEOUT_S)
+    except ValueError as error:  # the URL, a redirect's, or the proxy's is malformed
+        raise URLError(str(error)) from None
 
 
 def _patiently(url: str, attempt: Callable[[], T], size: Callable[[], int], pause: Pause) -> T:
@@ -288,7 +296,7 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, HTTPError):
         return error.code in _BUSY
     reason = error.reason if isinstance(error, URLError) else error
-    return not isinstance(reason, (SSLCertVerificationError, str))
+    return not isinstance(reason, (SSLCertVerificationError, InvalidURL, str))
 
 
 def _given_up(url: str, error: Exception, kept: int) -> DownloadError:

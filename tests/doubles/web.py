@@ -24,6 +24,8 @@ class Web:
         self.validator: Literal["etag", "weak etag", "date", "none"] = "etag"
         self.ranges = True
         """whether a Range is answered with that range, or with the whole file"""
+        self.begins: int | None = None
+        """where each range begins, whatever was asked for"""
         self.conditions = True
         """whether If-Range is understood"""
         self.lengths = True
@@ -86,6 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(path, web.files[path])
 
+    def do_CONNECT(self) -> None:
+        """What a proxy is asked for an encrypted line. There is none."""
+        self.server.web.asked.append((f"CONNECT {self.path}", ""))
+        self.send_error(403)
+
     def _send(self, path: str, content: bytes) -> None:
         web = self.server.web
         begin, validating = self._begin(content), web.validating(content)
@@ -113,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         condition, validating = self.headers.get("If-Range"), web.validating(content)
         if web.conditions and condition and validating and condition != validating[1]:
             return None
-        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+        asked = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        return asked if web.begins is None else web.begins
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""

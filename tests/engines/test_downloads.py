@@ -132,6 +132,7 @@ def test_a_file_that_changed_meanwhile_begins_anew(
     fetch(web, tmp_path / "f")
     assert (tmp_path / "f").read_bytes() == changed
     assert left_in(tmp_path) == {"f"}
+    assert ranges(web) == ["", "bytes=700-"] + ([] if conditions else [""])
 
 
 def test_a_file_that_became_shorter_than_the_part_begins_anew(web: Web, tmp_path: Path) -> None:
@@ -140,6 +141,13 @@ def test_a_file_that_became_shorter_than_the_part_begins_anew(web: Web, tmp_path
     fetch(web, tmp_path / "f")
     assert ranges(web) == ["", "bytes=700-", ""]
     assert (tmp_path / "f").read_bytes() == b"short"
+
+
+def test_a_range_that_begins_elsewhere_is_not_put_at_the_end(web: Web, tmp_path: Path) -> None:
+    stopped_after(web, tmp_path / "f", 700)
+    web.begins = 600
+    fetch(web, tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("validator", ["weak etag", "none"])
@@ -285,6 +293,26 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("NO_PROXY", "models.invalid")
     with pytest.raises(DownloadError, match="cannot be had"):
         fetch(web, tmp_path / "g", url="http://models.invalid/f")
+
+
+def test_the_proxy_for_encrypted_lines_is_used_too(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", web.url)
+    with pytest.raises(DownloadError, match=r"cannot be had \(Tunnel connection failed: 403"):
+        fetch(web, tmp_path / "f", url="https://models.invalid/f")
+    assert web.asked[0] == ("CONNECT models.invalid:443", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["f", "ftp:f", "http:///f", "http://a..b/f", "http://[::1/f", "http://127.0.0.1:x/f"]
+)
+def test_an_address_that_is_none_is_one_line_at_once(web: Web, tmp_path: Path, url: str) -> None:
+    waits = Waits()
+    with pytest.raises(DownloadError, match="cannot be had") as caught:
+        downloads.fetch(url, tmp_path / "f", lambda *_: None, pause=waits)
+    assert "\n" not in str(caught.value)
+    assert not waits
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
