@@ -46,8 +46,8 @@ class Model:
         return sum(file.size for file in self.files)
 
 
-# As eight unrelated public projects record the files of this address (one of them those of its
-# revision 82a4fa67, another as Git LFS pointers), all in agreement. Nothing was downloaded yet to
+# As seven public scripts that download from this address record them (one for its revision
+# 82a4fa67), and the Git LFS pointers of a public copy; all agree. Nothing was downloaded yet to
 # see: there was no internet.
 LIVEPORTRAIT = Model(
     name="liveportrait",
