@@ -32,6 +32,8 @@ TRIES = 4
 """one after another that bring nothing new, before it is given up"""
 _BUSY = (408, 429, 500, 502, 503, 504)
 """answers of a server that may do better next time"""
+_AGENT = "reenactd"
+"""some servers refuse the name that urllib gives itself"""
 _TIMEOUT_S = 30
 _BLOCK = 1 << 18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -268,7 +270,7 @@ def _open(url: str, headers: Mapping[str, str]) -> Any:
         OSError, HTTPException: there is none.
     """
     try:
-        request = Request(url, headers=dict(headers))
+        request = Request(url, headers={"User-Agent": _AGENT, **headers})
         return build_opener(_Redirects).open(request, timeout=_TIMEOUT_S)
     except ValueError as error:  # the URL, a redirect's, or the proxy's is malformed
         raise URLError(str(error)) from None
