@@ -19,11 +19,12 @@ PERFORMERS = Path(__file__).parent / "data" / "performers"
 
 @pytest.fixture(autouse=True)
 def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads or writes the settings and the token of whoever runs it."""
+    """No test reads or writes the settings, the token and the models of whoever runs it."""
     for name in os.environ:
         if name.upper().startswith("REENACTD_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ LAYERS = (
     (
         "engines.training",
         "realtime.bench",
+        "realtime.cli_models",
         "realtime.doctor",
         "realtime.media_file",
         "realtime.render",
