@@ -28,6 +28,8 @@ FEATURE_STRIDE = 4
 """pixels of a patch for a cell of the identity's feature map"""
 GUIDE_CHANNELS = 5
 """mouth opening, lips, eye opening, iris, person"""
+OF_MOUTHS = (0, 1)
+"""which of them are 0 on an eye's patch"""
 
 _SHIFT_BITS = 4
 

@@ -85,7 +85,9 @@ class Device:
         return int(cuda.mem_get_info()[0])
 
     def close(self) -> None:
+        before = driver.current_context()
         self._context.detach()
+        driver.leave_until(before)  # detaching makes it current for that, and leaves it so
 
 
 class Buffer:

@@ -47,6 +47,22 @@ def dotted(version: int) -> str:
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
+def current_context() -> int | None:
+    """The context that is current on this thread."""
+    context = ctypes.c_void_p()
+    _check(_load(), "cuCtxGetCurrent", ctypes.byref(context))
+    return context.value
+
+
+def leave_until(context: int | None) -> None:
+    """Pop this thread's contexts until that one is current again; it was when they were pushed."""
+    popped = ctypes.c_void_p()
+    while (current := current_context()) not in (context, None):
+        _check(_load(), "cuCtxPopCurrent_v2", ctypes.byref(popped))
+        if current_context() == current:
+            return  # it was pushed twice, or cannot be popped: more would not help
+
+
 class Graph:
     """Launches that were recorded once; a replay costs the processor one call."""
 

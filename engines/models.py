@@ -123,7 +123,8 @@ class Memory:
 
 
 class Reenactor:
-    """A network and its geometry. One thread calls it."""
+    """A network and its geometry. Each graph is called by one thread: a loader's two that encode, a
+    renderer's two that drive."""
 
     def __init__(
         self, network: Network | None, reason: str, layers: bool = True, size: Size = LITE

@@ -19,6 +19,8 @@ class TensorSpec:
     low: float
     high: float
     """the range that its values keep to; all tensors are float32 at the door"""
+    sometimes_zero: tuple[int, ...] = ()
+    """channels that are all 0 in some uses and not in others, together: an eye shows no lips"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def _spec(name: str, size: Size) -> NetworkSpec:
 
     def guide(patches: int) -> TensorSpec:
         shape = patches, crop.GUIDE_CHANNELS, size.patch_px, size.patch_px
-        return TensorSpec("guide", shape, 0.0, 1.0)
+        return TensorSpec("guide", shape, 0.0, 1.0, sometimes_zero=crop.OF_MOUTHS)
 
     def features(patches: int, cells: int) -> TensorSpec:
         return TensorSpec("features", (patches, IDENTITY_FEATURES, cells, cells), -10.0, 10.0)

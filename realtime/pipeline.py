@@ -146,6 +146,7 @@ class Pipeline:
         """
         face = tracked.face
         if isinstance(face, NoFace):
+            self._reenact.forget()
             return NoOutput(face.reason)
         source = tracked.source
         watch = _Stopwatch(self._clock, tracked.timings)

@@ -22,7 +22,7 @@ class LiveStudio:
     """Made once; `load` first. Implements `session.Studio`.
 
     `load_identity` encodes on the loader thread while the render thread drives: the reenactor's
-    two networks are separate, and each is called by one thread.
+    graphs are separate, and each is called by one thread.
     """
 
     def __init__(self, config: Config) -> None:

@@ -17,7 +17,7 @@ _LEAD = 1.5
 _MEMORY = 0.2
 """share of the newest duration in each mean"""
 _LONGEST_NS = 500 * NS_PER_MS
-"""nobody waits longer: a renderer that died or hangs does not come back"""
+"""nobody waits longer, and nothing longer is learned: a renderer may die and come back"""
 
 
 class Turn:
@@ -26,6 +26,7 @@ class Turn:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition()
+        self._closed = False
         self._delivered_ns: int | None = None
         """when what waits to be rendered was delivered"""
         self._taken_ns: int | None = None
@@ -38,8 +39,17 @@ class Turn:
         """Return when the next frame should be tracked; called on the track thread."""
         until_ns = self._clock.now_ns() + _LONGEST_NS
         with self._changed:
-            while self._clock.now_ns() < until_ns and (left_ns := self.left_ns()) > 0:
+            while not self._closed:
+                left_ns = min(self.left_ns(), until_ns - self._clock.now_ns())
+                if left_ns <= 0:
+                    return
                 self._changed.wait(left_ns / NS_PER_S)
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
 
     def delivered(self, track_ns: int) -> None:
         """A frame was tracked in this time and now waits to be rendered."""
@@ -52,7 +62,8 @@ class Turn:
         now_ns = self._clock.now_ns()
         with self._changed:
             if self._taken_ns is not None:
-                self._render_ns = _mean(self._render_ns, now_ns - self._taken_ns)
+                spent_ns = min(now_ns - self._taken_ns, _LONGEST_NS)
+                self._render_ns = _mean(self._render_ns, spent_ns)
             self._taken_ns, self._delivered_ns = (now_ns if took else None), None
             self._changed.notify()
 

@@ -207,6 +207,7 @@ class TrackWorker:
     async def close(self) -> None:
         self._thread.closing = True
         self.arrivals.close()
+        self._desk.turn.close()
         await self._thread.join()
 
     def _run(self) -> None:

@@ -35,6 +35,8 @@ class Stream(Protocol):
 class StreamEngine(Engine, Protocol):
     """An engine on a GPU. Its tensors' places are bound at construction and never move."""
 
+    precision: str
+    """fp16 or fp32, in which it computes"""
     addresses: Mapping[str, int]
     """of every input and output on the GPU"""
 
@@ -53,7 +55,7 @@ def optional(library: str) -> Iterator[None]:
     """
     try:
         yield
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # PyTorch's own libraries, when CUDA's are missing
         raise BackendError(
             f"{library} cannot be imported ({error}); pip install 'reenactd[gpu]'"
         ) from None

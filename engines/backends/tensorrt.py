@@ -64,7 +64,7 @@ class TensorRTEngine:
     """
 
     def __init__(self, spec: GraphSpec, plan: Plan, device: Device) -> None:
-        self.spec = spec
+        self.spec, self.precision = spec, plan.key.precision
         self._device = device
         with device.current():
             self._engine, self._context = _load(plan)

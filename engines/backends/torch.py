@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ from engines.specs import GraphSpec, NetworkSpec
 F32 = NDArray[np.float32]
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
-COORDINATES = frozenset({"grid"})
-"""inputs that are places, by name"""
+COORDINATES = frozenset({"grid", "view"})
+"""inputs that are places or hold some, by name"""
 _WARM_UP = 3
 """launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
 
@@ -73,11 +74,19 @@ class TorchEngine:
 
 
 class TorchCudaEngine:
-    """One graph on the current CUDA device. A `StreamEngine`."""
+    """One graph on the current CUDA device. A `StreamEngine`.
+
+    Raises:
+        DeviceError: here and when it runs: no memory is left, or a CUDA call failed.
+    """
 
     @torch.inference_mode()
     def __init__(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
-        self.spec = spec
+        self.spec, self.precision = spec, "fp16"
+        with _cuda_errors():
+            self._open(spec, graph)
+
+    def _open(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
         self.description = f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, fp16"
         self._typed = Typed(spec, graph, "fp16").to("cuda")
         self._typed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,20 +112,22 @@ class TorchCudaEngine:
     def enqueue(self, stream: Stream) -> None:
         """As of `StreamEngine`."""
         outer = torch.cuda.ExternalStream(stream.handle)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(outer):
+        with _cuda_errors(), torch.cuda.stream(outer):
             self._recorded.replay()
 
     @torch.inference_mode()
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         """Run once and wait. The returned arrays are overwritten by the next run."""
-        with torch.cuda.stream(self._stream):
-            for name, tensor in self._inputs.items():
-                self._staged[name].copy_(torch.from_numpy(inputs[name]))
-                tensor.copy_(self._staged[name], non_blocking=True)
-            self._recorded.replay()
-            for name, tensor in self._outputs.items():
-                self._fetched[name].copy_(tensor, non_blocking=True)
-        self._stream.synchronize()
+        with _cuda_errors():
+            with torch.cuda.stream(self._stream):
+                for name, tensor in self._inputs.items():
+                    assert inputs[name].shape == tuple(tensor.shape), name  # copy_ would repeat it
+                    self._staged[name].copy_(torch.from_numpy(inputs[name]))
+                    tensor.copy_(self._staged[name], non_blocking=True)
+                self._recorded.replay()
+                for name, tensor in self._outputs.items():
+                    self._fetched[name].copy_(tensor, non_blocking=True)
+            self._stream.synchronize()
         return self._results
 
     def _launch(self) -> None:
@@ -126,6 +137,26 @@ class TorchCudaEngine:
         )
         for tensor, found in zip(self._outputs.values(), self._typed(*pictures), strict=True):
             tensor.copy_(found)
+
+
+@contextmanager
+def _cuda_errors() -> Iterator[None]:
+    """What PyTorch raises about the GPU, as ours."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceError(
+            f"out of GPU memory: {_first_line(error)}; close what else uses the GPU "
+            "(nvidia-smi lists it)"
+        ) from None
+    except RuntimeError as error:
+        raise DeviceError(
+            f"PyTorch on CUDA: {_first_line(error)}; see what nvidia-smi says"
+        ) from None
+
+
+def _first_line(error: RuntimeError) -> str:
+    return str(error).partition("\n")[0]
 
 
 def on_cuda() -> bool:
@@ -215,9 +246,9 @@ def work_of(
     return Work(counter.get_total_flops(), weights_bytes + 4 * at_door)
 
 
-def ceilings_of_cuda() -> Ceilings:
-    """Of the current CUDA device: a float16 product of large matrices, and a large copy."""
-    left = torch.ones((8192, 8192), dtype=torch.float16, device="cuda")
+def ceilings_of_cuda(precision: str) -> Ceilings:
+    """Of the current CUDA device: a product of large matrices, and a large copy."""
+    left = torch.ones((8192, 8192), dtype=PRECISIONS[precision], device="cuda")
     source = torch.ones(2**28, dtype=torch.float32, device="cuda")
     target = torch.empty_like(source)
 

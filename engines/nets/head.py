@@ -25,6 +25,8 @@ _FADE = 1 / 12
 """share of the field over which it fades out at its border"""
 _STRIDE = 4
 """of the features in what the network sees"""
+_PLACES_SCALE = float(2**20)
+"""of places in face units that are held as whole numbers"""
 
 
 class EncodeHead(nn.Module):
@@ -49,14 +51,16 @@ class EncodeHead(nn.Module):
 class Head(UNet):
     """One driven head: (view, features) -> (B, FIELD_CHANNELS, S/2, S/2)."""
 
-    places: Tensor
+    whole_places: Tensor
     fade: Tensor
 
     def __init__(self, size: Size) -> None:
         wide = size.head_widths[0]
         super().__init__(head.VIEW_CHANNELS, FEATURES, size.head_widths, size.depth)
         places = torch.from_numpy(head.own_places(size.head_px // _STRIDE)).permute(2, 0, 1)[None]
-        self.register_buffer("places", places, persistent=False)
+        # whole numbers keep their precision where the network's is lowered
+        whole = (places * _PLACES_SCALE).round().to(torch.int32)
+        self.register_buffer("whole_places", whole, persistent=False)
         cells = size.head_px // head.FIELD_STRIDE
         self.register_buffer("fade", _fade(cells, round(cells * _FADE)), persistent=False)
         self.field = nn.Conv2d(wide, head.FIELD_CHANNELS, 3, 1, 1)
@@ -66,10 +70,12 @@ class Head(UNet):
 
     def forward(self, view: Tensor, features: Tensor) -> Tensor:
         # what comes in is (B, VIEW_CHANNELS, S, S) and (B, FEATURES, T/4, T/4)
+        # where to look is worked out in the view's precision, and looked up in it
         way = functional.avg_pool2d(view[:, 4:6], _STRIDE)
-        grid = (way + self.places) * (2 / head.TEXTURE.side)
-        seen = functional.grid_sample(features, grid.permute(0, 2, 3, 1), align_corners=False)
-        x = self.features_of(view, seen)
+        places = self.whole_places.to(view.dtype) * (1 / _PLACES_SCALE)
+        grid = ((way + places) * (2 / head.TEXTURE.side)).permute(0, 2, 3, 1)
+        seen = functional.grid_sample(features.to(grid.dtype), grid, align_corners=False)
+        x = self.features_of(view.to(features.dtype), seen.to(features.dtype))
         out = torch.tanh(self.field(x))
         way = functional.avg_pool2d(out[:, 3:], 5, 1, 2)
         field: Tensor = self.fade * torch.cat([_MOST_GAIN * out[:, :3], _FARTHEST * way], 1)

@@ -13,6 +13,8 @@ ONNX opset 17 and native to TensorRT.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,7 +38,9 @@ def reach(guide: Tensor) -> Tensor:
     spread = functional.max_pool2d(guide[:, 2:3], (21, 1), 1, (10, 0))
     spread = functional.max_pool2d(spread, (1, 21), 1, (0, 10))
     eyes = functional.avg_pool2d(spread, 9, 1, 4)
-    soft: Tensor = eyes + _is_mouth(guide) * (_window(guide.shape[2]).to(guide) - eyes)
+    soft: Tensor = eyes + _is_mouth(guide) * (
+        _window(guide.shape[2], guide.device, guide.dtype) - eyes
+    )
     return soft
 
 
@@ -59,11 +63,16 @@ def _is_mouth(guide: Tensor) -> Tensor:
     return (functional.adaptive_max_pool2d(guide[:, 1:2], 1) > 0.5).to(guide)
 
 
-def _window(px: int) -> Tensor:
-    """(1, 1, px, px) 1 inside, falling to 0 at a patch's border."""
-    inside = torch.arange(px).float()
-    ramp = (torch.minimum(inside, px - 1 - inside) / (_BORDER * px)).clamp(max=1)
-    return (ramp[:, None] * ramp[None])[None, None]
+@cache
+def _window(px: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(1, 1, px, px) 1 inside, falling to 0 at a patch's border.
+
+    Made once for a device: a launch that is recorded as a CUDA graph may not copy from the host.
+    """
+    with torch.inference_mode(False):
+        inside = torch.arange(px).float()
+        ramp = (torch.minimum(inside, px - 1 - inside) / (_BORDER * px)).clamp(max=1)
+        return (ramp[:, None] * ramp[None])[None, None].to(device, dtype)
 
 
 class Encode(nn.Module):

@@ -7,6 +7,7 @@ the same run; the FLOP are counted by PyTorch, where it is installed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +33,11 @@ WARM_UP_CALLS = 10
 class Measured:
     """One graph on one backend."""
 
+    name: str
+    """network, graph and backend, as in the metrics"""
     graph: str
     description: str
+    precision: str
     call_ms: Sequence[float]
     launch_ms: Sequence[float]
     """on the GPU's own clock; empty on the CPU"""
@@ -60,27 +64,28 @@ def bench_models(name: str, config: EngineConfig, calls: int) -> Report:
     network = NETWORKS[name]
     device = _device(config.backend)
     found = [_measure(network, graph, config, calls, device) for graph in network.graphs]
-    limits = _ceilings(device)
+    limits = _ceilings(device, found[0].precision)
     metrics = {"ceiling_gflop_per_s": limits.flop_per_s / 1e9}
     metrics["ceiling_gbyte_per_s"] = limits.bytes_per_s / 1e9
     for one in found:
-        metrics |= _metrics(one, limits)
+        metrics |= {f"{one.name}_{key}": value for key, value in _metrics(one, limits).items()}
     _print(network, found, limits)
     asked = {"network": network.name, "backend": config.backend, "threads": config.threads}
-    asked |= {"calls": calls, "engine": found[0].description}
+    asked |= {"calls": calls, "engines": list(dict.fromkeys(one.description for one in found))}
+    asked |= {"ceiling_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all")}
     return Report("models", asked, metrics)
 
 
 def _device(backend: str) -> Device | None:
-    """The GPU, where the backend runs on one."""
+    """The GPU, where the backend runs on one. PyTorch measures its ceilings."""
     if backend == "onnx":
         return None
-    if backend == "torch":
-        with optional("PyTorch"):
-            from engines.backends import torch
-        if not torch.on_cuda():
-            return None
-    driver.require()
+    if backend == "tensorrt":
+        driver.require()
+    with optional("PyTorch"):
+        from engines.backends import torch
+    if backend == "torch" and not torch.on_cuda():
+        return None
     with optional("pycuda"):
         from engines.device import Device
     return Device()
@@ -98,10 +103,22 @@ def _measure(
         began = time.perf_counter()
         engine.run(inputs)
         call_ms.append((time.perf_counter() - began) * 1e3)
-    launch_ms = _launches(engine, calls, device) if device is not None else []
-    precision = "fp32" if device is None else "fp16"
-    work = _work(network, graph, precision)
-    return Measured(graph.name, engine.description, call_ms[WARM_UP_CALLS:], launch_ms, taken, work)
+    launch_ms: list[float] = []
+    precision = "fp32"
+    if device is not None:
+        if not _on_stream(engine):
+            raise BackendError(f"{engine.description}: launches on no stream of ours")
+        launch_ms, precision = _launches(engine, calls, device), engine.precision
+    return Measured(
+        name=f"{network.name}_{graph.name}_{config.backend}",
+        graph=graph.name,
+        description=engine.description,
+        precision=precision,
+        call_ms=call_ms[WARM_UP_CALLS:],
+        launch_ms=launch_ms,
+        gpu_bytes=taken,
+        work=_work(network, graph, precision),
+    )
 
 
 def _free(device: Device) -> int:
@@ -109,10 +126,8 @@ def _free(device: Device) -> int:
         return device.free_bytes()
 
 
-def _launches(engine: Engine, calls: int, device: Device) -> list[float]:
+def _launches(engine: StreamEngine, calls: int, device: Device) -> list[float]:
     """Milliseconds of each launch between two events on its stream."""
-    if not _on_stream(engine):
-        raise BackendError(f"{engine.description}: launches on no stream of ours")
     spent = []
     with device.current():
         stream, begin, end = device.stream(), device.event(), device.event()
@@ -138,45 +153,41 @@ def _work(network: NetworkSpec, graph: GraphSpec, precision: str) -> Work | None
     return torch.work_of(network, graph, precision)
 
 
-def _ceilings(device: Device | None) -> Ceilings:
+def _ceilings(device: Device | None, precision: str) -> Ceilings:
     if device is None:
         return ceilings.of_cpu()
     with optional("PyTorch"):
         from engines.backends import torch
-    return torch.ceilings_of_cuda()
+    return torch.ceilings_of_cuda(precision)
 
 
 def _metrics(one: Measured, limits: Ceilings) -> dict[str, float]:
-    metrics = percentiles(f"{one.graph}_call", one.call_ms)
+    metrics = percentiles("call", one.call_ms)
+    spent_ms = metrics["call_p50_ms"]
     if one.launch_ms:
-        metrics |= percentiles(f"{one.graph}_launch", one.launch_ms)
-        metrics[f"{one.graph}_gpu_mbyte"] = one.gpu_bytes / 1e6
+        metrics |= percentiles("launch", one.launch_ms)
+        spent_ms = metrics["launch_p50_ms"]
+        metrics["gpu_mbyte"] = one.gpu_bytes / 1e6
     if one.work is not None:
-        metrics[f"{one.graph}_gflop"] = one.work.flop / 1e9
-        metrics[f"{one.graph}_mbyte"] = one.work.bytes / 1e6
-        metrics[f"{one.graph}_floor_ms"] = limits.floor_s(one.work) * 1e3
-        metrics[f"{one.graph}_over_floor"] = _over_floor(one, limits, metrics)
+        floor_ms = limits.floor_s(one.work) * 1e3
+        metrics |= {"gflop": one.work.flop / 1e9, "mbyte": one.work.bytes / 1e6}
+        metrics |= {"floor_ms": floor_ms, "roofline_ratio": spent_ms / floor_ms}
     return metrics
 
 
-def _over_floor(one: Measured, limits: Ceilings, metrics: dict[str, float]) -> float:
-    assert one.work is not None
-    spent_ms = metrics[f"{one.graph}_{'launch' if one.launch_ms else 'call'}_p50_ms"]
-    return spent_ms / (limits.floor_s(one.work) * 1e3)
-
-
 def _print(network: NetworkSpec, found: Sequence[Measured], limits: Ceilings) -> None:
-    columns = ["", "p50", "p95", "p99", "GFLOP", "MB", "floor", "times the floor"]
+    shown = {"call_p50_ms": "p50", "call_p95_ms": "p95", "call_p99_ms": "p99"}
     if found[0].launch_ms:
-        columns[4:4] = ["launch p50"]
+        shown["launch_p50_ms"] = "launch p50"
+    shown |= {"gflop": "GFLOP", "mbyte": "MB", "floor_ms": "floor"}
+    shown["roofline_ratio"] = "times the floor"
     rows = []
     for one in found:
         metrics = _metrics(one, limits)
-        names = [f"call_p{percent}_ms" for percent in (50, 95, 99)]
-        names += ["launch_p50_ms"] if one.launch_ms else []
-        names += ["gflop", "mbyte", "floor_ms", "over_floor"]
-        rows.append((one.graph, *(metrics.get(f"{one.graph}_{name}", "") for name in names)))
-    print_table(f"{network.name} on {found[0].description}: milliseconds a call", columns, rows)
+        rows.append((one.graph, *(metrics.get(key, "") for key in shown)))
+    print_table(f"{network.name}: milliseconds a call", ("", *shown.values()), rows)
+    for description in dict.fromkeys(one.description for one in found):
+        print(f"on {description}")
     rates = limits.flop_per_s / 1e9, limits.bytes_per_s / 1e9
     print(f"at most {rates[0]:.0f} GFLOP and {rates[1]:.1f} GB a second on this machine, now")
     if found[0].work is None:

@@ -20,6 +20,10 @@ class Reenact:
         self._shown: EncodedIdentity | None = None
         self._memory = Memory()
 
+    def forget(self) -> None:
+        """What was shown last is no longer the frame before the next."""
+        self._shown = None
+
     def __call__(self, motion: Motion, identity: EncodedIdentity) -> Rendered:
         """
         Raises:

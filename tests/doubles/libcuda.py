@@ -26,6 +26,14 @@ class Libcuda:
         count._obj.value = self._gpu.count
         return self._code("cuDeviceGetCount")
 
+    def cuCtxGetCurrent(self, context: Any) -> int:
+        context._obj.value = id(self._gpu.contexts[-1]) if self._gpu.contexts else None
+        return self._code("cuCtxGetCurrent")
+
+    def cuCtxPopCurrent_v2(self, context: Any) -> int:
+        context._obj.value = id(self._gpu.contexts.pop())
+        return self._code("cuCtxPopCurrent_v2")
+
     def cuGetErrorString(self, code: int, text: Any) -> int:
         text._obj.value = TEXTS.get(code)
         return 0

@@ -40,6 +40,8 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
         def detach(self) -> None:
             gpu.did("release")
             gpu.retained -= 1
+            if not (gpu.contexts and gpu.contexts[-1] is self):
+                gpu.contexts.append(self)  # the release does not pop what detaching pushes
 
     class Device(Strict):
         def __init__(self, arg2: int) -> None:
