@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import engines.backends  # noqa: F401 - the package of one of OURS
+import engines.backends
+import engines.kernels  # noqa: F401 - the packages of some of OURS
 from engines.driver import LIBRARY
 
 
@@ -54,10 +55,11 @@ class Gpu:
         self.count = 1
         self.name = "NVIDIA L4"
         self.compute_capability = (8, 9)
+        self.compiler_version = "release 12.8"
         self.codes: dict[str, int] = {}
         """call of libcuda -> what it returns instead of 0"""
         self.refusals: dict[str, str] = {}
-        """call of TensorRT -> what it logs before it returns None or False"""
+        """call of TensorRT or pycuda -> what it says when it fails"""
         self.half_at_the_door = False
         """plans take and give float16"""
         self.noise = 0.0
@@ -82,7 +84,12 @@ class Gpu:
         self.free_bytes += 4 * len(self.memory.pop(address))
 
 
-OURS = ("engines.device", "engines.backends.tensorrt", "engines.build")
+OURS = (
+    "engines.device",
+    "engines.backends.tensorrt",
+    "engines.build",
+    "engines.kernels.program",
+)
 """what imports the libraries at its top"""
 
 
@@ -99,6 +106,7 @@ def installed(gpu: Gpu, *, without: str = "") -> Iterator[None]:
     doubles = {
         "pycuda": pycuda.package(),
         "pycuda.driver": pycuda.driver(gpu),
+        "pycuda.compiler": pycuda.compiler(gpu),
         "tensorrt": tensorrt.module(gpu),
     }
     with pytest.MonkeyPatch.context() as patch:
