@@ -35,9 +35,7 @@ class HostKernels:
             self._build(source, library)
             self._library = ctypes.CDLL(str(library))
 
-    def launch(
-        self, kernel: Kernel, grid: Extent, block: Extent, arguments: Sequence[Any]
-    ) -> None:
+    def launch(self, kernel: Kernel, grid: Extent, block: Extent, arguments: Sequence[Any]) -> None:
         """
         Args:
             arguments: columns and rows and what the table says; addresses are of this process.

@@ -1,0 +1,534 @@
+"""Every kernel gives what the CPU's path gives, of which it is to take the place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines import crop, driver, face_mesh, head, kernels
+from engines.errors import DeviceError
+from engines.fields import cover
+from engines.kernels import Kernel
+from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
+from engines.pose import MotionTensors
+from engines.specs import LITE
+from engines.warp import Placement, SourceMap
+from engines.warp import sample as warp_sample
+from realtime.backdrop import blend
+from realtime.config import Output, Video
+from realtime.frames import Arrived, Composited, Timings
+from realtime.stages.emit import emit
+from realtime.stages.ingest import Ingest
+from realtime.stages.mark import Mark
+from tests.conftest import PERFORMERS
+from tests.doubles import host_kernels
+from tests.engines import faces
+from tests.engines.launching import Launch, on_the_gpu, on_this_processor
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+SIZES = [(2, 2), (34, 18), (322, 242), (640, 480)]
+"""columns and rows; of the two in the middle, blocks of threads reach beyond the picture"""
+CANVAS = (482, 642)
+WIDTH, HEIGHT = CANVAS[1], CANVAS[0]
+
+
+@pytest.fixture(scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])
+def launch(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launch]:
+    if request.param == "gpu":
+        try:
+            driver.require()
+        except DeviceError as error:
+            pytest.skip(f"no GPU: {error}")
+        with on_the_gpu(tmp_path_factory.mktemp("kernels")) as launch:
+            yield launch
+        return
+    if host_kernels.MISSING:
+        pytest.skip(host_kernels.MISSING)
+    yield on_this_processor
+
+
+def random_pixels(width: int, height: int, seed: int = 0, channels: int = 4) -> U8:
+    """Noise: two pixels next to each other have nothing in common."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, channels))
+    return noise.astype(np.uint8)
+
+
+def with_alpha(rgb: U8, alpha: U8 | int = 255) -> U8:
+    whole = np.broadcast_to(np.asarray(alpha, np.uint8), rgb.shape[:2])
+    return np.dstack([rgb, whole])
+
+
+def assert_alike(found: U8, expected: U8, differing: float = 0.001) -> None:
+    """No byte is off by more than a level, and few are at all."""
+    assert found.shape == expected.shape
+    off = np.abs(found.astype(int) - expected)
+    assert off.max() <= 1, f"by {off.max()} at {np.argwhere(off > 1)[:3].tolist()}"
+    assert (off > 0).mean() <= differing
+
+
+# Colours
+
+
+def ingested(i420: U8) -> U8:
+    frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+    return Ingest(Video())(Arrived(frame, 0), 0).rgb
+
+
+def filmed() -> U8:
+    """(720, 640) I420 of a performer's clip, as it is decoded."""
+    with av.open(str(PERFORMERS / "performer1.mp4")) as clip:
+        frame = next(clip.decode(video=0))
+    assert frame.format.name == "yuv420p"
+    return cast(U8, frame.to_ndarray(format="yuv420p"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_i420_becomes_the_rgb_that_tracking_sees(launch: Launch, size: tuple[int, int]) -> None:
+    width, height = size
+    i420 = random_pixels(width, height * 3 // 2, channels=1)[..., 0]
+    picture = np.zeros((height, width, 4), np.uint8)
+    launch(kernels.I420_TO_RGB, width // 2, height // 2, i420, picture)
+    assert_alike(picture, with_alpha(ingested(i420)))
+
+
+def test_a_filmed_picture_becomes_the_rgb_that_tracking_sees(launch: Launch) -> None:
+    i420, picture = filmed(), np.zeros((480, 640, 4), np.uint8)
+    launch(kernels.I420_TO_RGB, 320, 240, i420, picture)
+    assert_alike(picture, with_alpha(ingested(i420)))
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size[0] >= 322])
+def test_rgb_becomes_the_i420_that_is_emitted(launch: Launch, size: tuple[int, int]) -> None:
+    width, height = size
+    marked = Mark(Output())(Composited(random_pixels(width, height, channels=3)))
+    i420 = np.zeros((height * 3 // 2, width), np.uint8)
+    launch(kernels.RGB_TO_I420, width // 2, height // 2, with_alpha(marked.rgb), i420)
+    assert_alike(i420, emit(marked, 0, 0, "LIVE", Timings(0)).i420)
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)])
+def test_the_darkest_and_brightest_colours_are_those_of_opencv(
+    launch: Launch, colour: tuple[int, int, int]
+) -> None:
+    rgb = np.full((18, 34, 3), colour, np.uint8)
+    i420 = np.zeros((27, 34), np.uint8)
+    launch(kernels.RGB_TO_I420, 17, 9, with_alpha(rgb), i420)
+    assert_alike(i420, cast(U8, cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)))
+
+
+# Warp
+
+
+@pytest.fixture(scope="module")
+def identity() -> EncodedIdentity:
+    return geometry_only().encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
+
+
+def rolled(degrees: float) -> F32:
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
+
+
+def aside(rotation: F32, x: float, y: float, scale: float = 1.0) -> MotionTensors:
+    at = np.array([x, y], np.float32)
+    return replace(faces.still(), rotation=rotation, translation=at, scale=scale)
+
+
+MOTIONS = {
+    "still": faces.still(),
+    "turned and leaning": aside((rolled(20) @ faces.yaw(30)).astype(np.float32), 0, 0),
+    "at the left edge": aside(faces.yaw(-25), -5.0, 0.3),
+    "at the lower right": aside(rolled(-35), 5.0, 5.0, 1.3),
+}
+POSES = pytest.mark.parametrize("motion", MOTIONS.values(), ids=list(MOTIONS))
+
+
+def placed(identity: EncodedIdentity, motion: MotionTensors) -> Placement:
+    return identity.target.place(motion)
+
+
+def sampled(launch: Launch, picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
+    """`warp.sample` by kernels."""
+    canvas = np.full((*canvas_hw, 4), 77, np.uint8)
+    height, width = source.xy.shape[:2]
+    picture_wh = picture.shape[1], picture.shape[0]
+    part = source.xy, width, height, source.left, source.top
+    launch(kernels.SAMPLE, canvas_hw[1], canvas_hw[0], picture, *picture_wh, *part, canvas)
+    face = source.face
+    if len(face.folds):
+        left, top = source.left + face.left, source.top + face.top
+        fine = face.quarters, face.quarters.shape[1]
+        at = left, top, canvas, canvas_hw[1]
+        launch(
+            kernels.SAMPLE_FOLDS, len(face.folds), 1, picture, *picture_wh, *fine, face.folds, *at
+        )
+    return canvas
+
+
+@POSES
+def test_a_driven_portrait_is_sampled_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
+) -> None:
+    source = identity.mesh.source_map(placed(identity, motion), CANVAS)
+    assert len(source.face.folds) > 0
+    expected = warp_sample(identity.portrait_rgba, source, CANVAS)
+    assert_alike(sampled(launch, identity.portrait_rgba, source, CANVAS), expected)
+
+
+def scattered(identity: EncodedIdentity, picture: U8, hw: tuple[int, int]) -> SourceMap:
+    """A map of a part of the canvas whose pixels come from anywhere, in the picture and beyond."""
+    height, width = picture.shape[:2]
+    rng = np.random.default_rng(3)
+    xy = rng.uniform((-3, -3), (width + 2, height + 2), (*hw, 2)).astype(np.float32)
+    xy[::7] = np.round(xy[::7])
+    xy[3::7] = np.round(xy[3::7] * 64) / 64  # between two steps of OpenCV's
+    xy[5::7, ::2] = -1e5
+    known = identity.mesh.source_map(placed(identity, faces.still()), CANVAS)
+    face = replace(known.face, folds=np.empty((0, 2), np.int32))
+    whole = ((slice(0, hw[0]), slice(0, hw[1])),)
+    return replace(known, xy=xy, left=5, top=3, bands=whole, face=face)
+
+
+def test_a_map_to_anywhere_is_sampled_alike(launch: Launch, identity: EncodedIdentity) -> None:
+    picture = random_pixels(61, 47)
+    source = scattered(identity, picture, (101, 83))
+    expected = warp_sample(picture, source, (110, 90))
+    assert (expected == 0).mean() > 0.05
+    assert_alike(sampled(launch, picture, source, (110, 90)), expected)
+
+
+def test_folds_in_noise_are_sampled_alike(launch: Launch, identity: EncodedIdentity) -> None:
+    """And at the picture's borders, where a quarter may show nothing."""
+    picture = random_pixels(61, 47)
+    picture[::3] = 0
+    source = scattered(identity, picture, (60, 40))
+    rng = np.random.default_rng(4)
+    folds = np.ascontiguousarray(np.argwhere(rng.random((41, 31)) < 0.5), np.int32)
+    quarters = rng.uniform((-5, -5), (65, 51), (82, 62, 2)).astype(np.float32)
+    face = replace(source.face, left=4, top=7, quarters=quarters, folds=folds)
+    source = replace(source, face=face)
+    expected = warp_sample(picture, source, (70, 50))
+    assert_alike(sampled(launch, picture, source, (70, 50)), expected, 0.01)
+
+
+# The head's field
+
+
+def region(identity: EncodedIdentity, placement: Placement) -> crop.Patch:
+    unit = face_mesh.face_unit(identity.landmarks)
+    return crop.place(head.REGION, LITE.head_px, placement.landmarks, placement.head, unit)
+
+
+def random_field(seed: int = 0) -> F32:
+    cells = LITE.head_px // head.FIELD_STRIDE
+    shape = head.FIELD_CHANNELS, cells, cells
+    return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
+
+
+def displaced(
+    launch: Launch,
+    field: F32,
+    patch: crop.Patch,
+    source: SourceMap,
+    placement: Placement,
+    unit_px: float,
+) -> None:
+    """`head.displace` by kernels."""
+    height, width = source.xy.shape[:2]
+    cells = field.shape[1]
+    matrix = head.field_from_canvas(patch, source.left, source.top)
+    part = cover((cells, cells), matrix, (height, width))
+    turned = np.zeros((part.cells[1], part.cells[0], 2), np.float32)
+    beyond = head.beyond_face(patch, placement.landmarks) * np.float32(unit_px)
+    affine = part.field_from_cell.ravel().tolist()
+    launch(kernels.TURN_WAYS, *part.cells, field, beyond, cells, cells, *affine, turned)
+    size = part.columns.stop - part.columns.start, part.rows.stop - part.rows.start
+    begin = part.columns.start, part.rows.start
+    launch(kernels.ADD_WAYS, *size, turned, *part.cells, source.xy, width, *begin)
+    face = source.face
+    fine = face.quarters, face.quarters.shape[1]
+    at = face.left - part.columns.start, face.top - part.rows.start
+    launch(
+        *(kernels.ADD_WAYS_TO_FOLDS, len(face.folds), 1),
+        *(turned, *part.cells, face.folds, *fine, *at, *size),
+    )
+
+
+def shaded(launch: Launch, field: F32, patch: crop.Patch, canvas: U8) -> None:
+    """`head.shade` by kernels."""
+    cells = field.shape[1]
+    part = cover((cells, cells), head.field_from_canvas(patch, 0, 0), canvas.shape)
+    turned = np.zeros((part.cells[1], part.cells[0], 3), np.float32)
+    affine = part.field_from_cell.ravel().tolist()
+    launch(kernels.TURN_GAINS, *part.cells, field, cells, cells, *affine, turned)
+    size = part.columns.stop - part.columns.start, part.rows.stop - part.rows.start
+    begin = part.columns.start, part.rows.start
+    launch(kernels.MULTIPLY_GAINS, *size, turned, *part.cells, canvas, canvas.shape[1], *begin)
+
+
+@POSES
+def test_sources_are_displaced_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
+) -> None:
+    placement, unit = placed(identity, motion), face_mesh.face_unit(identity.landmarks)
+    field, patch = random_field(), region(identity, placement)
+    found = identity.mesh.source_map(placement, CANVAS)
+    expected = identity.mesh.source_map(placement, CANVAS)
+    before = expected.xy.copy()
+    head.displace(field, patch, expected, placement.landmarks, unit)
+    displaced(launch, field, patch, found, placement, unit)
+    assert np.abs(expected.xy - before).max() > 10
+    seen = expected.xy[..., 0] > -1e4  # where nothing is seen, floats are far apart
+    np.testing.assert_allclose(found.xy[seen], expected.xy[seen], atol=1e-4)
+    assert (found.xy[~seen] < -9e4).all()
+    seen = expected.face.quarters[..., 0] > -1e4
+    np.testing.assert_allclose(
+        found.face.quarters[seen], expected.face.quarters[seen], atol=1e-4, rtol=0
+    )
+
+
+@POSES
+def test_a_picture_is_lit_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
+) -> None:
+    field, patch = random_field(), region(identity, placed(identity, motion))
+    found = random_pixels(WIDTH, HEIGHT)
+    expected = found.copy()
+    rgb = np.ascontiguousarray(expected[..., :3])
+    head.shade(field, patch, rgb)
+    assert (rgb != expected[..., :3]).mean() > 0.1
+    expected[..., :3] = rgb
+    shaded(launch, field, patch, found)
+    assert_alike(found, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_none_is_found(launch: Launch, value: float) -> None:
+    numbers = np.zeros((5, 77), np.float32)
+    numbers[0, 0], numbers[1, 1] = np.finfo(np.float32).max, np.finfo(np.float32).min
+    found = np.zeros(1, np.int32)
+    launch(kernels.FIND_NOT_FINITE, 77, 5, numbers, found)
+    assert found[0] == 0
+    numbers[4, 76] = value
+    launch(kernels.FIND_NOT_FINITE, 77, 5, numbers, found)
+    assert found[0] == 1
+
+
+# Patches
+
+PX = 96
+PLACES = {
+    "inside": (25.0, 1.3, 320.0, 240.0),
+    "minified": (-80.0, 0.4, 300.0, 250.0),
+    "beyond the upper left": (140.0, 0.8, 4.0, -10.0),
+    "beyond the lower right": (-33.0, 2.1, 640.0, 475.0),
+}
+"""degrees, patch pixels for one of the canvas, and where on the canvas its middle is"""
+PATCHES = pytest.mark.parametrize("place", PLACES.values(), ids=list(PLACES))
+
+
+def patch_at(place: tuple[float, float, float, float]) -> crop.Patch:
+    degrees, zoom, x, y = place
+    linear = rolled(degrees)[:2, :2] * np.float32(zoom)
+    offset = (PX - 1) / 2 - linear @ np.array([x, y], np.float32)
+    return crop.Patch(np.column_stack([linear, offset]).astype(np.float32), PX)
+
+
+def reached(patch: crop.Patch) -> tuple[tuple[int, int], tuple[int, int], list[float]]:
+    """Columns and rows, left and top, and matrix, as the paint's kernels take them."""
+    rows, columns, matrix = patch.reach(CANVAS)
+    size = columns.stop - columns.start, rows.stop - rows.start
+    return size, (columns.start, rows.start), matrix.ravel().tolist()
+
+
+def cut(launch: Launch, patch: crop.Patch, canvas: U8) -> tuple[F32, F32]:
+    """What a patch shows and the person's coverage, by kernel."""
+    seen, person = np.zeros((3, PX, PX), np.float32), np.zeros((PX, PX), np.float32)
+    back = cv2.invertAffineTransform(patch.patch_from_canvas.astype(np.float64))
+    matrix = np.asarray(back).ravel().tolist()
+    launch(kernels.CROP, PX, PX, canvas, canvas.shape[1], canvas.shape[0], *matrix, seen, person)
+    return seen, person
+
+
+@PATCHES
+def test_a_patch_is_cut_alike(launch: Launch, place: tuple[float, float, float, float]) -> None:
+    canvas, patch = random_pixels(WIDTH, HEIGHT), patch_at(place)
+    canvas[:, ::5, 3], canvas[:, 1::5, 3] = 0, 255
+    nothing = cast(SourceMap, None)
+    rgb, alpha = (np.ascontiguousarray(part) for part in (canvas[..., :3], canvas[..., 3]))
+    planes, coverage = picture_in(patch, Unpainted(rgb, alpha, nothing))
+    seen, person = cut(launch, patch, canvas)
+    np.testing.assert_allclose(seen, crop.as_tensor([planes])[0], atol=1.01 / 255)
+    np.testing.assert_allclose(person, crop.as_tensor([coverage])[0], atol=1.01 / 255)
+    assert (seen != crop.as_tensor([planes])[0]).mean() < 0.001
+    assert (person != crop.as_tensor([coverage])[0]).mean() < 0.001
+
+
+@PATCHES
+@pytest.mark.parametrize("share", [1.0, 0.35])
+def test_a_change_is_added_alike(
+    launch: Launch, place: tuple[float, float, float, float], share: float
+) -> None:
+    patch, found = patch_at(place), random_pixels(WIDTH, HEIGHT)
+    change = np.random.default_rng(1).uniform(-0.6, 0.6, (3, PX, PX)).astype(np.float32)
+    expected = np.ascontiguousarray(found[..., :3])
+    patch.add(change.transpose(1, 2, 0) * np.float32(share), expected)
+    assert (expected != found[..., :3]).any()
+    whole = with_alpha(expected, found[..., 3])
+    size, begin, matrix = reached(patch)
+    launch(kernels.PAINT_ADD, *size, found, WIDTH, *begin, change, PX, share, *matrix)
+    assert_alike(found, whole)
+
+
+@PATCHES
+def test_a_gain_is_laid_over_alike(
+    launch: Launch, place: tuple[float, float, float, float]
+) -> None:
+    patch, found = patch_at(place), random_pixels(WIDTH, HEIGHT)
+    gain = np.random.default_rng(1).uniform(0.2, 2.5, (PX, PX)).astype(np.float32)
+    expected = np.ascontiguousarray(found[..., :3])
+    patch.light(gain, expected)
+    whole = with_alpha(expected, found[..., 3])
+    size, begin, matrix = reached(patch)
+    launch(kernels.PAINT_LIGHT, *size, found, WIDTH, *begin, gain, PX, *matrix)
+    assert_alike(found, whole)
+
+
+# The finished picture
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_person_stands_before_the_background_alike(
+    launch: Launch, size: tuple[int, int], mirrored: bool
+) -> None:
+    front, back = random_pixels(*size), random_pixels(*size, seed=1)
+    front[: size[1] // 2, ::3, 3], front[: size[1] // 2, 1::3, 3] = 0, 255
+    expected = blend(*map(np.ascontiguousarray, (front[..., :3], front[..., 3], back[..., :3])))
+    picture = np.zeros_like(front)
+    launch(kernels.BLEND, *size, front, back, int(mirrored), picture)
+    assert_alike(picture, with_alpha(expected[:, ::-1] if mirrored else expected), 0.0)
+
+
+def drawn_mark(width: int, height: int) -> tuple[U8, int, int]:
+    """The mark as the kernel takes it, and where it lies: what it makes of black and of white."""
+    burn = Mark(Output())
+    black, white = (
+        burn(Composited(np.full((height, width, 3), level, np.uint8))).rgb for level in (0, 255)
+    )
+    remains = 255 - (white.astype(int) - black).max(axis=2)
+    rows, columns = np.nonzero(remains)
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    patch = with_alpha(black[box], (255 - remains[box]).astype(np.uint8))
+    return np.ascontiguousarray(patch), int(columns.min()), int(rows.min())
+
+
+def test_the_mark_is_burned_in_alike(launch: Launch) -> None:
+    picture = random_pixels(WIDTH, HEIGHT)
+    marked = Mark(Output())(Composited(np.ascontiguousarray(picture[..., :3]))).rgb
+    expected = with_alpha(marked, picture[..., 3])
+    patch, left, top = drawn_mark(WIDTH, HEIGHT)
+    launch(kernels.MARK, patch.shape[1], patch.shape[0], patch, left, top, picture, WIDTH)
+    assert_alike(picture, expected, 0.0)
+
+
+# All together
+
+
+@POSES
+def test_a_whole_frame_is_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
+) -> None:
+    """From a map to I420, each step with what the one before made."""
+    placement, unit = placed(identity, motion), face_mesh.face_unit(identity.landmarks)
+    field, at_head = random_field() * np.float32(0.2), region(identity, placement)
+    gain = np.random.default_rng(1).uniform(0.8, 1.2, (PX, PX)).astype(np.float32)
+    mouth = crop.place(crop.REGIONS[crop.MOUTH], PX, placement.landmarks, placement.head, unit)
+    room = random_pixels(WIDTH, HEIGHT, seed=9)
+
+    source = identity.mesh.source_map(placement, CANVAS)
+    head.displace(field, at_head, source, placement.landmarks, unit)
+    rgba = warp_sample(identity.portrait_rgba, source, CANVAS)
+    rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+    head.shade(field, at_head, rgb)
+    mouth.light(gain, rgb)
+    marked = Mark(Output())(Composited(blend(rgb, alpha, np.ascontiguousarray(room[..., :3]))))
+    expected = emit(marked, 0, 0, "LIVE", Timings(0)).i420
+
+    source = identity.mesh.source_map(placement, CANVAS)
+    displaced(launch, field, at_head, source, placement, unit)
+    canvas = sampled(launch, identity.portrait_rgba, source, CANVAS)
+    shaded(launch, field, at_head, canvas)
+    size, begin, matrix = reached(mouth)
+    if 0 not in size:
+        launch(kernels.PAINT_LIGHT, *size, canvas, WIDTH, *begin, gain, PX, *matrix)
+    picture, i420 = np.zeros_like(canvas), np.zeros((HEIGHT * 3 // 2, WIDTH), np.uint8)
+    launch(kernels.BLEND, WIDTH, HEIGHT, canvas, room, 0, picture)
+    patch, left, top = drawn_mark(WIDTH, HEIGHT)
+    launch(kernels.MARK, patch.shape[1], patch.shape[0], patch, left, top, picture, WIDTH)
+    launch(kernels.RGB_TO_I420, WIDTH // 2, HEIGHT // 2, picture, i420)
+    # a source that is a float's last bit away may fall to the next 1/32 of a pixel
+    off = np.abs(i420.astype(int) - expected)
+    assert (off > 1).mean() < 0.001 and off.mean() < 0.01
+
+
+# The table
+
+
+def declared() -> dict[str, str]:
+    """name -> file, of every kernel in the sources."""
+    folder = Path(kernels.__file__).parent
+    return {
+        name: path.name
+        for path in sorted(folder.glob("*.cu"))
+        for name in re.findall(r"__global__ void (\w+)\(", path.read_text("utf-8"))
+    }
+
+
+def test_the_table_names_every_kernel_of_the_sources() -> None:
+    assert {kernel.name for kernel in kernels.EVERY} == set(declared())
+    constants = {value for value in vars(kernels).values() if isinstance(value, Kernel)}
+    assert constants == set(kernels.EVERY)
+
+
+def test_every_kernel_says_which_function_of_the_cpu_it_stands_for() -> None:
+    for kernel in kernels.EVERY:
+        assert re.search(rf"^    {kernel.name.upper()} +\S", kernels.__doc__ or "", re.MULTILINE)
+
+
+def test_the_source_holds_every_file_and_names_it() -> None:
+    source = kernels.source()
+    for name in set(declared().values()):
+        assert f'#line 1 "{name}"' in source
+
+
+@pytest.mark.parametrize(
+    "items, grid", [((1, 1), (1, 1)), ((33, 9), (2, 2)), ((32, 8), (1, 1)), ((257, 1), (2, 1))]
+)
+def test_blocks_cover_every_item(items: tuple[int, int], grid: tuple[int, int]) -> None:
+    assert kernels.geometry(*items)[0] == (*grid, 1)
+
+
+def test_what_is_written_beyond_an_array_is_found() -> None:
+    """The fence of the tests above."""
+    if host_kernels.MISSING:
+        pytest.skip(host_kernels.MISSING)
+    small: Any = np.zeros((1, 8, 4), np.uint8)
+    with pytest.raises(AssertionError, match="behind"):
+        on_this_processor(
+            kernels.BLEND, 16, 1, random_pixels(16, 1), random_pixels(16, 1), 0, small
+        )
