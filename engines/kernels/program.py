@@ -106,10 +106,16 @@ def _compile(source: str, architecture: str) -> bytes:
         )
     except cuda.CompileError as error:
         raise BackendError(
-            f"{_COMPILER} refuses the kernels for {architecture}: {error}; install a CUDA toolkit "
-            "that knows this GPU"
+            f"{_COMPILER} refuses the kernels for {architecture} ({_gist(str(error))}); "
+            "install a CUDA toolkit that knows this GPU"
         ) from None
     return code
+
+
+def _gist(said: str) -> str:
+    """The line of a compiler's many that says what is wrong."""
+    lines = said.splitlines()
+    return next((line for line in lines if "error" in line or "fatal" in line), lines[0])
 
 
 def _read(path: Path) -> bytes | None:
