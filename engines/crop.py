@@ -187,13 +187,19 @@ def sources(patch: Patch, source: warp.SourceMap, cells: int, beyond: float | No
     Args:
         beyond: what x and y are outside the canvas; the map's border goes on without it.
     """
-    step = patch.px / cells
-    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
-    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    matrix = cells_from_map(patch, source, cells)
     size = cells, cells
     mode = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
     fill = (0.0, 0.0) if beyond is None else (beyond, beyond)
     return cast(F32, cv2.warpAffine(source.xy, matrix, size, borderMode=mode, borderValue=fill))
+
+
+def cells_from_map(patch: Patch, source: warp.SourceMap, cells: int) -> F32:
+    """(2, 3) a coarser cell of a patch for a pixel of the map."""
+    step = patch.px / cells
+    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
+    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    return matrix
 
 
 def feature_grid(patch: Patch, source: warp.SourceMap, portrait_patch: Patch) -> F32:

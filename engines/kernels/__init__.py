@@ -6,6 +6,7 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     I420_TO_RGB         stages/ingest.py, for a decoder's plain I420: even sides, BT.601, limited
     SAMPLE              warp.sample, but for the folds
     SAMPLE_FOLDS        raster.sample_folds
+    FEATURE_GRID        crop.feature_grid
     CROP                models.picture_in, and as a tensor
     PAINT_ADD           crop.Patch.add
     PAINT_LIGHT         crop.Patch.light
@@ -15,6 +16,7 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     TURN_GAINS          fields.enlarge of head.shade, its turning
     MULTIPLY_GAINS      ... its stretching, and the product
     FIND_NOT_FINITE     models._check_finite
+    FIND_CHANGE, HOLD   steady.Steady, without its memory of the picture before
     BLEND               backdrop.blend, and Composite's mirror
     MARK                stages/mark.py, which draws the patch
     RGB_TO_I420         stages/emit.py
@@ -29,7 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-_FILES = ("pixels.cu", "colour.cu", "warp.cu", "field.cu", "crop.cu", "picture.cu")
+_FILES = ("pixels.cu", "colour.cu", "warp.cu", "field.cu", "crop.cu", "steady.cu", "picture.cu")
 """in this order one source: what the others share comes first"""
 _AFFINE = "dddddd"
 """a (2, 3) matrix by rows"""
@@ -55,9 +57,12 @@ ADD_WAYS = Kernel("add_ways", "PiiPiii")
 ADD_WAYS_TO_FOLDS = Kernel("add_ways_to_folds", "PiiPPiiiii")
 MULTIPLY_GAINS = Kernel("multiply_gains", "PiiPiii")
 FIND_NOT_FINITE = Kernel("find_not_finite", "PP")
+FEATURE_GRID = Kernel("feature_grid", f"Pii{_AFFINE}fffffffP")
 CROP = Kernel("crop", f"Pii{_AFFINE}PP")
 PAINT_ADD = Kernel("paint_add", f"PiiiPif{_AFFINE}")
 PAINT_LIGHT = Kernel("paint_light", f"PiiiPi{_AFFINE}")
+FIND_CHANGE = Kernel("find_change", "PPiiiP")
+HOLD = Kernel("hold", "PPiiiiiddP")
 BLEND = Kernel("blend", "PPiP")
 MARK = Kernel("mark", "PiiPi")
 
@@ -65,7 +70,8 @@ EVERY = (
     *(I420_TO_RGB, RGB_TO_I420),
     *(SAMPLE, SAMPLE_FOLDS),
     *(TURN_WAYS, TURN_GAINS, ADD_WAYS, ADD_WAYS_TO_FOLDS, MULTIPLY_GAINS, FIND_NOT_FINITE),
-    *(CROP, PAINT_ADD, PAINT_LIGHT),
+    *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
+    *(FIND_CHANGE, HOLD),
     *(BLEND, MARK),
 )
 

@@ -57,3 +57,24 @@ extern "C" __global__ void sample_folds(int columns, int rows, const uchar4 *__r
     }
     pixel->w = (unsigned char)(alpha / 4 + 0.5f);
 }
+
+// Where the identity's features lie for each cell of a patch, as GridSample takes it. An item is a
+// cell of `grid`; the first matrix sends it to the map (map_height, map_width), whose border goes
+// on outside, and the second the place named there to the portrait's own patch, of which a pixel is
+// `per_pixel` in the grid's measure.
+extern "C" __global__ void feature_grid(int columns, int rows, const float2 *__restrict__ map,
+                                        int map_width, int map_height, double a, double b,
+                                        double tx, double c, double d, double ty, float pa,
+                                        float pb, float ptx, float pc, float pd, float pty,
+                                        float per_pixel, float2 *__restrict__ grid) {
+    ITEM_OR_RETURN(x, y);
+    const Spot spot = spot_under(x, y, a, b, tx, c, d, ty);
+    const int left = clamped(spot.x, map_width), right = clamped(spot.x + 1, map_width);
+    const float2 *upper = map + clamped(spot.y, map_height) * map_width;
+    const float2 *lower = map + clamped(spot.y + 1, map_height) * map_width;
+    const float u = mixed_float(upper[left].x, upper[right].x, lower[left].x, lower[right].x, spot);
+    const float v = mixed_float(upper[left].y, upper[right].y, lower[left].y, lower[right].y, spot);
+    float2 *cell = grid + y * columns + x;
+    cell->x = fminf(fmaxf((pa * u + pb * v + ptx + 0.5f) * per_pixel - 1, -2.0f), 2.0f);
+    cell->y = fminf(fmaxf((pc * u + pd * v + pty + 0.5f) * per_pixel - 1, -2.0f), 2.0f);
+}

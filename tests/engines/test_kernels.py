@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines import crop, driver, face_mesh, head, kernels
+from engines import crop, driver, face_mesh, head, kernels, steady
 from engines.errors import DeviceError
 from engines.fields import cover
 from engines.kernels import Kernel
@@ -280,6 +280,13 @@ def shaded(launch: Launch, field: F32, patch: crop.Patch, canvas: U8) -> None:
     launch(kernels.MULTIPLY_GAINS, *size, turned, *part.cells, canvas, canvas.shape[1], *begin)
 
 
+def assert_close_where_seen(found: F32, expected: F32) -> None:
+    """Of maps; where nothing is seen, floats are far apart."""
+    seen = expected[..., 0] > -1e4
+    np.testing.assert_allclose(found[seen], expected[seen], atol=1e-4, rtol=0)
+    assert (found[~seen] < -9e4).all()
+
+
 @POSES
 def test_sources_are_displaced_alike(
     launch: Launch, identity: EncodedIdentity, motion: MotionTensors
@@ -292,13 +299,26 @@ def test_sources_are_displaced_alike(
     head.displace(field, patch, expected, placement.landmarks, unit)
     displaced(launch, field, patch, found, placement, unit)
     assert np.abs(expected.xy - before).max() > 10
-    seen = expected.xy[..., 0] > -1e4  # where nothing is seen, floats are far apart
-    np.testing.assert_allclose(found.xy[seen], expected.xy[seen], atol=1e-4)
-    assert (found.xy[~seen] < -9e4).all()
-    seen = expected.face.quarters[..., 0] > -1e4
-    np.testing.assert_allclose(
-        found.face.quarters[seen], expected.face.quarters[seen], atol=1e-4, rtol=0
-    )
+    assert_close_where_seen(found.xy, expected.xy)
+    assert_close_where_seen(found.face.quarters, expected.face.quarters)
+
+
+@pytest.mark.parametrize("x, y", [(0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5), (3, 0)])
+def test_a_field_that_ends_in_the_face_displaces_alike(
+    launch: Launch, identity: EncodedIdentity, x: float, y: float
+) -> None:
+    """There are folds inside of it and outside; the last lies beyond the canvas."""
+    placement = placed(identity, MOTIONS["turned and leaning"])
+    matrix = region(identity, placement).patch_from_canvas.copy()
+    matrix[:, 2] += np.array([x, y], np.float32) * LITE.head_px
+    patch, field = crop.Patch(matrix, LITE.head_px), random_field()
+    found = identity.mesh.source_map(placement, CANVAS)
+    expected = identity.mesh.source_map(placement, CANVAS)
+    elsewhere = replace(placement, landmarks=np.full_like(placement.landmarks, -1e4))
+    head.displace(field, patch, expected, elsewhere.landmarks, 130.0)
+    displaced(launch, field, patch, found, elsewhere, 130.0)
+    assert_close_where_seen(found.xy, expected.xy)
+    assert_close_where_seen(found.face.quarters, expected.face.quarters)
 
 
 @POSES
@@ -408,6 +428,80 @@ def test_a_gain_is_laid_over_alike(
     assert_alike(found, whole)
 
 
+@POSES
+@pytest.mark.parametrize("px", [96, 160])
+def test_features_are_found_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors, px: int
+) -> None:
+    placement, unit = placed(identity, motion), face_mesh.face_unit(identity.landmarks)
+    source = identity.mesh.source_map(placement, CANVAS)
+    at_rest = identity.portrait_patches[0]
+    for patch in crop.patches(px, placement.landmarks, placement.head, unit):
+        expected = crop.feature_grid(patch, source, at_rest)
+        cells = px // crop.FEATURE_STRIDE
+        found = np.zeros((cells, cells, 2), np.float32)
+        matrix = crop.cells_from_map(patch, source, cells).astype(np.float64)
+        back = np.asarray(cv2.invertAffineTransform(matrix)).ravel().tolist()
+        height, width = source.xy.shape[:2]
+        own = *at_rest.patch_from_canvas.ravel().tolist(), 2 / at_rest.px
+        launch(kernels.FEATURE_GRID, cells, cells, source.xy, width, height, *back, *own, found)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+# What holds still
+
+
+def held(launch: Launch, before: U8, picture: U8, box: tuple[slice, slice]) -> None:
+    """`Steady`, with the picture before, by kernels."""
+    (top, bottom, _), (left, right, _) = (part.indices(9999) for part in box)
+    size = right - left, bottom - top
+    change = np.zeros((size[1], size[0]), np.uint8)
+    at = picture.shape[1], left, top
+    launch(kernels.FIND_CHANGE, *size, picture, before, *at, change)
+    how = steady.WINDOW, steady.FADE_PX, steady.CHANGES, steady.LEAST
+    launch(kernels.HOLD, *size, change, before, *at, *how, picture)
+
+
+@pytest.mark.parametrize("levels", [2, 12, 60])
+@POSES
+def test_what_holds_still_is_held_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors, levels: int
+) -> None:
+    landmarks = placed(identity, motion).landmarks
+    before = random_pixels(WIDTH, HEIGHT)
+    noise = np.random.default_rng(2).integers(-levels, levels + 1, before.shape)
+    found = np.clip(before + noise, 0, 255).astype(np.uint8)
+    rgb = np.ascontiguousarray(found[..., :3])
+    hold = steady.Steady()
+    hold(np.ascontiguousarray(before[..., :3]), landmarks)
+    hold(rgb, landmarks)
+    expected = with_alpha(rgb, found[..., 3])
+    held(launch, before, found, steady.held_box(landmarks, CANVAS))
+    assert_alike(found, expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 5), (40, 1)])
+def test_a_small_box_is_held_alike(launch: Launch, size: tuple[int, int]) -> None:
+    """Of a face at the picture's edge little may be left: less than the window."""
+    before, found = random_pixels(61, 47), random_pixels(61, 47, seed=0)
+    found[..., :3] ^= 3
+    box = slice(47 - size[1], 47), slice(61 - size[0], 61)
+    new, old = (np.ascontiguousarray(part[box][..., :3]) for part in (found, before))
+    grey = cv2.cvtColor(cv2.absdiff(new, old), cv2.COLOR_RGB2GRAY)
+    mean = cv2.blur(grey, (steady.WINDOW, steady.WINDOW))
+    fades = (
+        np.minimum(np.minimum(np.arange(n) + 1, n - np.arange(n)) / steady.FADE_PX, 1)
+        for n in grey.shape
+    )
+    down, along = fades
+    kept = np.clip(1 - mean / steady.CHANGES, 0, 1 - steady.LEAST) * down[:, None] * along
+    mixed = new + kept[..., None] * (old.astype(float) - new)
+    expected = found.copy()
+    expected[box][..., :3] = np.floor(mixed + 0.5)
+    held(launch, before, found, box)
+    assert_alike(found, expected, 0.01)
+
+
 # The finished picture
 
 
@@ -507,7 +601,8 @@ def test_the_table_names_every_kernel_of_the_sources() -> None:
 
 def test_every_kernel_says_which_function_of_the_cpu_it_stands_for() -> None:
     for kernel in kernels.EVERY:
-        assert re.search(rf"^    {kernel.name.upper()} +\S", kernels.__doc__ or "", re.MULTILINE)
+        named = rf"^    (\w+, )?{kernel.name.upper()}[, ] *\S"
+        assert re.search(named, kernels.__doc__ or "", re.MULTILINE), kernel.name
 
 
 def test_the_source_holds_every_file_and_names_it() -> None:
