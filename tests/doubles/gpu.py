@@ -40,6 +40,7 @@ class Gpu:
         """every call that touches the GPU, in order"""
         self.memory: dict[int, NDArray[np.float32]] = {}
         """address -> what is there"""
+        self._end = 0x1000
         self.contexts: list[object] = []
         """of this thread, the current one last"""
         self.retained = 0
@@ -75,10 +76,17 @@ class Gpu:
         self.calls.append(call)
 
     def allocate(self, size: int) -> int:
-        address = 0x1000 + 0x100 * (len(self.memory) + len(self.calls))
+        address, self._end = self._end, self._end + size + 0x100
         self.memory[address] = np.zeros(size // 4, np.float32)
         self.free_bytes -= size
         return address
+
+    def pointer(self, address: int) -> int:
+        """To where in this process a place on the GPU is, which may lie inside of an allocation."""
+        start = max(start for start in self.memory if start <= address)
+        there = self.memory[start]
+        assert address < start + there.nbytes, "beyond an allocation"
+        return int(there.ctypes.data) + address - start
 
     def release(self, address: int) -> None:
         self.free_bytes += 4 * len(self.memory.pop(address))

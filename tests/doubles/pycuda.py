@@ -133,7 +133,7 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
             assert func._format == "ii" + func._kernel.arguments and not kwargs
             assert 0 not in (*grid, *block) and np.prod(block) <= 1024, "an invalid configuration"
             values = [
-                gpu.memory[value].ctypes.data if letter == "P" else value
+                gpu.pointer(value) if letter == "P" else value
                 for letter, value in zip(func._format, args, strict=True)
             ]
 

@@ -12,6 +12,7 @@ from engines import driver, kernels
 from engines.errors import BackendError
 from tests.doubles import host_kernels
 from tests.doubles.gpu import Gpu
+from tests.engines.launching import on_the_gpu, on_this_processor
 
 needs_compiler = pytest.mark.skipif(bool(host_kernels.MISSING), reason=str(host_kernels.MISSING))
 
@@ -145,3 +146,17 @@ def test_a_kernel_that_the_code_does_not_hold_is_found_before_a_frame_is(
     device = Device()
     with pytest.raises(DeviceError, match="named symbol not found"), device.current():
         Program(device.info, tmp_path)
+
+
+@needs_compiler
+def test_on_a_gpu_the_comparisons_run_as_they_do_here(gpu: Gpu, tmp_path: Path) -> None:
+    """What compares kernels on a real one, on the pretended one: it works when one is there."""
+    picture = np.random.default_rng(0).integers(0, 256, (6, 10, 4)).astype(np.uint8)
+    found, expected = np.zeros((9, 10), np.uint8), np.zeros((9, 10), np.uint8)
+    on_this_processor(kernels.RGB_TO_I420, 5, 3, picture, expected)
+    with on_the_gpu(tmp_path) as launch:
+        launch(kernels.RGB_TO_I420, 5, 3, picture, found)
+        launch(kernels.RGB_TO_I420, 0, 3, picture, found)
+    np.testing.assert_array_equal(found, expected)
+    assert expected.any()
+    assert (gpu.memory, gpu.retained, gpu.contexts) == ({}, 0, [])
