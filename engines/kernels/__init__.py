@@ -13,6 +13,8 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     TURN_WAYS           fields.enlarge of head.displace, its turning
     ADD_WAYS            ... its stretching, and the sum
     ADD_WAYS_TO_FOLDS   ... the same for the quarters of pixels at folds
+    LAY_EYE             eyes.lay
+    LAY_MOUTH           mouth.Mouth.draw, of what its `look` gives
     TURN_GAINS          fields.enlarge of head.shade, its turning
     MULTIPLY_GAINS      ... its stretching, and the product
     FIND_NOT_FINITE     models._check_finite
@@ -31,7 +33,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-_FILES = ("pixels.cu", "colour.cu", "warp.cu", "field.cu", "crop.cu", "steady.cu", "picture.cu")
+_FILES = (
+    "pixels.cu",
+    "colour.cu",
+    "warp.cu",
+    "field.cu",
+    "layers.cu",
+    "crop.cu",
+    "steady.cu",
+    "picture.cu",
+)
 """in this order one source: what the others share comes first"""
 _AFFINE = "dddddd"
 """a (2, 3) matrix by rows"""
@@ -57,6 +68,8 @@ ADD_WAYS = Kernel("add_ways", "PiiPiii")
 ADD_WAYS_TO_FOLDS = Kernel("add_ways_to_folds", "PiiPPiiiii")
 MULTIPLY_GAINS = Kernel("multiply_gains", "PiiPiii")
 FIND_NOT_FINITE = Kernel("find_not_finite", "PP")
+LAY_EYE = Kernel("lay_eye", "PPiiffffffffPiii")
+LAY_MOUTH = Kernel("lay_mouth", "PPPiii")
 FEATURE_GRID = Kernel("feature_grid", f"Pii{_AFFINE}fffffffP")
 CROP = Kernel("crop", f"Pii{_AFFINE}PP")
 PAINT_ADD = Kernel("paint_add", f"PiiiPif{_AFFINE}")
@@ -70,6 +83,7 @@ EVERY = (
     *(I420_TO_RGB, RGB_TO_I420),
     *(SAMPLE, SAMPLE_FOLDS),
     *(TURN_WAYS, TURN_GAINS, ADD_WAYS, ADD_WAYS_TO_FOLDS, MULTIPLY_GAINS, FIND_NOT_FINITE),
+    *(LAY_EYE, LAY_MOUTH),
     *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
     *(FIND_CHANGE, HOLD),
     *(BLEND, MARK),

@@ -14,12 +14,16 @@ struct alignas(4) uchar4 {
 struct alignas(8) float2 {
     float x, y;
 };
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
 struct alignas(8) int2 {
     int x, y;
 };
 static inline uchar4 make_uchar4(int x, int y, int z, int w) {
     return {(unsigned char)x, (unsigned char)y, (unsigned char)z, (unsigned char)w};
 }
+static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 using std::max;
 using std::min;

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engines import crop, driver, face_mesh, head, kernels, steady
 from engines.errors import DeviceError
+from engines.eyes import eyes_of
 from engines.fields import cover
 from engines.kernels import Kernel
 from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
@@ -346,6 +347,78 @@ def test_one_number_that_is_none_is_found(launch: Launch, value: float) -> None:
     numbers[4, 76] = value
     launch(kernels.FIND_NOT_FINITE, 77, 5, numbers, found)
     assert found[0] == 1
+
+
+# Layers
+
+
+def opened(jaw: float) -> MotionTensors:
+    """Lips apart, and eyes looking aside."""
+    expression = np.zeros((face_mesh.LANDMARKS, 3), np.float32)
+    expression[list(face_mesh.LIPS_INNER_LOWER[1:-1]), 1] = jaw
+    expression[list((*face_mesh.RIGHT_IRIS, *face_mesh.LEFT_IRIS)), 0] = 0.03
+    return replace(MOTIONS["turned and leaning"], expression=expression)
+
+
+def where(part: tuple[slice, slice]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Columns and rows, left and top."""
+    rows, columns = part
+    size = columns.stop - columns.start, rows.stop - rows.start
+    return size, (columns.start, rows.start)
+
+
+@pytest.fixture(scope="module")
+def person(identity: EncodedIdentity) -> EncodedIdentity:
+    """One whose eyes have been taken apart."""
+    rgba = faces.portrait()
+    landmarks = faces.landmarks()
+    for ring, hole in (
+        (face_mesh.RIGHT_IRIS, face_mesh.RIGHT_EYE_HOLE),
+        (face_mesh.LEFT_IRIS, face_mesh.LEFT_EYE_HOLE),
+    ):
+        points = np.round(landmarks[list(hole), :2]).astype(np.int32)
+        opening = np.zeros(rgba.shape[:2], np.uint8)
+        cv2.fillPoly(opening, [points], (255,))
+        eyeball = np.full_like(rgba[..., :3], (230, 225, 220))
+        x, y = np.round(landmarks[ring[0], :2]).astype(int).tolist()
+        cv2.circle(eyeball, (x, y), 9, (70, 110, 60), -1)
+        rgba[..., :3][opening > 0] = eyeball[opening > 0]
+    return replace(identity, eyes=eyes_of(rgba, landmarks))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("motion", [faces.still(), opened(0.3)], ids=["still", "turned"])
+def test_an_eyeball_is_laid_alike(
+    launch: Launch, person: EncodedIdentity, motion: MotionTensors, side: int
+) -> None:
+    placement, eye = placed(person, motion), person.eyes[side]
+    gap, layers = eye.look(CANVAS, placement.landmarks, placement.head), eye.layers
+    assert gap is not None and layers is not None
+    found = random_pixels(WIDTH, HEIGHT)
+    rgb = np.ascontiguousarray(found[..., :3])
+    eye.draw(rgb, placement.landmarks, placement.head)
+    expected = with_alpha(rgb, found[..., 3])
+    assert (expected != found).any(axis=2).sum() > 200
+    size, begin = where((gap.rows, gap.columns))
+    matrix = [*gap.back.ravel().tolist(), *gap.offsets.ravel().tolist()]
+    shape = layers.shape[2], layers.shape[1]
+    launch(kernels.LAY_EYE, *size, gap.lids, layers, *shape, *matrix, found, WIDTH, *begin)
+    assert_alike(found, expected)
+
+
+@pytest.mark.parametrize("jaw", [0.08, 0.5])
+def test_a_mouth_is_laid_alike(launch: Launch, person: EncodedIdentity, jaw: float) -> None:
+    placement = placed(person, opened(jaw))
+    seen = person.mouth.look(CANVAS, placement.landmarks, placement.head)
+    assert seen is not None
+    found = random_pixels(WIDTH, HEIGHT)
+    rgb = np.ascontiguousarray(found[..., :3])
+    person.mouth.draw(rgb, placement.landmarks, placement.head)
+    expected = with_alpha(rgb, found[..., 3])
+    assert (expected != found).any(axis=2).sum() > 200
+    size, begin = where((seen.rows, seen.columns))
+    launch(kernels.LAY_MOUTH, *size, seen.rgb, seen.share, found, WIDTH, *begin)
+    assert_alike(found, expected)
 
 
 # Patches
