@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines import crop, driver, face_mesh, head, kernels, steady
 from engines.errors import DeviceError
-from engines.eyes import eyes_of
+from engines.eyes import eyes_of, lay
 from engines.fields import cover
 from engines.kernels import Kernel
 from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
@@ -406,6 +406,22 @@ def test_an_eyeball_is_laid_alike(
     assert_alike(found, expected)
 
 
+def test_layers_that_end_within_the_lids_are_laid_alike(launch: Launch) -> None:
+    """Each by its own offset; they go on beyond their borders, on every side."""
+    found, rng = random_pixels(90, 70), np.random.default_rng(5)
+    lids = rng.integers(0, 256, (50, 66)).astype(np.uint8)
+    layers = rng.uniform(0, 1, (2, 23, 31, 4)).astype(np.float32)
+    layers[..., :3] *= 255
+    back = np.array([[0.9, 0.3], [-0.3, 0.9]], np.float32)
+    offsets = np.array([[-12.3, 4.1], [-20.2, -7.7]], np.float32)
+    rgb = np.ascontiguousarray(found[..., :3])
+    lay(rgb[9:59, 13:79], lids, layers, back, offsets)
+    expected = with_alpha(rgb, found[..., 3])
+    matrix = [*back.ravel().tolist(), *offsets.ravel().tolist()]
+    launch(kernels.LAY_EYE, 66, 50, lids, layers, 31, 23, *matrix, found, 90, 13, 9)
+    assert_alike(found, expected)
+
+
 @pytest.mark.parametrize("jaw", [0.08, 0.5])
 def test_a_mouth_is_laid_alike(launch: Launch, person: EncodedIdentity, jaw: float) -> None:
     placement = placed(person, opened(jaw))
@@ -418,6 +434,8 @@ def test_a_mouth_is_laid_alike(launch: Launch, person: EncodedIdentity, jaw: flo
     assert (expected != found).any(axis=2).sum() > 200
     size, begin = where((seen.rows, seen.columns))
     launch(kernels.LAY_MOUTH, *size, seen.rgb, seen.share, found, WIDTH, *begin)
+    box = seen.rows, seen.columns
+    assert_alike(found[box], expected[box])
     assert_alike(found, expected)
 
 
