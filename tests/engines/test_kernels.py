@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines import crop, driver, face_mesh, head, kernels, steady
-from engines.errors import DeviceError
+from engines import crop, face_mesh, head, kernels, steady
 from engines.eyes import eyes_of, lay
-from engines.fields import cover
 from engines.kernels import Kernel
 from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
 from engines.pose import MotionTensors
@@ -33,7 +30,19 @@ from realtime.stages.mark import Mark
 from tests.conftest import PERFORMERS
 from tests.doubles import host_kernels
 from tests.engines import faces
-from tests.engines.launching import Launch, on_the_gpu, on_this_processor
+from tests.engines.kernel_steps import (
+    add,
+    cut,
+    displaced,
+    grid_of,
+    held,
+    lay_eye,
+    lay_mouth,
+    light,
+    sampled,
+    shaded,
+)
+from tests.engines.launching import Launch, on_this_processor
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -43,23 +52,6 @@ SIZES = [(2, 2), (34, 18), (322, 242), (640, 480)]
 """columns and rows; of the two in the middle, blocks of threads reach beyond the picture"""
 CANVAS = (482, 642)
 WIDTH, HEIGHT = CANVAS[1], CANVAS[0]
-
-
-@pytest.fixture(scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])
-def launch(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Launch]:
-    if request.param == "gpu":
-        try:
-            driver.require()
-        except DeviceError as error:
-            pytest.skip(f"no GPU: {error}")
-        with on_the_gpu(tmp_path_factory.mktemp("kernels")) as launch:
-            yield launch
-        return
-    if host_kernels.MISSING:
-        pytest.skip(host_kernels.MISSING)
-    yield on_this_processor
 
 
 def random_pixels(width: int, height: int, seed: int = 0, channels: int = 4) -> U8:
@@ -162,24 +154,6 @@ def placed(identity: EncodedIdentity, motion: MotionTensors) -> Placement:
     return identity.target.place(motion)
 
 
-def sampled(launch: Launch, picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
-    """`warp.sample` by kernels."""
-    canvas = np.full((*canvas_hw, 4), 77, np.uint8)
-    height, width = source.xy.shape[:2]
-    picture_wh = picture.shape[1], picture.shape[0]
-    part = source.xy, width, height, source.left, source.top
-    launch(kernels.SAMPLE, canvas_hw[1], canvas_hw[0], picture, *picture_wh, *part, canvas)
-    face = source.face
-    if len(face.folds):
-        left, top = source.left + face.left, source.top + face.top
-        fine = face.quarters, face.quarters.shape[1]
-        at = left, top, canvas, canvas_hw[1]
-        launch(
-            kernels.SAMPLE_FOLDS, len(face.folds), 1, picture, *picture_wh, *fine, face.folds, *at
-        )
-    return canvas
-
-
 @POSES
 def test_a_driven_portrait_is_sampled_alike(
     launch: Launch, identity: EncodedIdentity, motion: MotionTensors
@@ -238,47 +212,6 @@ def random_field(seed: int = 0) -> F32:
     cells = LITE.head_px // head.FIELD_STRIDE
     shape = head.FIELD_CHANNELS, cells, cells
     return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
-
-
-def displaced(
-    launch: Launch,
-    field: F32,
-    patch: crop.Patch,
-    source: SourceMap,
-    placement: Placement,
-    unit_px: float,
-) -> None:
-    """`head.displace` by kernels."""
-    height, width = source.xy.shape[:2]
-    cells = field.shape[1]
-    matrix = head.field_from_canvas(patch, source.left, source.top)
-    part = cover((cells, cells), matrix, (height, width))
-    turned = np.zeros((part.cells[1], part.cells[0], 2), np.float32)
-    beyond = head.beyond_face(patch, placement.landmarks) * np.float32(unit_px)
-    affine = part.field_from_cell.ravel().tolist()
-    launch(kernels.TURN_WAYS, *part.cells, field, beyond, cells, cells, *affine, turned)
-    size = part.columns.stop - part.columns.start, part.rows.stop - part.rows.start
-    begin = part.columns.start, part.rows.start
-    launch(kernels.ADD_WAYS, *size, turned, *part.cells, source.xy, width, *begin)
-    face = source.face
-    fine = face.quarters, face.quarters.shape[1]
-    at = face.left - part.columns.start, face.top - part.rows.start
-    launch(
-        *(kernels.ADD_WAYS_TO_FOLDS, len(face.folds), 1),
-        *(turned, *part.cells, face.folds, *fine, *at, *size),
-    )
-
-
-def shaded(launch: Launch, field: F32, patch: crop.Patch, canvas: U8) -> None:
-    """`head.shade` by kernels."""
-    cells = field.shape[1]
-    part = cover((cells, cells), head.field_from_canvas(patch, 0, 0), canvas.shape)
-    turned = np.zeros((part.cells[1], part.cells[0], 3), np.float32)
-    affine = part.field_from_cell.ravel().tolist()
-    launch(kernels.TURN_GAINS, *part.cells, field, cells, cells, *affine, turned)
-    size = part.columns.stop - part.columns.start, part.rows.stop - part.rows.start
-    begin = part.columns.start, part.rows.start
-    launch(kernels.MULTIPLY_GAINS, *size, turned, *part.cells, canvas, canvas.shape[1], *begin)
 
 
 def assert_close_where_seen(found: F32, expected: F32) -> None:
@@ -360,13 +293,6 @@ def opened(jaw: float) -> MotionTensors:
     return replace(MOTIONS["turned and leaning"], expression=expression)
 
 
-def where(part: tuple[slice, slice]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Columns and rows, left and top."""
-    rows, columns = part
-    size = columns.stop - columns.start, rows.stop - rows.start
-    return size, (columns.start, rows.start)
-
-
 @pytest.fixture(scope="module")
 def person(identity: EncodedIdentity) -> EncodedIdentity:
     """One whose eyes have been taken apart."""
@@ -392,17 +318,12 @@ def test_an_eyeball_is_laid_alike(
     launch: Launch, person: EncodedIdentity, motion: MotionTensors, side: int
 ) -> None:
     placement, eye = placed(person, motion), person.eyes[side]
-    gap, layers = eye.look(CANVAS, placement.landmarks, placement.head), eye.layers
-    assert gap is not None and layers is not None
     found = random_pixels(WIDTH, HEIGHT)
     rgb = np.ascontiguousarray(found[..., :3])
     eye.draw(rgb, placement.landmarks, placement.head)
     expected = with_alpha(rgb, found[..., 3])
     assert (expected != found).any(axis=2).sum() > 200
-    size, begin = where((gap.rows, gap.columns))
-    matrix = [*gap.back.ravel().tolist(), *gap.offsets.ravel().tolist()]
-    shape = layers.shape[2], layers.shape[1]
-    launch(kernels.LAY_EYE, *size, gap.lids, layers, *shape, *matrix, found, WIDTH, *begin)
+    lay_eye(launch, eye, placement, found)
     assert_alike(found, expected)
 
 
@@ -432,8 +353,7 @@ def test_a_mouth_is_laid_alike(launch: Launch, person: EncodedIdentity, jaw: flo
     person.mouth.draw(rgb, placement.landmarks, placement.head)
     expected = with_alpha(rgb, found[..., 3])
     assert (expected != found).any(axis=2).sum() > 200
-    size, begin = where((seen.rows, seen.columns))
-    launch(kernels.LAY_MOUTH, *size, seen.rgb, seen.share, found, WIDTH, *begin)
+    lay_mouth(launch, person.mouth, placement, found)
     box = seen.rows, seen.columns
     assert_alike(found[box], expected[box])
     assert_alike(found, expected)
@@ -457,22 +377,6 @@ def patch_at(place: tuple[float, float, float, float]) -> crop.Patch:
     linear = rolled(degrees)[:2, :2] * np.float32(zoom)
     offset = (PX - 1) / 2 - linear @ np.array([x, y], np.float32)
     return crop.Patch(np.column_stack([linear, offset]).astype(np.float32), PX)
-
-
-def reached(patch: crop.Patch) -> tuple[tuple[int, int], tuple[int, int], list[float]]:
-    """Columns and rows, left and top, and matrix, as the paint's kernels take them."""
-    rows, columns, matrix = patch.reach(CANVAS)
-    size = columns.stop - columns.start, rows.stop - rows.start
-    return size, (columns.start, rows.start), matrix.ravel().tolist()
-
-
-def cut(launch: Launch, patch: crop.Patch, canvas: U8) -> tuple[F32, F32]:
-    """What a patch shows and the person's coverage, by kernel."""
-    seen, person = np.zeros((3, PX, PX), np.float32), np.zeros((PX, PX), np.float32)
-    back = cv2.invertAffineTransform(patch.patch_from_canvas.astype(np.float64))
-    matrix = np.asarray(back).ravel().tolist()
-    launch(kernels.CROP, PX, PX, canvas, canvas.shape[1], canvas.shape[0], *matrix, seen, person)
-    return seen, person
 
 
 @PATCHES
@@ -500,8 +404,7 @@ def test_a_change_is_added_alike(
     patch.add(change.transpose(1, 2, 0) * np.float32(share), expected)
     assert (expected != found[..., :3]).any()
     whole = with_alpha(expected, found[..., 3])
-    size, begin, matrix = reached(patch)
-    launch(kernels.PAINT_ADD, *size, found, WIDTH, *begin, change, PX, share, *matrix)
+    add(launch, patch, change, share, found)
     assert_alike(found, whole)
 
 
@@ -514,21 +417,8 @@ def test_a_gain_is_laid_over_alike(
     expected = np.ascontiguousarray(found[..., :3])
     patch.light(gain, expected)
     whole = with_alpha(expected, found[..., 3])
-    size, begin, matrix = reached(patch)
-    launch(kernels.PAINT_LIGHT, *size, found, WIDTH, *begin, gain, PX, *matrix)
+    light(launch, patch, gain, found)
     assert_alike(found, whole)
-
-
-def grid_of(launch: Launch, patch: crop.Patch, source: SourceMap, at_rest: crop.Patch) -> F32:
-    """`crop.feature_grid` by kernel."""
-    cells = patch.px // crop.FEATURE_STRIDE
-    grid = np.zeros((cells, cells, 2), np.float32)
-    matrix = crop.cells_from_map(patch, source, cells).astype(np.float64)
-    back = np.asarray(cv2.invertAffineTransform(matrix)).ravel().tolist()
-    height, width = source.xy.shape[:2]
-    own = *at_rest.patch_from_canvas.ravel().tolist(), 2 / at_rest.px
-    launch(kernels.FEATURE_GRID, cells, cells, source.xy, width, height, *back, *own, grid)
-    return grid
 
 
 @POSES
@@ -558,17 +448,6 @@ def test_features_of_a_patch_beyond_the_map_are_found_alike(
 
 
 # What holds still
-
-
-def held(launch: Launch, before: U8, picture: U8, box: tuple[slice, slice]) -> None:
-    """`Steady`, with the picture before, by kernels."""
-    (top, bottom, _), (left, right, _) = (part.indices(9999) for part in box)
-    size = right - left, bottom - top
-    change = np.zeros((size[1], size[0]), np.uint8)
-    at = picture.shape[1], left, top
-    launch(kernels.FIND_CHANGE, *size, picture, before, *at, change)
-    how = steady.WINDOW, steady.FADE_PX, steady.CHANGES, steady.LEAST
-    launch(kernels.HOLD, *size, change, before, *at, *how, picture)
 
 
 @pytest.mark.parametrize("levels", [2, 12, 60])
@@ -648,46 +527,6 @@ def test_the_mark_is_burned_in_alike(launch: Launch) -> None:
     patch, left, top = drawn_mark(WIDTH, HEIGHT)
     launch(kernels.MARK, patch.shape[1], patch.shape[0], patch, left, top, picture, WIDTH)
     assert_alike(picture, expected, 0.0)
-
-
-# All together
-
-
-@POSES
-def test_a_whole_frame_is_alike(
-    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
-) -> None:
-    """From a map to I420, each step with what the one before made."""
-    placement, unit = placed(identity, motion), face_mesh.face_unit(identity.landmarks)
-    field, at_head = random_field() * np.float32(0.2), region(identity, placement)
-    gain = np.random.default_rng(1).uniform(0.8, 1.2, (PX, PX)).astype(np.float32)
-    mouth = crop.place(crop.REGIONS[crop.MOUTH], PX, placement.landmarks, placement.head, unit)
-    room = random_pixels(WIDTH, HEIGHT, seed=9)
-
-    source = identity.mesh.source_map(placement, CANVAS)
-    head.displace(field, at_head, source, placement.landmarks, unit)
-    rgba = warp_sample(identity.portrait_rgba, source, CANVAS)
-    rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
-    head.shade(field, at_head, rgb)
-    mouth.light(gain, rgb)
-    marked = Mark(Output())(Composited(blend(rgb, alpha, np.ascontiguousarray(room[..., :3]))))
-    expected = emit(marked, 0, 0, "LIVE", Timings(0)).i420
-
-    source = identity.mesh.source_map(placement, CANVAS)
-    displaced(launch, field, at_head, source, placement, unit)
-    canvas = sampled(launch, identity.portrait_rgba, source, CANVAS)
-    shaded(launch, field, at_head, canvas)
-    size, begin, matrix = reached(mouth)
-    if 0 not in size:
-        launch(kernels.PAINT_LIGHT, *size, canvas, WIDTH, *begin, gain, PX, *matrix)
-    picture, i420 = np.zeros_like(canvas), np.zeros((HEIGHT * 3 // 2, WIDTH), np.uint8)
-    launch(kernels.BLEND, WIDTH, HEIGHT, canvas, room, 0, picture)
-    patch, left, top = drawn_mark(WIDTH, HEIGHT)
-    launch(kernels.MARK, patch.shape[1], patch.shape[0], patch, left, top, picture, WIDTH)
-    launch(kernels.RGB_TO_I420, WIDTH // 2, HEIGHT // 2, picture, i420)
-    # a source that is a float's last bit away may fall to the next 1/32 of a pixel
-    off = np.abs(i420.astype(int) - expected)
-    assert (off > 1).mean() < 0.001 and off.mean() < 0.01
 
 
 # The table
