@@ -5,7 +5,7 @@ static __device__ inline unsigned char over(int front, int back, int alpha) {
 }
 
 // An item is a pixel: `front` over `back` by front's alpha; `back`'s is not read, and 255 is
-// written. Mirrored, left and right change places.
+// written. Mirrored, left and right change places; `picture` is neither of the two.
 extern "C" __global__ void blend(int columns, int rows, const uchar4 *__restrict__ front,
                                  const uchar4 *__restrict__ back, int mirrored,
                                  uchar4 *__restrict__ picture) {
