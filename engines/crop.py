@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from engines import face_mesh, warp
 from engines.rigid import Similarity
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Pixels = TypeVar("Pixels", NDArray[np.float32], NDArray[np.uint8])
 
@@ -117,12 +118,8 @@ class Patch:
         if region.size:
             cv2.multiply(region, cv2.merge([here] * 3), dst=region, dtype=cv2.CV_8U)
 
-    def _onto(self, values: F32, canvas: U8, beyond: float) -> tuple[U8, F32]:
-        """The patch's bounding box on a canvas, a view, and the patch's values there; maybe empty.
-
-        Args:
-            beyond: the value of pixels that the patch does not cover.
-        """
+    def reach(self, canvas_hw: tuple[int, ...]) -> Reach:
+        """The part of a canvas that the patch may cover."""
         (a, b, tx), (c, d, ty) = self.patch_from_canvas.tolist()
         half = self.px / 2
         middle_x, middle_y = half - tx, half - ty
@@ -130,17 +127,36 @@ class Patch:
         x, y = (d * middle_x - b * middle_y) / area, (a * middle_y - c * middle_x) / area
         reach_x = half * (abs(d) + abs(b)) / abs(area)
         reach_y = half * (abs(a) + abs(c)) / abs(area)
-        height, width = canvas.shape[:2]
+        height, width = canvas_hw[:2]
         x0, y0 = max(math.floor(x - reach_x), 0), max(math.floor(y - reach_y), 0)
         x1, y1 = min(math.ceil(x + reach_x), width), min(math.ceil(y + reach_y), height)
-        region = canvas[y0 : max(y1, y0), x0 : max(x1, x0)]
+        shifted = np.array([[a, b, a * x0 + b * y0 + tx], [c, d, c * x0 + d * y0 + ty]])
+        return Reach(slice(y0, max(y1, y0)), slice(x0, max(x1, x0)), shifted)
+
+    def _onto(self, values: F32, canvas: U8, beyond: float) -> tuple[U8, F32]:
+        """The patch's bounding box on a canvas, a view, and the patch's values there; maybe empty.
+
+        Args:
+            beyond: the value of pixels that the patch does not cover.
+        """
+        reach = self.reach(canvas.shape)
+        region = canvas[reach.rows, reach.columns]
         if not region.size:
             return region, np.empty(0, np.float32)
-        shifted = np.array([[a, b, a * x0 + b * y0 + tx], [c, d, c * x0 + d * y0 + ty]])
         size = region.shape[1], region.shape[0]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        here = cv2.warpAffine(values, shifted, size, flags=flags, borderValue=(beyond,) * 4)
+        matrix = reach.patch_from_part
+        here = cv2.warpAffine(values, matrix, size, flags=flags, borderValue=(beyond,) * 4)
         return region, cast(F32, here)
+
+
+class Reach(NamedTuple):
+    """A patch's bounding box on a canvas; maybe empty."""
+
+    rows: slice
+    columns: slice
+    patch_from_part: F64
+    """(2, 3) affine; the part's first pixel is (0, 0)"""
 
 
 def place(region: Region, px: int, landmarks: F32, head: Similarity, unit_px: float) -> Patch:
@@ -173,13 +189,19 @@ def sources(patch: Patch, source: warp.SourceMap, cells: int, beyond: float | No
     Args:
         beyond: what x and y are outside the canvas; the map's border goes on without it.
     """
-    step = patch.px / cells
-    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
-    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    matrix = cells_from_map(patch, source, cells)
     size = cells, cells
     mode = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
     fill = (0.0, 0.0) if beyond is None else (beyond, beyond)
     return cast(F32, cv2.warpAffine(source.xy, matrix, size, borderMode=mode, borderValue=fill))
+
+
+def cells_from_map(patch: Patch, source: warp.SourceMap, cells: int) -> F32:
+    """(2, 3) a coarser cell of a patch for a pixel of the map."""
+    step = patch.px / cells
+    matrix = patch.patch_from_canvas / np.float32(step)  # cells are `step` pixels wide
+    matrix[:, 2] += (1 / step - 1) / 2 + matrix[:, :2] @ (source.left, source.top)
+    return matrix
 
 
 def feature_grid(patch: Patch, source: warp.SourceMap, portrait_patch: Patch) -> F32:

@@ -1,8 +1,8 @@
 """A GPU: its primary context, streams, events, and buffers with a pinned twin on the host.
 
 The primary context is the one that TensorRT and PyTorch use too; a second one would share nothing
-with them, which is why `pycuda.autoinit` is banned. Only importer of pycuda: import this file where
-a GPU is asked for, not before. Knows no networks.
+with them, which is why `pycuda.autoinit` is banned. Imports pycuda: import this file where a GPU is
+asked for, not before. Knows no networks.
 
     device = Device()
     with device.current():                  # on every thread that launches or copies

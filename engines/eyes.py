@@ -9,7 +9,7 @@ the opening of the lids. The lids' edge with its lashes stays what the mesh make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -79,6 +79,17 @@ SIDES = (
 """the subject's right and left"""
 
 
+class Gap(NamedTuple):
+    """Where an eyeball is seen between its lids; `lay` says what the arrays are."""
+
+    rows: slice
+    columns: slice
+    """of the canvas"""
+    lids: U8
+    back: F32
+    offsets: F32
+
+
 class Eye:
     """One eye of one identity.
 
@@ -117,12 +128,28 @@ class Eye:
             landmarks: (478, 3) driven, on the canvas.
             head: canvas from portrait, of the skull.
         """
+        gap = self.look(rgb.shape, landmarks, head)
+        if gap is not None and self.layers is not None:
+            lay(rgb[gap.rows, gap.columns], gap.lids, self.layers, gap.back, gap.offsets)
+
+    @property
+    def layers(self) -> F32 | None:
+        """(2, h, w, 4) of the eyeball, as `lay` takes them; None where the portrait shows none."""
+        return None if self._textures is None else self._textures.layers
+
+    def look(self, canvas_hw: tuple[int, ...], landmarks: F32, head: Similarity) -> Gap | None:
+        """Where the eyeball is seen, and which part of it; None if it is not.
+
+        Args:
+            canvas_hw: its height and width.
+            landmarks, head: as of `draw`.
+        """
         polygon = landmarks[self._side.hole, :2]
-        height, width = rgb.shape[:2]
+        height, width = canvas_hw[:2]
         x0, y0 = np.clip(np.floor(polygon.min(axis=0)).astype(int) - 2, 0, (width, height)).tolist()
         x1, y1 = np.clip(np.ceil(polygon.max(axis=0)).astype(int) + 3, 0, (width, height)).tolist()
         if self._textures is None or x1 - x0 < 6 or y1 - y0 < 6:
-            return
+            return None
         corner = np.array([x0, y0], np.float32)
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
@@ -133,17 +160,16 @@ class Eye:
         (a, c), (b, d) = (right - origin).tolist(), (down - origin).tolist()
         area = a * d - b * c
         if abs(area) < (_EDGE_ON * self._unit * head.scale) ** 2:
-            return
+            return None
         middle = landmarks[self._corners, :2].sum(axis=0) * np.float32(0.5)
         places = np.stack([middle, landmarks[self._side.iris[0], :2]]) - corner
-        # texture = back @ picture + offset, for each layer
         back = np.array([[d, -b], [-c, a]], np.float32) * np.float32(self._unit / area)
         offsets = self._textures.anchors - places @ back.T
-        _lay(rgb[y0:y1, x0:x1], lids, self._textures.layers, back, offsets)
+        return Gap(slice(y0, y1), slice(x0, x1), lids, back, offsets)
 
 
 @compiled("void(u1[:,:,:], u1[:,::1], f4[:,:,:,::1], f4[:,:], f4[:,::1])")
-def _lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
+def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
     """Show layers of texture, the last one on top, where lids are open; in place.
 
     Args:

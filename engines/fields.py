@@ -9,7 +9,7 @@ stretch it is cheap always: so it is turned at a quarter of the picture's resolu
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -33,19 +33,46 @@ def enlarge(field: F32, matrix: F64, shape: tuple[int, ...]) -> tuple[tuple[slic
     Returns:
         rows and columns, and (rows, columns, C); without a pixel where the field lies outside.
     """
-    rows, columns = _extent(matrix, field.shape, shape)
+    part = cover(field.shape, matrix, shape)
+    if part.rows.start == part.rows.stop:
+        return (part.rows, part.columns), np.empty((0, 0, field.shape[2]), np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    turned = cv2.warpAffine(
+        field, part.field_from_cell, part.cells, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    stretched = cv2.resize(turned, (part.cells[0] * _COARSE, part.cells[1] * _COARSE))
+    height, width = part.rows.stop - part.rows.start, part.columns.stop - part.columns.start
+    return (part.rows, part.columns), cast(F32, stretched[:height, :width])
+
+
+class Cover(NamedTuple):
+    """How a field lies on a picture."""
+
+    rows: slice
+    columns: slice
+    """of the picture, where the field lies; both empty where it lies outside"""
+    cells: tuple[int, int]
+    """columns and rows of the turned field"""
+    field_from_cell: F64
+    """(2, 3) a cell of the field for a cell of the turned one"""
+
+
+def cover(field: tuple[int, ...], matrix: F64, shape: tuple[int, ...]) -> Cover:
+    """
+    Args:
+        field: its shape, (h, w, ...).
+        matrix, shape: as of `enlarge`.
+    """
+    rows, columns = _extent(matrix, field, shape)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if height <= 0 or width <= 0:
-        return (slice(0, 0), slice(0, 0)), np.empty((0, 0, field.shape[2]), np.float32)
+        rows = columns = slice(0, 0)
+        height = width = 0
     coarse = matrix.copy()
     coarse[:, 2] += matrix[:, :2] @ (columns.start, rows.start)
     coarse[:, 2] += matrix[:, :2].sum(axis=1) * (_COARSE - 1) / 2
     coarse[:, :2] *= _COARSE
-    size = -(-width // _COARSE), -(-height // _COARSE)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    turned = cv2.warpAffine(field, coarse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    stretched = cv2.resize(turned, (size[0] * _COARSE, size[1] * _COARSE))
-    return (rows, columns), cast(F32, stretched[:height, :width])
+    return Cover(rows, columns, (-(-width // _COARSE), -(-height // _COARSE)), coarse)
 
 
 def _extent(matrix: F64, field: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, slice]:

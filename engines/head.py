@@ -176,7 +176,7 @@ def displace(
     beyond = beyond_face(patch, landmarks) * np.float32(unit_px)
     way = np.ascontiguousarray((field[3:] * beyond).transpose(1, 2, 0))
     (rows, columns), ways = enlarge(
-        way, _field_from_canvas(patch, source.left, source.top), source.xy.shape
+        way, field_from_canvas(patch, source.left, source.top), source.xy.shape
     )
     part = source.xy[rows, columns]
     cv2.add(part, ways, dst=part)  # what shows nothing goes on to show nothing
@@ -197,12 +197,12 @@ def shade(field: F32, patch: crop.Patch, rgb: U8) -> None:
         rgb: (H, W, 3) the canvas.
     """
     gain = np.ascontiguousarray(np.exp(field[:3]).transpose(1, 2, 0))
-    part, gains = enlarge(gain, _field_from_canvas(patch, 0, 0), rgb.shape)
+    part, gains = enlarge(gain, field_from_canvas(patch, 0, 0), rgb.shape)
     if gains.size:
         cv2.multiply(rgb[part], gains, dst=rgb[part], dtype=cv2.CV_8U)
 
 
-def _field_from_canvas(patch: crop.Patch, left: float, top: float) -> F64:
+def field_from_canvas(patch: crop.Patch, left: float, top: float) -> F64:
     """(2, 3) a cell of the field for a pixel of a part of the canvas that begins there."""
     matrix = patch.patch_from_canvas.astype(np.float64) / FIELD_STRIDE
     matrix[:, 2] += (1 / FIELD_STRIDE - 1) / 2 + matrix[:, :2] @ (left, top)

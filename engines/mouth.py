@@ -63,6 +63,18 @@ class _Row(NamedTuple):
     """(h, w) 0..1"""
 
 
+class Seen(NamedTuple):
+    """What is seen between the lips."""
+
+    rows: slice
+    columns: slice
+    """of the canvas, where it lies"""
+    rgb: F32
+    """(h, w, 3) 0..255"""
+    share: F32
+    """(h, w) 0..1 how much of it is seen"""
+
+
 class Mouth:
     """The inside of one identity's mouth.
 
@@ -97,16 +109,30 @@ class Mouth:
             landmarks: (478, 3) driven, on the canvas.
             head: canvas from portrait, of the skull.
         """
+        seen = self.look(rgb.shape, landmarks, head)
+        if seen is None:
+            return
+        region = rgb[seen.rows, seen.columns]
+        mixed = region + seen.share[..., None] * (seen.rgb - region)
+        region[:] = np.clip(mixed, 0, 255).astype(np.uint8)
+
+    def look(self, canvas_hw: tuple[int, ...], landmarks: F32, head: Similarity) -> Seen | None:
+        """What is seen between the lips; None if they are closed.
+
+        Args:
+            canvas_hw: its height and width.
+            landmarks, head: as of `draw`.
+        """
         unit = self._unit * head.scale
         opening = float(landmarks[14, 1] - landmarks[13, 1]) / unit
         beyond = opening - self._own_opening - _OPENS[0]
         share = float(np.clip(beyond / (_OPENS[1] - _OPENS[0]), 0, 1))
         polygon = landmarks[face_mesh.MOUTH_HOLE, :2]
-        height, width = rgb.shape[:2]
+        height, width = canvas_hw[:2]
         x0, y0 = np.clip(np.floor(polygon.min(axis=0)).astype(int) - 2, 0, (width, height))
         x1, y1 = np.clip(np.ceil(polygon.max(axis=0)).astype(int) + 3, 0, (width, height))
         if share == 0 or x1 - x0 < 4 or y1 - y0 < 4:
-            return
+            return None
         corner = np.array([x0, y0], np.float32)
         size = int(x1 - x0), int(y1 - y0)
         mask = np.zeros((size[1], size[0]), np.uint8)
@@ -116,9 +142,8 @@ class Mouth:
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / (_SHADOW * unit)
         light = _LEAST_LIGHT + (1 - _LEAST_LIGHT) * np.clip(depth, 0, 1)
         inside *= (light * self._lit)[..., None]
-        seen = (mask * np.float32(share / 255))[..., None]
-        region = rgb[y0:y1, x0:x1]
-        region[:] = np.clip(region + seen * (inside - region), 0, 255).astype(np.uint8)
+        covered: F32 = mask * np.float32(share / 255)
+        return Seen(slice(int(y0), int(y1)), slice(int(x0), int(x1)), inside, covered)
 
     def _inside(self, landmarks: F32, head: Similarity, corner: F32, size: tuple[int, int]) -> F32:
         """(h, w, 3) the mouth's inside around the opening, fully lit."""

@@ -4,7 +4,8 @@
 
 A plan is machine code for one GPU, one TensorRT and one driver. It is loaded only where all of them
 are what its manifest says. It is written under another name and renamed once: who is interrupted
-leaves no half plan. Knows nothing of what is in a plan.
+leaves no half plan. Beside them lie compiled kernels (`kernels/program.py`). Knows nothing of what
+is in a plan.
 """
 
 from __future__ import annotations

@@ -20,15 +20,15 @@ from engines.compiled import compiled
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-_LEAST = 0.3
+LEAST = 0.3
 """share of the new frame where nothing changes"""
-_CHANGES = 12
+CHANGES = 12
 """grey levels, mean in a window: from here on a pixel is all new"""
-_WINDOW = 9
+WINDOW = 9
 """pixels"""
 _MARGIN = 0.2
 """around the features, in face units"""
-_FADE_PX = 8
+FADE_PX = 8
 """over which the filter ends at the box's border"""
 _FEATURES = np.array(
     (
@@ -41,7 +41,7 @@ _FEATURES = np.array(
     ),
     np.int32,
 )
-_OLD_SHARES = np.clip(1 - np.arange(256) / _CHANGES, 0, 1 - _LEAST).astype(np.float32)
+_OLD_SHARES = np.clip(1 - np.arange(256) / CHANGES, 0, 1 - LEAST).astype(np.float32)
 """by the change in grey levels"""
 
 
@@ -58,17 +58,18 @@ class Steady:
             rgb: (H, W, 3), always of one size.
             landmarks: (478, 3) in it.
         """
-        box = _box(landmarks, rgb.shape)
+        box = held_box(landmarks, rgb.shape)
         new = rgb[box]
         if self._last is not None and new.size > 0:
             old = self._last[box]
             change = cv2.cvtColor(cv2.absdiff(new, old), cv2.COLOR_RGB2GRAY)
-            mean = cv2.blur(change, (_WINDOW, _WINDOW))
+            mean = cv2.blur(change, (WINDOW, WINDOW))
             _hold(new, old, cast(U8, mean), _fade(len(new)), _fade(new.shape[1]))
         self._last = rgb.copy()
 
 
-def _box(landmarks: F32, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def held_box(landmarks: F32, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a picture that are held; maybe empty."""
     points, margin = landmarks[_FEATURES, :2], _MARGIN * face_mesh.face_unit(landmarks)
     size = shape[1], shape[0]
     x0, y0 = np.clip(points.min(axis=0) - margin, 0, size).astype(int).tolist()
@@ -79,7 +80,7 @@ def _box(landmarks: F32, shape: tuple[int, ...]) -> tuple[slice, slice]:
 def _fade(pixels: int) -> F32:
     """(pixels,) 1 inside, falling to 0 at both ends."""
     inside = np.arange(pixels, dtype=np.float32)
-    return np.minimum(np.minimum(inside + 1, pixels - inside) / np.float32(_FADE_PX), 1)
+    return np.minimum(np.minimum(inside + 1, pixels - inside) / np.float32(FADE_PX), 1)
 
 
 @compiled("void(u1[:,:,:], u1[:,:,:], u1[:,::1], f4[::1], f4[::1])")

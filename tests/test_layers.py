@@ -67,7 +67,11 @@ DOORS = {
     "moderngl": ("engines/training/synthetic/renderer.py",),
     "numba": ("engines/compiled.py",),
     "onnxruntime": ("engines/backends/onnx.py",),
-    "pycuda": ("engines/device.py", "engines/backends/tensorrt.py"),
+    "pycuda": (
+        "engines/device.py",
+        "engines/backends/tensorrt.py",
+        "engines/kernels/program.py",
+    ),
     "tensorrt": ("engines/build.py", "engines/backends/tensorrt.py"),
     "torch": ("engines/nets/**/*.py", "engines/training/*.py", "engines/backends/torch.py"),
 }

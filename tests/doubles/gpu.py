@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import engines.backends  # noqa: F401 - the package of one of OURS
+import engines.backends
+import engines.kernels  # noqa: F401 - the packages of some of OURS
 from engines.driver import LIBRARY
 
 
@@ -39,6 +40,7 @@ class Gpu:
         """every call that touches the GPU, in order"""
         self.memory: dict[int, NDArray[np.float32]] = {}
         """address -> what is there"""
+        self._end = 0x1000
         self.contexts: list[object] = []
         """of this thread, the current one last"""
         self.retained = 0
@@ -54,10 +56,11 @@ class Gpu:
         self.count = 1
         self.name = "NVIDIA L4"
         self.compute_capability = (8, 9)
+        self.compiler_version = "release 12.8"
         self.codes: dict[str, int] = {}
         """call of libcuda -> what it returns instead of 0"""
         self.refusals: dict[str, str] = {}
-        """call of TensorRT -> what it logs before it returns None or False"""
+        """call of TensorRT or pycuda -> what it says when it fails"""
         self.half_at_the_door = False
         """plans take and give float16"""
         self.noise = 0.0
@@ -73,16 +76,28 @@ class Gpu:
         self.calls.append(call)
 
     def allocate(self, size: int) -> int:
-        address = 0x1000 + 0x100 * (len(self.memory) + len(self.calls))
+        address, self._end = self._end, self._end + size + 0x100
         self.memory[address] = np.zeros(size // 4, np.float32)
         self.free_bytes -= size
         return address
+
+    def pointer(self, address: int) -> int:
+        """To where in this process a place on the GPU is, which may lie inside of an allocation."""
+        start = max(start for start in self.memory if start <= address)
+        there = self.memory[start]
+        assert address < start + there.nbytes, "beyond an allocation"
+        return int(there.ctypes.data) + address - start
 
     def release(self, address: int) -> None:
         self.free_bytes += 4 * len(self.memory.pop(address))
 
 
-OURS = ("engines.device", "engines.backends.tensorrt", "engines.build")
+OURS = (
+    "engines.device",
+    "engines.backends.tensorrt",
+    "engines.build",
+    "engines.kernels.program",
+)
 """what imports the libraries at its top"""
 
 
@@ -99,6 +114,7 @@ def installed(gpu: Gpu, *, without: str = "") -> Iterator[None]:
     doubles = {
         "pycuda": pycuda.package(),
         "pycuda.driver": pycuda.driver(gpu),
+        "pycuda.compiler": pycuda.compiler(gpu),
         "tensorrt": tensorrt.module(gpu),
     }
     with pytest.MonkeyPatch.context() as patch:

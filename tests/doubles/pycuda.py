@@ -1,14 +1,24 @@
-"""pycuda.driver as `engines/device.py` uses it; held against its record by `test_doubles.py`."""
+"""pycuda as `engines/device.py` and `engines/kernels/program.py` use it.
+
+Its cubins are the sources that they were compiled from, and a launch runs them on this processor
+(`host_kernels.py`): a wrong address or argument gives wrong numbers. Held against its record by
+`test_doubles.py`.
+"""
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import kernels
 from tests.doubles.gpu import Gpu, Strict
+from tests.doubles.host_kernels import host_kernels
+
+MAGIC = b"cubin of the double\n"
 
 
 def package() -> ModuleType:
@@ -28,6 +38,12 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
 
     class MemoryError(Error):
         pass
+
+    class CompileError(Error):
+        def __init__(
+            self, msg: str, command_line: Any, stdout: Any = None, stderr: Any = None
+        ) -> None:
+            super().__init__(msg)
 
     class Context(Strict):
         def push(self) -> None:
@@ -107,6 +123,55 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
             gpu.did("time between events")
             return 0.25
 
+    class Function(Strict):
+        def __init__(self, source: str, name: str) -> None:
+            self._kernel = next(kernel for kernel in kernels.EVERY if kernel.name == name)
+            self._source, self._format = source, ""
+
+        def prepare(func, arg_types: Any, texrefs: Any = None) -> Function:  # noqa: N805
+            func._format = arg_types
+            return func
+
+        def prepared_async_call(
+            func,  # noqa: N805
+            grid: Any,
+            block: Any,
+            stream: Any,
+            *args: Any,
+            **kwargs: Any,
+        ) -> None:
+            assert func._format == "ii" + func._kernel.arguments and not kwargs
+            assert 0 not in (*grid, *block) and np.prod(block) <= 1024, "an invalid configuration"
+            values = [
+                gpu.pointer(value) if letter == "P" else value
+                for letter, value in zip(func._format, args, strict=True)
+            ]
+
+            def run() -> None:
+                host_kernels(func._source).launch(func._kernel, grid, block, values)
+
+            if gpu.recording is not None:
+                assert gpu.recording == stream.handle
+                gpu.did(f"recorded {func._kernel.name}")
+                gpu.recorded.append(run)
+            else:
+                gpu.did(f"{func._kernel.name} {stream.handle}")
+                run()
+
+    class Module(Strict):
+        def __init__(self, source: str) -> None:
+            self._source = source
+
+        def get_function(self, name: str) -> Function:
+            if f" void {name}(" not in self._source:
+                raise LogicError("cuModuleGetFunction failed: named symbol not found")
+            return Function(self._source, name)
+
+    def module_from_buffer(buffer: Any, options: Any = (), message_handler: Any = None) -> Module:
+        gpu.did("load kernels")
+        assert buffer.startswith(MAGIC)
+        return Module(buffer[len(MAGIC) :].decode())
+
     def init(flags: int = 0) -> None:
         gpu.did("init")
 
@@ -137,10 +202,41 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
         dest[:] = gpu.memory[src].reshape(dest.shape)
 
     for thing in (
-        *(Error, LogicError, MemoryError),
-        *(Context, Device, DeviceAllocation, Event, Stream),
+        *(Error, LogicError, MemoryError, CompileError),
+        *(Context, Device, DeviceAllocation, Event, Function, Module, Stream),
         *(init, get_driver_version, mem_alloc, mem_get_info, pagelocked_empty),
-        *(memcpy_htod_async, memcpy_dtoh_async),
+        *(memcpy_htod_async, memcpy_dtoh_async, module_from_buffer),
     ):
+        setattr(module, thing.__name__, thing)
+    return module
+
+
+def compiler(gpu: Gpu) -> ModuleType:
+    module = ModuleType("pycuda.compiler")
+
+    def get_nvcc_version(nvcc: str) -> str:
+        if "nvcc" in gpu.refusals:
+            raise OSError(gpu.refusals["nvcc"])
+        return gpu.compiler_version
+
+    def compile(  # noqa: PLR0913
+        source: str,
+        nvcc: str = "nvcc",
+        options: Any = None,
+        keep: bool = False,
+        no_extern_c: bool = False,
+        arch: str | None = None,
+        code: Any = None,
+        cache_dir: Any = None,
+        include_dirs: Any = None,
+        target: str = "cubin",
+    ) -> bytes:
+        assert no_extern_c and cache_dir is False and target == "cubin"
+        gpu.calls.append(f"compile {arch} {' '.join(options)}")
+        if "compile" in gpu.refusals:
+            raise sys.modules["pycuda.driver"].CompileError(gpu.refusals["compile"], None)
+        return MAGIC + source.encode()
+
+    for thing in (get_nvcc_version, compile):
         setattr(module, thing.__name__, thing)
     return module

@@ -1,15 +1,15 @@
-"""Records what TensorRT's Python bindings offer, as stubs without documentation.
+"""Records what the Python bindings of TensorRT and CUDA offer, as stubs without documentation.
 
     python -m tests.stubs.record tensorrt tests/stubs/tensorrt_11/tensorrt.pyi
 
-Reads the signatures that pybind11 and Boost.Python leave in docstrings, so that neither a GPU nor
-TensorRT's own libraries need to work, only the import. Kept are the classes of `KEPT`; types of
-others become Any. mypy checks our code against these files, and the doubles in `tests/doubles`
-may offer nothing that is not in them.
+Reads the signatures that pybind11 and Boost.Python leave in docstrings, and Python's own, so that
+neither a GPU nor TensorRT's own libraries need to work, only the import. Kept are the classes of
+`KEPT`; types of others become Any. mypy checks our code against these files, and the doubles in
+`tests/doubles` may offer nothing that is not in them.
 
 The recorded bindings were imported on a machine without a GPU: `pip download --no-deps
 tensorrt_cu12_bindings`, with empty libraries in the place of libnvinfer and its like; pycuda was
-built from source against an empty libcuda.
+built from source against a libcuda whose functions do nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 KEPT = {
@@ -46,12 +46,16 @@ KEPT = {
         "Error",
         "LogicError",
         "MemoryError",
+        "CompileError",
         "Context",
         "Device",
         "DeviceAllocation",
         "Event",
+        "Function",
+        "Module",
         "Stream",
     ),
+    "pycuda.compiler": (),
 }
 """module -> classes, in the order of the file"""
 
@@ -65,8 +69,10 @@ FUNCTIONS = {
         "mem_get_info",
         "memcpy_dtoh_async",
         "memcpy_htod_async",
+        "module_from_buffer",
         "pagelocked_empty",
     ),
+    "pycuda.compiler": ("compile", "get_nvcc_version"),
 }
 
 TYPES = {
@@ -148,7 +154,9 @@ def _callable(
     documentation = getattr(member, "__doc__", None) or ""
     boost = [m for m in BOOST.finditer(documentation) if m[1] == name]
     pybind = [m for m in PYBIND.finditer(documentation) if m[1] == name and "*args" not in m[2]]
-    if boost:
+    if inspect.isfunction(member):
+        forms = [(_own_arguments(member), "Any")]
+    elif boost:
         bare = static or not indent
         forms = [(_boost_arguments(m[2], kept, bare), _type(m[3], kept)) for m in boost]
     else:
@@ -160,6 +168,17 @@ def _callable(
         if static:
             yield f"{indent}@staticmethod"
         yield f"{indent}def {name}({arguments}) -> {returned}: ..."
+
+
+def _own_arguments(function: Callable[..., object]) -> str:
+    """Of a function in Python: names, without their types and defaults."""
+    made = []
+    for argument in inspect.signature(function).parameters.values():
+        stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(argument.kind.name, "")
+        default = "" if argument.default is argument.empty else " = ..."
+        kind = "" if argument.name == "self" else ": Any"
+        made.append(f"{stars}{argument.name}{kind}{default}")
+    return ", ".join(made)
 
 
 def _pybind_arguments(text: str, kept: tuple[str, ...]) -> str:
