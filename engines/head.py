@@ -100,9 +100,8 @@ def without_aliasing(picture: U8, shrink: float) -> U8:
 
 def turn_of(head: Similarity) -> tuple[float, float]:
     """How the head has turned from the portrait, without roll: x and y of where its z points."""
-    rotation = head.rotation
-    roll = math.atan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1])
-    x, y = rotation[:2, 2].tolist()
+    roll = head.roll
+    x, y = head.rotation[:2, 2].tolist()
     return math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
 
 

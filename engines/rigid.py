@@ -6,6 +6,7 @@ parameters between two point patterns", IEEE TPAMI 13(4), 1991.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,12 @@ class Similarity:
     scale: float
     translation: F32
     """(3,)"""
+
+    @property
+    def roll(self) -> float:
+        """Radians about the z axis, of the turn in the plane that is nearest to the rotation."""
+        (a, b), (c, d) = self.rotation[:2, :2].tolist()
+        return math.atan2(c - b, a + d)
 
     def apply(self, points: F32) -> F32:
         """Transform (N, 3) points."""

@@ -211,9 +211,7 @@ def sample(picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
 
 def in_plane(head: Similarity) -> F32:
     """(2, 2) the head's roll and scale, without its yaw and pitch."""
-    rotation = head.rotation
-    roll = np.arctan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1])
-    cos, sin = np.cos(roll), np.sin(roll)
+    cos, sin = math.cos(head.roll), math.sin(head.roll)
     matrix: F32 = (head.scale * np.array([[cos, -sin], [sin, cos]])).astype(np.float32)
     return matrix
 
