@@ -7,7 +7,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from engines.models import EncodedIdentity, Memory, Reenactor, RenderedArrays
+from engines.avatar import RenderedArrays
+from engines.models import EncodedIdentity, Memory, Reenactor
 from engines.pose import MotionTensors
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
@@ -25,6 +26,7 @@ class FakeReenactor:
     """Draws a plain disc that follows the head, and remembers what it was asked for."""
 
     reason = "fake: for tests"
+    looks = False
 
     def __init__(self) -> None:
         self.portraits: list[tuple[U8, F32, tuple[int, int]]] = []

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
+from engines.avatar import RenderedArrays
 from engines.errors import EngineError
-from engines.models import RenderedArrays
 from realtime.clock import FakeClock
 from realtime.config import Config, Video
 from realtime.errors import FrameError, SessionError

@@ -1,0 +1,140 @@
+"""LivePortrait's graphs, open on one backend, each called under the names of its table.
+
+The networks are PyTorch's, so both backends start from the kept weights (`*.safetensors`): `torch`
+loads them as they are, `onnx` runs graphs that were written from them once, beside them. There are
+no TensorRT plans of them yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import driver
+from engines.backends import NAMES, open_engine
+from engines.backends.base import Engine, optional
+from engines.errors import BackendError, DeviceError, EngineError, WeightsError
+from engines.nets.liveportrait.graphs import graphs
+from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
+
+F32 = NDArray[np.float32]
+
+NAME = "liveportrait"
+GRAPHS = (
+    *("appearance", "motion", "warping", "generator"),
+    *("stitching", "lip_retargeting", "eye_retargeting"),
+)
+"""what is opened, of `graphs.py`; each has a weights file of its name"""
+_HALF = frozenset({"appearance", "warping", "generator"})
+"""computed in float16 on a GPU; M's angles and the small perceptrons are not"""
+_GET = "run `reenactd models get liveportrait`"
+
+
+class Networks:
+    """One lock holds for each graph: an identity is encoded while another one is driven."""
+
+    def __init__(self, engines: Mapping[str, Engine], sizes: Sizes = PUBLISHED) -> None:
+        self._engines = engines
+        self._locks = {name: threading.Lock() for name in engines}
+        self.sizes = sizes
+        self.description = engines["warping"].description
+
+    def run(self, graph: str, *inputs: F32) -> dict[str, F32]:
+        """What a graph gives for its inputs, in the order of its table; the caller's to keep.
+
+        Raises:
+            EngineError: a result is not finite.
+        """
+        engine = self._engines[graph]
+        named = {t.name: value for t, value in zip(engine.spec.inputs, inputs, strict=True)}
+        with self._locks[graph]:
+            found = {name: value.copy() for name, value in engine.run(named).items()}
+        for name, value in found.items():
+            if not np.isfinite(value).all():
+                raise EngineError(f"{NAME}: {graph}'s {name} is not finite; the frame is dropped")
+        return found
+
+    def run_one(self, graph: str, *inputs: F32) -> F32:
+        """The same, of a graph with one output."""
+        (found,) = self.run(graph, *inputs).values()
+        return found
+
+
+class Choice(NamedTuple):
+    backend: str
+    reason: str
+
+
+def choose(backend: str, directory: Path) -> Choice:
+    """Decide once which backend runs.
+
+    Raises:
+        BackendError: there is no such backend, or it cannot run these networks.
+    """
+    if backend not in NAMES:
+        raise BackendError(f"engine.backend = {backend!r}: must be one of {', '.join(NAMES)}")
+    if backend == "tensorrt":
+        raise BackendError(
+            f"engine.backend = 'tensorrt': {NAME} has no plans yet; use torch, or warp-refine"
+        )
+    if backend != "auto":
+        return Choice(backend, "asked for by engine.backend")
+    try:
+        driver.require()
+    except DeviceError as error:
+        missing = [name for name in GRAPHS if not _onnx(directory, name).is_file()]
+        reason = str(error).partition(";")[0]
+        if missing:
+            return Choice("torch", f"{reason}, and no ONNX graphs are written")
+        return Choice("onnx", reason)
+    return Choice("torch", "the only one with a GPU for these networks")
+
+
+def open_networks(
+    backend: str, directory: Path, threads: int, sizes: Sizes = PUBLISHED
+) -> Networks:
+    """
+    Args:
+        backend: "torch" or "onnx".
+        directory: of the weights.
+
+    Raises:
+        BackendError: a library or a graph is missing.
+        WeightsError: a weights file is missing or not what its name says.
+    """
+    absent = [name for name in GRAPHS if not (directory / f"{name}.safetensors").is_file()]
+    if absent:
+        raise WeightsError(
+            f"{directory}: has no {absent[0]}.safetensors; {NAME} is not shipped: {_GET}"
+        )
+    opened = _open_torch if backend == "torch" else _open_onnx
+    return Networks({n: opened(directory, n, threads, sizes) for n in GRAPHS}, sizes)
+
+
+def _open_torch(directory: Path, name: str, threads: int, sizes: Sizes) -> Engine:
+    with optional("PyTorch or safetensors"):
+        from engines.backends import torch
+        from engines.nets.liveportrait import checkpoint, rewrites
+    state = checkpoint.restore(name, directory / f"{name}.safetensors", sizes)
+    module = rewrites.optimise(checkpoint.build(name, state, sizes))
+    precision = "fp16" if name in _HALF else "fp32"
+    return torch.open_module(graphs(sizes)[name], module, threads, precision=precision)
+
+
+def _open_onnx(directory: Path, name: str, threads: int, sizes: Sizes) -> Engine:
+    path = _onnx(directory, name)
+    if not path.is_file():
+        raise BackendError(
+            f"{path}: missing; write it with `python -m engines.nets.liveportrait.export`, "
+            "or use engine.backend = 'torch'"
+        )
+    return open_engine("onnx", graphs(sizes)[name], path, threads)
+
+
+def _onnx(directory: Path, name: str) -> Path:
+    return directory / f"{name}.onnx"
