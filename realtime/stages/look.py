@@ -28,8 +28,8 @@ _PICTURE_UNITS = np.array([1, 1, 1, 4, 4, 1], np.float32)
 """places count in heights of the picture, of which a face unit is a quarter or so"""
 _HEAD_QUICKNESS = 30.0
 _EXPRESSION_CALM, _EXPRESSION_QUICKNESS = 3.0, 40.0
-"""cutoffs at rest and their rise, relative to the settings; as of landmarks, but that a face unit is
-half a unit of key points. Not yet tried with a performer's own numbers."""
+"""cutoffs at rest and their rise, relative to the settings; as of landmarks, but that a face unit
+is half a unit of key points. Not yet tried with numbers from published weights."""
 
 
 class Look:
@@ -108,7 +108,7 @@ class _AtRest:
             count = max(_FEWEST_CALM, round(_SHARE_CALM * len(calm)))
             self._wanted, self._is_taken = _middle([each for _, each in calm[:count]]), True
             self._samples = []
-        wanted = self._wanted or now
+        wanted = now if self._wanted is None else self._wanted
         if self._used is None:
             self._used = wanted
         share = 1 - math.exp(-step_s / _GLIDE_S)
@@ -124,7 +124,8 @@ class _AtRest:
             self._wanted, self._calmest = now, rest.agitation
         self._samples.append((rest.agitation, now))
         if len(self._samples) > _MOST_SAMPLES:
-            self._samples.remove(max(self._samples, key=lambda sample: sample[0]))
+            worst = max(range(len(self._samples)), key=lambda at: self._samples[at][0])
+            del self._samples[worst]
 
 
 def _middle(sights: list[Sight]) -> Sight:
