@@ -61,7 +61,7 @@ def networks(**replaced: Engine) -> Networks:
     return Networks(engines | replaced, ALL_POINTS)
 
 
-def reenactor(options: Options | None = None, **replaced: Engine) -> LivePortrait:
+def reenactor(options: Options | None = None, /, **replaced: Engine) -> LivePortrait:
     return LivePortrait(networks(**replaced), "narrow", options)
 
 

@@ -88,7 +88,7 @@ def test_what_the_crop_does_is_put_back() -> None:
     face = pose(3)
     whole = driving.sight(face, CROP, (480, 640))
     for zoom, shift in ((1.25, (0.0, 0.0)), (0.9, (12.0, -20.0))):
-        crop = FaceCrop(CROP.centre + np.float32(shift), CROP.side_px * zoom, 0.0)
+        crop = FaceCrop(CROP.centre + np.array(shift, np.float32), CROP.side_px * zoom, 0.0)
         half = CROP.side_px / 2
         at = CROP.centre + half * face.translation[:2]
         within = (at - crop.centre) / (half * zoom)
@@ -114,7 +114,7 @@ def test_a_head_that_goes_aside_by_half_a_crop_stays_within_reach() -> None:
     rest = driving.sight(pose(3), CROP, (480, 640))
 
     def shifted(by_px: float) -> F32:
-        crop = FaceCrop(CROP.centre + np.float32([by_px, 0]), CROP.side_px, 0.0)
+        crop = FaceCrop(CROP.centre + np.array([by_px, 0], np.float32), CROP.side_px, 0.0)
         now = driving.sight(pose(3), crop, (480, 640))
         moved = driving.driven(pose(0), Seen(now, rest), absolute=False)
         return np.asarray(moved.translation - pose(0).translation, np.float32)

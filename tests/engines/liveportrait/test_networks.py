@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from engines import models, weights
+from engines import driver, models, parity, weights
 from engines.backends.torch import Typed, channels_last
-from engines.errors import BackendError, WeightsError
+from engines.errors import BackendError, DeviceError, WeightsError
 from engines.liveportrait.networks import GRAPHS, NAME, choose, open_networks
 from engines.liveportrait.reenactor import load_liveportrait
 from engines.nets.liveportrait import checkpoint, export
@@ -20,6 +22,8 @@ from tests.engines.liveportrait.engines import CANVAS, SPECS, moved, reenactor, 
 from tests.engines.nets.liveportrait.narrow import ALL_POINTS, network
 
 pytestmark = pytest.mark.train
+
+AVG_POOL3D = torch.nn.functional.avg_pool3d
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +118,6 @@ def test_backends_are_chosen_once_with_a_reason(folder: Path, tmp_path: Path) ->
 def test_without_a_gpu_auto_takes_onnx_where_its_graphs_are_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engines import driver
-    from engines.errors import DeviceError
-
     def none() -> None:
         raise DeviceError("no NVIDIA driver; install one")
 
@@ -130,16 +131,23 @@ def test_without_a_gpu_auto_takes_onnx_where_its_graphs_are_written(
     assert choose("auto", folder).backend == "torch"
 
 
-@pytest.mark.parametrize("name", ["appearance", "warping", "generator"])
-def test_a_graph_in_half_precision_is_near_the_whole(name: str) -> None:
-    """As on a GPU, but on the CPU: key points stay float32 inside, kernels change their order."""
-    import torch
+def pool_whole(x: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    """torch has no pooling of volumes in half precision on the CPU."""
+    return AVG_POOL3D(x.float(), *arguments).to(x.dtype)
 
-    torch.manual_seed(0)
+
+@pytest.mark.parametrize("name", ["appearance", "warping", "generator"])
+def test_a_graph_in_half_precision_is_near_the_whole(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, but on the CPU: key points stay float32 inside, kernels change their order."""
+    monkeypatch.setattr(torch.nn.functional, "avg_pool3d", pool_whole)
     spec, module = SPECS[name], network(name, sizes=ALL_POINTS)
-    inputs = [torch.rand(t.shape) * (t.high - t.low) + t.low for t in spec.inputs]
+    drawn = parity.fake_inputs(spec, seed=0)
+    inputs = [torch.from_numpy(drawn[tensor.name]) for tensor in spec.inputs]
     with torch.inference_mode():
         expected = module(*inputs)
         found = channels_last(Typed(spec, module, "fp16"))(*inputs)[0]
     assert found.dtype == torch.float32
-    assert float((found - expected).abs().max() / expected.abs().max()) < 0.03
+    share = float((found - expected).abs().max() / expected.abs().max())
+    assert 0 < share < parity.TOLERANCES["fp16"]

@@ -122,7 +122,8 @@ def test_stitching_sees_both_faces_and_moves_the_driven_one() -> None:
 def test_outside_of_the_square_the_portrait_stays_whatever_is_generated() -> None:
     frames = []
     for value in (0.0, 1.0):
-        generator = Answers("generator", lambda *_, v=value: np.float32([[[[v]]]]))
+        picture = np.full(SPECS["generator"].outputs[0].shape, value, np.float32)
+        generator = Answers("generator", lambda *_, answer=picture: answer)
         avatar = reenactor(generator=generator)
         identity = encoded(avatar)
         frames.append(avatar.render(identity, moved(NOW, REST)))
@@ -171,7 +172,7 @@ def test_the_performer_is_shown_upright_in_rgb_from_nought_to_one() -> None:
 
 @pytest.mark.parametrize("graph", ["warping", "generator", "stitching"])
 def test_a_network_that_gives_nan_ends_the_frame(graph: str) -> None:
-    avatar = reenactor(**{graph: NotFinite(graph)})
+    avatar = reenactor(None, **{graph: NotFinite(graph)})
     identity = encoded(avatar)
     with pytest.raises(EngineError, match=rf"{graph}'s \w+ is not finite; the frame is dropped"):
         avatar.render(identity, moved(NOW, REST))
@@ -185,7 +186,7 @@ def test_a_look_that_gives_nan_ends_the_frame() -> None:
 @pytest.mark.parametrize("graph", ["appearance", "motion"])
 def test_a_portrait_of_which_nan_is_made_is_refused(graph: str) -> None:
     with pytest.raises(EngineError, match=f"{graph}'s"):
-        encoded(reenactor(**{graph: NotFinite(graph)}))
+        encoded(reenactor(None, **{graph: NotFinite(graph)}))
 
 
 def test_what_is_no_portrait_is_refused() -> None:
