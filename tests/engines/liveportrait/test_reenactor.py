@@ -17,6 +17,10 @@ from engines.liveportrait import driving
 from engines.liveportrait.portrait import Portrait
 from engines.liveportrait.reenactor import LivePortrait, Options
 from engines.pose import Gains, MotionTensors
+from realtime.config import Config, Video
+from realtime.frames import Controls, FaceTrack, OutputFrame, Timings, Tracked
+from realtime.pipeline import Pipeline
+from tests import fakes, performers
 from tests.engines import faces
 from tests.engines.liveportrait.engines import (
     CANVAS,
@@ -268,3 +272,17 @@ def test_absolute_motion_is_an_option() -> None:
     expected = driving.driven(identity.code.pose, seen, absolute=True).points
     np.testing.assert_array_equal(found, expected)
     assert np.abs(found - reenactor(PLAIN).points(identity, moved(NOW, REST))).max() > 0.01
+
+
+def test_the_daemon_s_pipeline_drives_it_like_any_other() -> None:
+    config = Config(video=Video(width_px=CANVAS[1], height_px=CANVAS[0]))
+    avatar = reenactor()
+    pipeline = Pipeline(config, avatar)
+    identity = replace(fakes.identity(), encoded=encoded(avatar))
+    for index in range(40):
+        face = FaceTrack(performers.landmarks("performer2")[index], 1.0)
+        source = performers.source("performer2", index)
+        tracked = Tracked(source, face, None, Timings(source.arrived_ns))
+        made = pipeline.process(tracked, Controls(), identity)
+        assert isinstance(made, OutputFrame) and made.state == "LIVE"
+    assert pipeline.calibrated
