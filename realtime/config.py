@@ -133,6 +133,8 @@ class Liveportrait(_Section):
     """move lids as far as the tracked ones, not as the network sees them"""
     retarget_lips: bool = False
     """lips likewise"""
+    identity_cache: bool = False
+    """keep encoded portraits in `~/.cache/reenactd/identities`, so that they load at once"""
 
 
 class Identities(_Section):

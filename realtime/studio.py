@@ -23,6 +23,7 @@ def load_networks(config: Config) -> AnyReenactor:
     Raises:
         EngineError: a backend or its weights cannot be used.
     """
+    from engines.liveportrait import cache
     from engines.liveportrait.reenactor import Options
     from engines.models import load_reenactor
 
@@ -33,6 +34,7 @@ def load_networks(config: Config) -> AnyReenactor:
         normalise_lips=chosen.normalise_lips,
         retarget_eyes=chosen.retarget_eyes,
         retarget_lips=chosen.retarget_lips,
+        cache=cache.default_root() if chosen.identity_cache else None,
     )
     return load_reenactor(engine.backend, engine.threads, engine.network, options)
 

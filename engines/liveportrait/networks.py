@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import driver
+from engines import driver, weights
 from engines.backends import NAMES, open_engine
 from engines.backends.base import Engine, optional
 from engines.errors import BackendError, DeviceError, EngineError, WeightsError
@@ -114,6 +114,12 @@ def open_networks(
         )
     opened = _open_torch if backend == "torch" else _open_onnx
     return Networks({n: opened(directory, n, threads, sizes) for n in GRAPHS}, sizes)
+
+
+def weights_sha256(directory: Path) -> str:
+    """Of the weights that a portrait is encoded with."""
+    encoding = ("appearance", "motion", "lip_retargeting")
+    return " ".join(weights.sha256_of(directory / f"{name}.safetensors") for name in encoding)
 
 
 def _open_torch(directory: Path, name: str, threads: int, sizes: Sizes) -> Engine:

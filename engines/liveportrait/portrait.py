@@ -58,7 +58,7 @@ class Stage:
     left_top: tuple[int, int]
     """of the square's bounding box on the canvas"""
     mask: F32
-    """(h, w, 1) 0..1 in that box: how much of the square is seen"""
+    """(h, w) 0..1 in that box: how much of the square is seen"""
 
     def paste(self, crop: U8) -> U8:
         """(H, W, 3): the canvas with a generated crop (px, px, 3) in its place."""
@@ -70,8 +70,8 @@ class Stage:
         here[:, 2] -= self.left_top
         moved = cv2.warpAffine(crop, here, (width, height), borderMode=cv2.BORDER_REPLICATE)
         box = out[y : y + height, x : x + width]
-        mixed = box + self.mask * (moved.astype(np.float32) - box)
-        box[...] = np.round(mixed).astype(np.uint8)
+        cv2.blendLinear(moved, box.copy(), self.mask, 1 - self.mask, dst=moved)
+        box[...] = moved
         return out
 
 
@@ -150,7 +150,7 @@ def stage_of(portrait: PlacedPortrait, canvas_hw: tuple[int, int], px: int) -> S
             "the face lies beyond the canvas; use a portrait with the face in its upper half"
         )
     left, top = int(columns[0]), int(rows[0])
-    inside = mask[top : rows[-1] + 1, left : columns[-1] + 1, None]
+    inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]
     alpha = np.ascontiguousarray(on_canvas[..., 3])
     rgb = np.ascontiguousarray(on_canvas[..., :3])
     return Stage(

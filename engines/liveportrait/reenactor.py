@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from engines import weights
 from engines.avatar import RenderedArrays
 from engines.errors import EngineError
-from engines.liveportrait import driving
+from engines.liveportrait import cache, driving
 from engines.liveportrait.alignment import driving_crop
-from engines.liveportrait.networks import NAME, Networks, choose, open_networks
-from engines.liveportrait.portrait import Portrait, as_picture, assemble, encode, single
+from engines.liveportrait.networks import NAME, Networks, choose, open_networks, weights_sha256
+from engines.liveportrait.portrait import Code, Portrait, as_picture, assemble, encode, single
 from engines.nets.liveportrait import keypoints
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
-from engines.placing import place
+from engines.placing import PlacedPortrait, place
 from engines.pose import MotionTensors, Seen, Sight
 
 F32 = NDArray[np.float32]
@@ -42,6 +42,8 @@ class Options:
     """lids by how far they should be open, not as the network saw them move"""
     retarget_lips: bool = False
     """lips likewise"""
+    cache: Path | None = None
+    """folder that keeps encoded portraits; None: nothing is kept"""
 
 
 class LivePortrait:
@@ -49,9 +51,16 @@ class LivePortrait:
 
     looks = True
 
-    def __init__(self, networks: Networks, reason: str, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        reason: str,
+        options: Options | None = None,
+        weights_sha256: str = "",
+    ) -> None:
         self._networks = networks
         self._options = options or Options()
+        self._made_by = f"{weights_sha256} {networks.description}"
         self.reason = reason
         """what runs, on what, and why"""
 
@@ -70,8 +79,19 @@ class LivePortrait:
             EngineError: a network gave NaN or infinity.
         """
         placed = place(portrait_rgba, landmarks_px, canvas_hw)
-        code = encode(self._networks, placed)
+        code = self._encoded(placed)
         return assemble(code, placed, canvas_hw, self._networks.sizes.rendered)
+
+    def _encoded(self, placed: PlacedPortrait) -> Code:
+        folder = self._options.cache
+        if folder is None:
+            return encode(self._networks, placed)
+        key = cache.key_of(placed, self._made_by)
+        code = cache.find(key, folder)
+        if code is None:
+            code = encode(self._networks, placed)
+            cache.keep(key, code, folder)
+        return code
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight:
         """What the network sees of a performer.
@@ -170,4 +190,6 @@ def load_liveportrait(
     directory = directory or weights.liveportrait_directory()
     chosen, why = choose(backend, directory)
     networks = open_networks(chosen, directory, threads, sizes)
-    return LivePortrait(networks, f"{NAME} on {networks.description}: {why}", options)
+    digest = weights_sha256(directory) if options and options.cache else ""
+    reason = f"{NAME} on {networks.description}: {why}"
+    return LivePortrait(networks, reason, options, digest)
