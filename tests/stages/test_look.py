@@ -100,10 +100,10 @@ def test_frames_turned_away_say_nothing_about_the_rest() -> None:
 def test_calibrating_anew_takes_another_rest_and_keeps_the_old_one_meanwhile() -> None:
     stage = Stage()
     for _ in range(10):
-        stage(1.0, Rest(0, 0.01))
+        stage(1.0, Rest(0, 0.5))
     stage(4.0)
     for _ in range(10):
-        seen = stage(2.0, Rest(1, 0.5))
+        seen = stage(2.0, Rest(1, 0.01))
         assert value(seen.rest) == 1, "even if it is calmer"
     for _ in range(FPS):
         seen = stage(4.0)

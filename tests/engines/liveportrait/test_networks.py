@@ -151,3 +151,18 @@ def test_a_graph_in_half_precision_is_near_the_whole(
     assert found.dtype == torch.float32
     share = float((found - expected).abs().max() / expected.abs().max())
     assert 0 < share < parity.TOLERANCES["fp16"]
+
+
+def test_key_points_stay_whole_in_a_graph_of_half_precision() -> None:
+    """They say where: float16 could not name a voxel's hundredth."""
+
+    class Sees(torch.nn.Module):
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            seen.extend(each.dtype for each in inputs)
+            return inputs[0]
+
+    seen: list[torch.dtype] = []
+    spec = SPECS["warping"]
+    Typed(spec, Sees(), "fp16")(*(torch.zeros(tensor.shape) for tensor in spec.inputs))
+    assert [tensor.name for tensor in spec.inputs] == ["volume", "kp_driving", "kp_source"]
+    assert seen == [torch.float16, torch.float32, torch.float32]
