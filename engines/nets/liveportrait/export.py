@@ -84,7 +84,7 @@ def export_kept(directory: Path, sizes: Sizes = PUBLISHED) -> dict[str, float]:
         BackendError: as of `export`.
         WeightsError: a file is missing, damaged, or of another network.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name in checkpoint.NETWORKS:
         state = checkpoint.restore(name, directory / f"{name}.safetensors", sizes)
         network = rewrites.optimise(checkpoint.build(name, state, sizes))
