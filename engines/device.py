@@ -80,6 +80,10 @@ class Device:
         """A point in one stream that another can wait for."""
         return cuda.Event()
 
+    def free_bytes(self) -> int:
+        """What no process has taken; its context is current."""
+        return int(cuda.mem_get_info()[0])
+
     def close(self) -> None:
         self._context.detach()
 

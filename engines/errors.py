@@ -2,6 +2,7 @@
 
 EngineError
 ├── WeightsError     a weights file is missing, damaged, or not the one that its manifest names
+├── DownloadError    a file cannot be had, is not what its sum says, or cannot be written
 ├── BackendError     the chosen backend is not on this machine, or cannot run the network
 │   ├── DeviceError  no GPU can be used: no driver, an old one, no device, no memory left on it
 │   └── PlanError    no plan fits this machine, or none that agrees with the reference can be built
@@ -17,6 +18,10 @@ class EngineError(Exception):
 
 class WeightsError(EngineError):
     """A weights file is missing, damaged, or not the one that its manifest names."""
+
+
+class DownloadError(EngineError):
+    """A file cannot be had, is not what its sum says, or cannot be written."""
 
 
 class BackendError(EngineError):

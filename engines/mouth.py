@@ -28,21 +28,31 @@ _UPPER = ((0.082, 0.112), (0.066, 0.100), (0.066, 0.106), (0.058, 0.088), (0.05,
 _LOWER = ((0.050, 0.080), (0.054, 0.080), (0.060, 0.084), (0.058, 0.074), (0.05, 0.06))
 """(width, height) of the teeth from the middle outwards, in face units"""
 _ROW_HEIGHT = 0.125
+_LOWER_HEIGHT = max(height for _, height in _LOWER)
 _ENAMEL = (232.0, 224.0, 212.0)
-_CAVITY = (46.0, 17.0, 17.0)
-_TONGUE = (158.0, 78.0, 80.0)
-_UPPER_SHOWS = 0.055
-"""how far the upper row's edge hangs below the closed lips' line, in face units"""
-_LOWER_SHOWS = 0.030
-"""how far the lower row's edge stands above the lower lip"""
+_CAVITY = (83.0, 31.0, 31.0)
+_TONGUE = (182.0, 90.0, 92.0)
+_UPPER_SHOWS = (0.055, -0.05)
+"""how far the upper row's edge hangs below the closed lips' line, in face units, and how much of it
+the lip covers again for each unit of the opening"""
+_LOWER_SHOWS = (0.025, 0.06)
+"""how far the lower row's edge stands above the lower lip, and what a jaw that drops adds"""
+_TONGUE_WIDTH = 0.40
+"""half of it, as a share of the mouth's"""
+_TONGUE_HEIGHT = (0.05, 0.18)
+"""half of it, in face units, and what each unit of the opening adds"""
+_TONGUE_LIES = 0.04
+"""its middle above the lower lip, in face units"""
+_TONGUE_SOFT = 0.05
+"""sigma of its edge, in face units: it falls off into the dark"""
 _BEHIND_LIPS = 0.06
 """teeth lie this far behind the lips, in face units"""
 _OPENS = (0.015, 0.055)
 """below the first opening nothing is drawn, from the second on everything; in face units, beyond
 what the portrait itself shows: of a smile the teeth are its own until it opens wider"""
-_SHADOW = 0.055
+_SHADOW = 0.07
 """the lips' shadow reaches this far into the mouth, in face units"""
-_LEAST_LIGHT = 0.55
+_LEAST_LIGHT = 0.62
 _SHIFT_BITS = 4
 
 
@@ -116,24 +126,31 @@ class Mouth:
         inside[:] = _CAVITY
         unit = self._unit * head.scale
         low, side = landmarks[14, :2] - corner, landmarks[[78, 308], :2]
+        opening = max(float(landmarks[14, 1] - landmarks[13, 1]) / unit, 0)
         wide = float(np.linalg.norm(side[1] - side[0]))
-        axes = round(0.30 * wide), round(0.13 * unit)
-        centre = round(float(low[0])), round(float(low[1] - 0.02 * unit))
+        axes = round(_TONGUE_WIDTH * wide), round(_at(_TONGUE_HEIGHT, opening) * unit)
+        centre = round(float(low[0])), round(float(low[1]) - _TONGUE_LIES * unit)
         tongue = np.zeros(inside.shape[:2], np.uint8)
         cv2.ellipse(tongue, centre, axes, 0, 0, 360, (255,), -1, cv2.LINE_AA)
-        tongue_share = cv2.GaussianBlur(tongue, (0, 0), max(0.02 * unit, 0.8))[..., None]
+        tongue_share = cv2.GaussianBlur(tongue, (0, 0), max(_TONGUE_SOFT * unit, 0.8))[..., None]
         inside += (np.array(_TONGUE, np.float32) - inside) * (tongue_share * np.float32(1 / 255))
         upper, lower = _rows()
         up, across = self._down * self._unit, self._right * self._unit
         # a smile bares the upper teeth as far as it parts the lips
-        bared = min(max(_UPPER_SHOWS, self._own_opening), _ROW_HEIGHT)
+        bared = min(max(_at(_UPPER_SHOWS, opening), self._own_opening), _ROW_HEIGHT)
         top = self._rest + up * (bared - _ROW_HEIGHT)
         _place(inside, upper, _texture_corners(head, top, across, up) - corner)
         # the jaw carries the lower row along with the lip
         jaw = landmarks[14] - head.apply(self._rest[None])[0]
-        edge = self._rest - up * _LOWER_SHOWS
+        above = _at(_LOWER_SHOWS, opening) + _ROW_HEIGHT - _LOWER_HEIGHT
+        edge = self._rest - up * above
         _place(inside, lower, _texture_corners(head, edge, across, up) + jaw[:2] - corner)
         return inside
+
+
+def _at(line: tuple[float, float], opening: float) -> float:
+    """A value that changes with the opening, both in face units; never below 0."""
+    return max(line[0] + line[1] * opening, 0)
 
 
 def _texture_corners(head: Similarity, top: F32, across: F32, up: F32) -> F32:
@@ -176,7 +193,7 @@ def _draw_row(teeth: tuple[tuple[float, float], ...]) -> _Row:
         edge += across
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     round_arch = 1 - 0.55 * np.abs(x) ** 2.2  # the row curves away from the light
-    shade = (0.62 + 0.38 * relief) * round_arch
+    shade = (0.76 + 0.24 * relief) * round_arch
     colour = shade[..., None] * np.array(_ENAMEL, np.float32) * alpha[..., None]
     # textures are shrunk three to six times when they are placed: keep them free of aliasing
     return _Row(
@@ -189,7 +206,7 @@ def _draw_tooth(alpha: F32, relief: F32, middle: float, half: float, length: flo
     """One rounded tooth with a soft ridge and a fine gap to its neighbours; in place."""
     rows, columns = alpha.shape
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    across, along = np.abs(x - middle) / (half - 0.8), y / length
+    across, along = np.abs(x - middle) / (half - 0.4), y / length
     # a superellipse, cut off by the gum: nearly straight sides, a rounded edge
     shape = across**5 + np.maximum(along, 0) ** 7
     cover = np.clip((1.04 - shape) * 12, 0, 1)

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import WeightsError
 
 WEIGHTS_DIRECTORY = Path(__file__).with_name("weights")
-
-
-def liveportrait_directory() -> Path:
-    """Where LivePortrait's weights lie once a user has fetched them (XDG Base Directory)."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "reenactd" / "models" / "liveportrait"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from engines.errors import EngineError
 from realtime import __version__
+from realtime.cli_models import EXIT_INTERRUPTED, models_app
 from realtime.config import Config, layers, load, origin_of, resolve
 from realtime.errors import ReenactdError
 
@@ -28,7 +29,6 @@ CODECS = {
     "vp8": "VP8 only",
 }
 EXIT_FAILED = 2
-EXIT_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
@@ -54,6 +54,7 @@ app = typer.Typer(
 identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar can be.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, and where each was set.")
 app.add_typer(identity_app, name="identity")
+app.add_typer(models_app, name="models")
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
 )
@@ -297,6 +298,23 @@ def bench_pipeline(
     from realtime.bench.report import finish
 
     finish(measure(choose_clip(clip), identity, frames, config))
+
+
+@bench_app.command("models")
+def bench_models(
+    network: Annotated[str, typer.Option(metavar="NAME")] = "warp-refine-lite",
+    calls: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 200,
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Milliseconds of each graph of a network, against this machine's roofline."""
+    config = load(config_file, _overrides(engine__backend=backend))
+    from realtime.bench.models import bench_models as measure
+    from realtime.bench.report import finish
+
+    finish(measure(network, config.engine, calls))
 
 
 @bench_app.command("session")

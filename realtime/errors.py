@@ -7,7 +7,8 @@
     │   └── AdmissionRefused  no room for another session (HTTP 503)
     └── StartupError          ends the process: exit code 2, the fix is in the text
         ├── ConfigError       a setting is unknown, mistyped or out of range
-        └── IdentityError     an identity is missing, damaged or without consent
+        ├── IdentityError     an identity is missing, damaged or without consent
+        └── ModelError        a model cannot be got as asked
 
 Messages state the value, the rule and the fix. No stack trace reaches a user.
 """
@@ -45,3 +46,7 @@ class ConfigError(StartupError):
 
 class IdentityError(StartupError):
     """An identity cannot be loaded: missing, damaged, or no valid consent record."""
+
+
+class ModelError(StartupError):
+    """A model cannot be got as asked: unknown, from nowhere, or nobody agreed to it."""

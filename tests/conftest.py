@@ -12,16 +12,19 @@ from weakref import WeakSet
 import pytest
 from aiortc import RTCPeerConnection
 
+from tests.doubles.gpu import Gpu, installed
+
 PERFORMERS = Path(__file__).parent / "data" / "performers"
 
 
 @pytest.fixture(autouse=True)
 def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads or writes the settings and the token of whoever runs it."""
+    """No test reads or writes the settings, the token and the models of whoever runs it."""
     for name in os.environ:
         if name.upper().startswith("REENACTD_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +74,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def performer_clip() -> Path:
     """640x480, 25 fps, 10 s, a fictional person who talks, blinks and turns."""
     return PERFORMERS / "performer1.mp4"
+
+
+@pytest.fixture
+def gpu() -> Iterator[Gpu]:
+    """A pretended GPU for the tests of what needs one."""
+    made = Gpu()
+    with installed(made):
+        yield made

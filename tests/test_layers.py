@@ -35,6 +35,7 @@ LAYERS = (
         "realtime.pacing",
         "realtime.portrait",
         "realtime.smoothing",
+        "realtime.turns",
     ),
     ("realtime.drivers",),
     ("realtime.identity",),
@@ -51,6 +52,7 @@ LAYERS = (
     (
         "engines.training",
         "realtime.bench",
+        "realtime.cli_models",
         "realtime.doctor",
         "realtime.media_file",
         "realtime.render",

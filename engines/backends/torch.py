@@ -7,8 +7,9 @@ typed ONNX, which TensorRT builds plans from: it takes each tensor's precision f
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from engines import tensorrt_operators, weights
 from engines.backends.base import Stream
+from engines.ceilings import Ceilings, Work, quickest
 from engines.errors import BackendError, DeviceError, WeightsError
 from engines.specs import GraphSpec, NetworkSpec
 
@@ -133,12 +136,17 @@ def channels_last(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
+def on_cuda() -> bool:
+    """Whether `open_graph` takes a GPU."""
+    return torch.cuda.is_available()
+
+
 def require_cuda() -> None:
     """
     Raises:
         DeviceError: this PyTorch finds no GPU.
     """
-    if not torch.cuda.is_available():
+    if not on_cuda():
         raise DeviceError(
             f"PyTorch {torch.__version__} finds no CUDA device; install a build for CUDA "
             "(pytorch.org), not the CPU's"
@@ -205,6 +213,47 @@ def load_graph(
             f"{path}: not the weights of {network.name} {graph.name} ({said}); reinstall reenactd"
         ) from None
     return module.eval().requires_grad_(False)
+
+
+def work_of(
+    network: NetworkSpec,
+    graph: GraphSpec,
+    precision: str = "fp32",
+    root: Path = weights.WEIGHTS_DIRECTORY,
+) -> Work:
+    """What one call of a graph takes, counted without running it.
+
+    Args:
+        precision: of the weights; tensors at the door are float32.
+
+    Raises:
+        WeightsError: as of `load_graph`.
+    """
+    module = load_graph(network, graph, root).to("meta")
+    inputs = (torch.zeros(tensor.shape, device="meta") for tensor in graph.inputs)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module(*inputs)
+    at_door = sum(math.prod(tensor.shape) for tensor in (*graph.inputs, *graph.outputs))
+    weights_bytes = sum(p.numel() for p in module.parameters()) * PRECISIONS[precision].itemsize
+    return Work(counter.get_total_flops(), weights_bytes + 4 * at_door)
+
+
+def ceilings_of_cuda() -> Ceilings:
+    """Of the current CUDA device: a float16 product of large matrices, and a large copy."""
+    left = torch.ones((8192, 8192), dtype=torch.float16, device="cuda")
+    source = torch.ones(2**28, dtype=torch.float32, device="cuda")
+    target = torch.empty_like(source)
+
+    def done(work: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            work()
+            torch.cuda.synchronize()
+
+        return run
+
+    product_s = quickest(done(lambda: left @ left))
+    copy_s = quickest(done(lambda: target.copy_(source)))
+    return Ceilings(2 * 8192**3 / product_s, 2 * source.nbytes / copy_s)
 
 
 def write_onnx(spec: GraphSpec, graph: torch.nn.Module, precision: str, path: Path) -> None:

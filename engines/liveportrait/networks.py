@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from engines import driver, weights
 from engines.backends import NAMES, open_engine
 from engines.backends.base import Engine, optional
-from engines.errors import BackendError, DeviceError, EngineError, WeightsError
+from engines.catalogue import LIVEPORTRAIT
+from engines.errors import BackendError, DeviceError, EngineError
+from engines.fetched import Store
 from engines.nets.liveportrait.graphs import graphs
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
 
 F32 = NDArray[np.float32]
 
-NAME = "liveportrait"
+NAME = LIVEPORTRAIT.name
 GRAPHS = (
     *("appearance", "motion", "warping", "generator"),
     *("stitching", "lip_retargeting", "eye_retargeting"),
@@ -32,7 +34,6 @@ GRAPHS = (
 """what is opened, of `graphs.py`; each has a weights file of its name"""
 _HALF = frozenset({"appearance", "warping", "generator"})
 """computed in float16 on a GPU; M's angles and the small perceptrons are not"""
-_GET = "run `reenactd models get liveportrait`"
 
 
 class Networks:
@@ -70,7 +71,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(backend: str, directory: Path) -> Choice:
+def choose(backend: str, store: Store) -> Choice:
     """Decide once which backend runs.
 
     Raises:
@@ -87,60 +88,55 @@ def choose(backend: str, directory: Path) -> Choice:
     try:
         driver.require()
     except DeviceError as error:
-        missing = [name for name in GRAPHS if not _onnx(directory, name).is_file()]
         reason = str(error).partition(";")[0]
-        if missing:
-            return Choice("torch", f"{reason}, and no ONNX graphs are written")
-        return Choice("onnx", reason)
+        if all(_onnx(store, name).is_file() for name in GRAPHS):
+            return Choice("onnx", reason)
+        return Choice("torch", f"{reason}, and no ONNX graphs are written")
     return Choice("torch", "the only one with a GPU for these networks")
 
 
-def open_networks(
-    backend: str, directory: Path, threads: int, sizes: Sizes = PUBLISHED
-) -> Networks:
+def open_networks(backend: str, store: Store, threads: int) -> Networks:
     """
     Args:
         backend: "torch" or "onnx".
-        directory: of the weights.
 
     Raises:
         BackendError: a library or a graph is missing.
-        WeightsError: a weights file is missing or not what its name says.
+        WeightsError: a weights file is missing or not what was got.
     """
-    absent = [name for name in GRAPHS if not (directory / f"{name}.safetensors").is_file()]
-    if absent:
-        raise WeightsError(
-            f"{directory}: has no {absent[0]}.safetensors; {NAME} is not shipped: {_GET}"
-        )
+    kept = {name: store.locate(name) for name in GRAPHS}
     opened = _open_torch if backend == "torch" else _open_onnx
-    return Networks({n: opened(directory, n, threads, sizes) for n in GRAPHS}, sizes)
+    engines = {name: opened(store, name, path, threads) for name, path in kept.items()}
+    return Networks(engines, store.model.sizes)
 
 
-def weights_sha256(directory: Path) -> str:
+def weights_sha256(store: Store) -> str:
     """Of the weights that a portrait is encoded with."""
     encoding = ("appearance", "motion", "lip_retargeting")
-    return " ".join(weights.sha256_of(directory / f"{name}.safetensors") for name in encoding)
+    return " ".join(weights.sha256_of(store.locate(name)) for name in encoding)
 
 
-def _open_torch(directory: Path, name: str, threads: int, sizes: Sizes) -> Engine:
+def _open_torch(store: Store, name: str, kept: Path, threads: int) -> Engine:
     with optional("PyTorch or safetensors"):
         from engines.backends import torch
         from engines.nets.liveportrait import checkpoint, rewrites
-    state = checkpoint.restore(name, directory / f"{name}.safetensors", sizes)
+    sizes = store.model.sizes
+    state = checkpoint.restore(name, kept, sizes)
     module = rewrites.optimise(checkpoint.build(name, state, sizes))
     precision = "fp16" if name in _HALF else "fp32"
     return torch.open_module(graphs(sizes)[name], module, threads, precision=precision)
 
 
-def _open_onnx(directory: Path, name: str, threads: int, sizes: Sizes) -> Engine:
-    path = _onnx(directory, name)
-    if not path.is_file():
+def _open_onnx(store: Store, name: str, kept: Path, threads: int) -> Engine:
+    path = _onnx(store, name)
+    if not path.is_file() or path.stat().st_mtime_ns < kept.stat().st_mtime_ns:
+        state = "older than its weights" if path.is_file() else "missing"
         raise BackendError(
-            f"{path}: missing; write it with `python -m engines.nets.liveportrait.export`, "
+            f"{path}: {state}; write it with `python -m engines.nets.liveportrait.export`, "
             "or use engine.backend = 'torch'"
         )
-    return open_engine("onnx", graphs(sizes)[name], path, threads)
+    return open_engine("onnx", graphs(store.model.sizes)[name], path, threads)
 
 
-def _onnx(directory: Path, name: str) -> Path:
-    return directory / f"{name}.onnx"
+def _onnx(store: Store, name: str) -> Path:
+    return store.folder / f"{name}.onnx"

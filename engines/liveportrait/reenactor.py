@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import weights
 from engines.avatar import RenderedArrays
+from engines.catalogue import LIVEPORTRAIT
 from engines.errors import EngineError
+from engines.fetched import Store, default_root
 from engines.liveportrait import cache, driving
 from engines.liveportrait.alignment import driving_crop
 from engines.liveportrait.networks import NAME, Networks, choose, open_networks, weights_sha256
 from engines.liveportrait.portrait import Code, Portrait, as_picture, assemble, encode, single
 from engines.nets.liveportrait import keypoints
-from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
 from engines.placing import PlacedPortrait, place
 from engines.pose import MotionTensors, Seen, Sight
 
@@ -174,22 +174,18 @@ class LivePortrait:
 
 
 def load_liveportrait(
-    backend: str,
-    threads: int,
-    options: Options | None = None,
-    directory: Path | None = None,
-    sizes: Sizes = PUBLISHED,
+    backend: str, threads: int, options: Options | None = None, store: Store | None = None
 ) -> LivePortrait:
     """
     Args:
-        directory: of the weights; None: where `weights.liveportrait_directory` says.
+        store: of the weights; None: where `reenactd models get liveportrait` puts them.
 
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are missing or damaged.
     """
-    directory = directory or weights.liveportrait_directory()
-    chosen, why = choose(backend, directory)
-    networks = open_networks(chosen, directory, threads, sizes)
-    digest = weights_sha256(directory) if options and options.cache else ""
+    store = store or Store(LIVEPORTRAIT, default_root())
+    chosen, why = choose(backend, store)
+    networks = open_networks(chosen, store, threads)
+    digest = weights_sha256(store) if options and options.cache else ""
     reason = f"{NAME} on {networks.description}: {why}"
     return LivePortrait(networks, reason, options, digest)

@@ -97,6 +97,14 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
             gpu.did("record event")
             return self
 
+        def synchronize(self) -> Event:
+            gpu.did("synchronize event")
+            return self
+
+        def time_till(self, arg2: Event) -> float:
+            gpu.did("time between events")
+            return 0.25
+
     def init(flags: int = 0) -> None:
         gpu.did("init")
 

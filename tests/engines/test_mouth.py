@@ -64,6 +64,17 @@ def test_upper_teeth_stay_with_the_skull(identity: EncodedIdentity) -> None:
     assert abs(int(rows[0]) - int(rows[1])) <= 2, "the first row of bright pixels does not sink"
 
 
+def test_lower_teeth_go_with_the_jaw(identity: EncodedIdentity) -> None:
+    for by in (0.25, 0.35):
+        placement = identity.target.place(opened(by))
+        unit = face_mesh.face_unit(identity.landmarks) * placement.head.scale
+        column, lip = (round(value) for value in placement.landmarks[14, :2].tolist())
+        red, _, blue = drawn(identity, by)[:, column].astype(float).T
+        redness = (red - blue) / red
+        assert redness[lip - round(0.02 * unit) : lip].max() < 0.3, "enamel above the lip"
+        assert redness[lip - round(0.10 * unit)] > 0.4, "and the tongue behind it"
+
+
 def test_teeth_are_lit_as_the_skin_is() -> None:
     identity = geometry_only().encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
     placement = identity.target.place(opened(0.3))

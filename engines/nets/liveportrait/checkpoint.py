@@ -7,7 +7,9 @@ has the state dict of our modules; the original file is not needed again.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import struct
 import warnings
 from collections.abc import Callable, Mapping
@@ -65,30 +67,40 @@ NETWORKS = {
 }
 
 
-def read_published(network: str, path: Path, sizes: Sizes = PUBLISHED) -> State:
+def read_published(network: str, path: Path, sizes: Sizes = PUBLISHED, origin: str = "") -> State:
     """The weights of one network, from a published file, for `build`.
+
+    Args:
+        origin: what a refusal calls the file, if not by its path.
 
     Raises:
         WeightsError: the file is missing, damaged, holds code, or is of another network.
     """
-    state = _state_in(_unpickle(network, path), network, path)
+    where = origin or str(path)
+    state = _state_in(_unpickle(network, path, where), network, where)
     state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
     wanted = published_shapes(network, sizes)
     if _shapes_of(state) != wanted and (other := _whose(state, sizes)):
-        raise WeightsError(
-            f"{path}: is of {other}, must be of {network}; give {NETWORKS[network].file}"
-        )
-    _check(network, state, wanted, str(path))
+        raise WeightsError(f"{where}: is of {other}, must be of {network}; {_fix(network)}")
+    _check(network, state, wanted, where)
     return _fold(state)
 
 
 def keep(state: State, path: Path) -> None:
-    """Write weights as safetensors; whoever looks at `path` sees none of it, or all."""
+    """Write weights as safetensors; whoever looks at `path` sees none of it, or all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         save_file(state, unfinished)
         os.replace(unfinished, path)
+    except SafetensorError as error:  # its text holds the number of the OSError that it was
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -179,29 +191,29 @@ def _fold(state: State) -> State:
     return plain
 
 
-def _unpickle(network: str, path: Path) -> object:
+def _unpickle(network: str, path: Path, where: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles older or newer than torch's own
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise WeightsError(f"{path}: missing; {_fix(network)}") from None
+        raise WeightsError(f"{where}: missing; {_fix(network)}") from None
     except _UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{path}: no checkpoint of plain tensors ({reason}): it is damaged, or holds code, "
+            f"{where}: no checkpoint of plain tensors ({reason}): it is damaged, or holds code, "
             f"which is never run; {_fix(network)}"
         ) from None
     return content
 
 
-def _state_in(content: object, network: str, path: Path) -> State:
+def _state_in(content: object, network: str, origin: str) -> State:
     if (entry := NETWORKS[network].entry) and isinstance(content, dict):
         content = content.get(entry)
     if not isinstance(content, dict) or not all(starmap(_is_plain, content.items())):
-        where = f" at {entry!r}" if entry else ""
+        inside = f" at {entry!r}" if entry else ""
         raise WeightsError(
-            f"{path}: holds no table of tensors{where}, must hold {network}'s; {_fix(network)}"
+            f"{origin}: holds no table of tensors{inside}, must hold {network}'s; {_fix(network)}"
         )
     return content
 
@@ -229,4 +241,4 @@ def _check(network: str, state: Mapping[str, Tensor], wanted: Shapes, where: str
 
 
 def _fix(network: str) -> str:
-    return f"download LivePortrait's {NETWORKS[network].file} again"
+    return f"get LivePortrait's {NETWORKS[network].file} by `reenactd models get liveportrait`"

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines import parity, tensorrt_operators, weights
+from engines import parity, tensorrt_operators
 from engines.backends import open_engine
 from engines.backends.torch import trace_onnx
+from engines.catalogue import LIVEPORTRAIT
 from engines.errors import BackendError, EngineError
+from engines.fetched import Store, default_root
 from engines.nets.liveportrait import checkpoint, rewrites
 from engines.nets.liveportrait.graphs import graphs
 from engines.nets.liveportrait.sampling import sample_by_gathers
@@ -77,18 +79,19 @@ def export(
     }
 
 
-def export_kept(directory: Path, sizes: Sizes = PUBLISHED) -> dict[str, float]:
-    """`export` of the weights that `checkpoint.keep` left in a folder, rewritten, into that folder.
+def export_kept(store: Store) -> dict[str, float]:
+    """`export` of the weights that a user got, rewritten, into their folder.
 
     Raises:
         BackendError: as of `export`.
         WeightsError: a file is missing, damaged, or of another network.
     """
     found: dict[str, float] = {}
+    sizes = store.model.sizes
     for name in checkpoint.NETWORKS:
-        state = checkpoint.restore(name, directory / f"{name}.safetensors", sizes)
+        state = checkpoint.restore(name, store.locate(name), sizes)
         network = rewrites.optimise(checkpoint.build(name, state, sizes))
-        found |= export({name: network}, directory, sizes)
+        found |= export({name: network}, store.folder, sizes)
     return found
 
 
@@ -143,13 +146,13 @@ def _difference(
 
 def main() -> int:
     """Exit code 0: all graphs are written; 2: something is missing or wrong."""
-    directory = weights.liveportrait_directory()
+    store = Store(LIVEPORTRAIT, default_root())
     try:
-        differences = export_kept(directory)
+        differences = export_kept(store)
     except EngineError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(f"{directory}: {len(differences)} graphs written\n")
+    sys.stdout.write(f"{store.folder}: {len(differences)} graphs written\n")
     return 0
 
 

@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from engines import downloads
 from engines.errors import EngineError
 from engines.weights import sha256_of
 
@@ -47,7 +48,7 @@ Report = Callable[[str], None]
 
 
 class AssetsError(EngineError):
-    """A file of MakeHuman is missing, damaged, or cannot be had."""
+    """A file of MakeHuman is missing or damaged, or a copy or the pack lacks it."""
 
 
 def read_sums(path: Path) -> dict[str, str]:
@@ -100,7 +101,8 @@ def copy(source: Path, folder: Path, report: Report, sums: dict[str, str] = SUMS
     """Take what is missing from `source`, a folder of the same layout; NAME.gz serves for NAME.
 
     Raises:
-        AssetsError: `source` lacks a file, or has another one.
+        AssetsError: `source` lacks a file.
+        DownloadError: it has another one.
     """
     for name in missing(folder, sums):
         plain, packed = source / name, source / f"{name}.gz"
@@ -111,32 +113,16 @@ def copy(source: Path, folder: Path, report: Report, sums: dict[str, str] = SUMS
         else:
             raise AssetsError(f"{plain}: missing, nor is there {packed.name}: use another copy")
         check(content, sums[name], str(plain))
-        place(folder / name, content)
+        downloads.place(folder / name, content)
         report(name)
 
 
 def check(content: bytes, digest: str, origin: str) -> None:
     """
     Raises:
-        AssetsError: the content's sha256 is another one.
+        DownloadError: the content's sha256 is another one.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise AssetsError(
-            f"{origin}: sha256 is {found}, must be {digest}; it is damaged, cut short, or "
-            "another version: use another copy"
-        )
-
-
-def place(path: Path, content: bytes) -> None:
-    """Write in one move: whoever looks sees the old file, the whole new one, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    downloads.check(hashlib.sha256(content).hexdigest(), digest, origin)
 
 
 def note_unpacked(folder: Path, name: str, content: bytes) -> None:
@@ -144,7 +130,9 @@ def note_unpacked(folder: Path, name: str, content: bytes) -> None:
     receipt = folder / _RECEIPT
     sums = read_sums(receipt) if receipt.exists() else {}
     sums[name] = hashlib.sha256(content).hexdigest()
-    place(receipt, "".join(f"{digest}  {path}\n" for path, digest in sums.items()).encode())
+    downloads.place(
+        receipt, "".join(f"{digest}  {path}\n" for path, digest in sums.items()).encode()
+    )
 
 
 def _is(path: Path, digest: str) -> bool:

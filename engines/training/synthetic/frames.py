@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from engines.downloads import place
 from engines.training.synthetic import people
-from engines.training.synthetic.assets import place
 from engines.training.synthetic.expressions import Shot, shot
 from engines.training.synthetic.people import Person
 from engines.training.synthetic.renderer import U8

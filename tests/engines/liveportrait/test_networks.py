@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch
 
 from engines import driver, models, parity, weights
 from engines.backends.torch import Typed, channels_last
+from engines.catalogue import LIVEPORTRAIT
 from engines.errors import BackendError, DeviceError, WeightsError
-from engines.liveportrait.networks import GRAPHS, NAME, choose, open_networks
+from engines.fetched import LOCK, Store, default_root
+from engines.liveportrait.networks import NAME, choose, open_networks
 from engines.liveportrait.reenactor import load_liveportrait
 from engines.nets.liveportrait import checkpoint, export
 from tests.engines import faces
@@ -27,23 +31,37 @@ AVG_POOL3D = torch.nn.functional.avg_pool3d
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights as `checkpoint.keep` leaves them, and the graphs that are written from them."""
-    made = tmp_path_factory.mktemp("liveportrait")
-    for name in GRAPHS:
-        state = network(name, sizes=ALL_POINTS).state_dict()
-        plain = {k: v.contiguous() for k, v in state.items() if "num_batches" not in k}
-        checkpoint.keep(plain, made / f"{name}.safetensors")
-    export.export_kept(made, ALL_POINTS)
-    return made
+def got(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Narrow weights as `reenactd models get` leaves them, and the graphs written from them."""
+    files = tuple(replace(file, sha256="") for file in LIVEPORTRAIT.files)
+    model = replace(LIVEPORTRAIT, files=files, sizes=ALL_POINTS)
+    store = Store(model, tmp_path_factory.mktemp("models"))
+    store.folder.mkdir()
+    pins = {}
+    for file in files:
+        kept = {}
+        for name in file.networks:
+            path = store.folder / f"{name}.safetensors"
+            state = network(name, sizes=ALL_POINTS).state_dict()
+            checkpoint.keep({k: v for k, v in state.items() if "num_batches" not in k}, path)
+            kept[path.name] = weights.sha256_of(path)
+        pins[file.name] = {"origin": "this test", "sha256": "", "kept": kept}
+    (store.folder / LOCK).write_text(json.dumps({"model": model.name, "files": pins}))
+    export.export_kept(store)
+    return store
+
+
+@pytest.fixture
+def copy(got: Store, tmp_path: Path) -> Store:
+    """To be damaged."""
+    shutil.copytree(got.root, tmp_path / "models")
+    return Store(got.model, tmp_path / "models")
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
-def test_a_backend_gives_the_picture_that_the_plain_networks_give(
-    backend: str, folder: Path
-) -> None:
+def test_a_backend_gives_the_picture_that_the_plain_networks_give(backend: str, got: Store) -> None:
     """Exact rewrites and all."""
-    avatar = load_liveportrait(backend, 1, directory=folder, sizes=ALL_POINTS)
+    avatar = load_liveportrait(backend, 1, store=got)
     pictures, sights = [], []
     for each in (avatar, reenactor()):
         identity = each.encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
@@ -55,8 +73,8 @@ def test_a_backend_gives_the_picture_that_the_plain_networks_give(
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
-def test_what_a_graph_gave_is_not_overwritten_by_its_next_run(backend: str, folder: Path) -> None:
-    networks = open_networks(backend, folder, 1, ALL_POINTS)
+def test_what_a_graph_gave_is_not_overwritten_by_its_next_run(backend: str, got: Store) -> None:
+    networks = open_networks(backend, got, 1)
     asked = np.zeros(SPECS["stitching"].inputs[0].shape, np.float32)
     first = networks.run_one("stitching", asked)
     before = first.copy()
@@ -67,68 +85,60 @@ def test_what_a_graph_gave_is_not_overwritten_by_its_next_run(backend: str, fold
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 @pytest.mark.parametrize("missing", ["motion", "eye_retargeting"])
 def test_missing_weights_are_one_line_with_the_command_that_gets_them(
-    backend: str, missing: str, folder: Path, tmp_path: Path
+    backend: str, missing: str, copy: Store
 ) -> None:
-    shutil.copytree(folder, tmp_path / "some")
-    (tmp_path / "some" / f"{missing}.safetensors").unlink()
+    (copy.folder / f"{missing}.safetensors").unlink()
     with pytest.raises(WeightsError, match="run `reenactd models get liveportrait`") as told:
-        load_liveportrait(backend, 1, directory=tmp_path / "some", sizes=ALL_POINTS)
+        load_liveportrait(backend, 1, store=copy)
     assert missing in str(told.value) and "\n" not in str(told.value)
 
 
-def test_by_name_it_is_looked_for_where_the_user_s_data_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    where = tmp_path / "reenactd" / "models" / "liveportrait"
-    assert weights.liveportrait_directory() == where
+def test_by_name_it_is_looked_for_where_the_user_s_models_lie() -> None:
     with pytest.raises(WeightsError, match="run `reenactd models get liveportrait`") as told:
         models.load_reenactor("torch", name="liveportrait")
-    assert str(told.value).startswith(str(where))
-    monkeypatch.delenv("XDG_DATA_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    default = Path(os.environ["HOME"]) / ".local/share/reenactd/models/liveportrait"
-    assert weights.liveportrait_directory() == default
+    assert str(told.value).startswith(str(default_root() / "liveportrait"))
 
 
-def test_a_graph_that_was_not_written_is_named_with_its_command(
-    folder: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(folder, tmp_path / "some")
-    (tmp_path / "some" / "warping.onnx").unlink()
+def test_weights_that_are_not_those_that_were_got_are_refused(copy: Store) -> None:
+    shutil.copy(copy.folder / "stitching.safetensors", copy.folder / "motion.safetensors")
+    with pytest.raises(WeightsError, match=r"motion\.safetensors: damaged"):
+        open_networks("torch", copy, 1)
+
+
+def test_a_graph_that_was_not_written_is_named_with_its_command(copy: Store) -> None:
+    (copy.folder / "warping.onnx").unlink()
     with pytest.raises(BackendError, match=r"warping\.onnx: missing; write it with `python -m"):
-        open_networks("onnx", tmp_path / "some", 1, ALL_POINTS)
+        open_networks("onnx", copy, 1)
 
 
-def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "some")
-    shutil.copy(folder / "stitching.safetensors", tmp_path / "some" / "motion.safetensors")
-    with pytest.raises(WeightsError, match="not the weights of motion"):
-        open_networks("torch", tmp_path / "some", 1, ALL_POINTS)
+def test_a_graph_of_weights_before_these_is_refused(copy: Store) -> None:
+    os.utime(copy.folder / "generator.onnx", (0, 0))
+    with pytest.raises(BackendError, match=r"generator\.onnx: older than its weights; write it"):
+        open_networks("onnx", copy, 1)
 
 
-def test_backends_are_chosen_once_with_a_reason(folder: Path, tmp_path: Path) -> None:
-    assert choose("torch", tmp_path) == ("torch", "asked for by engine.backend")
+def test_backends_are_chosen_once_with_a_reason(got: Store) -> None:
+    assert choose("torch", got) == ("torch", "asked for by engine.backend")
     with pytest.raises(BackendError, match="'fastest': must be one of auto, onnx"):
-        choose("fastest", folder)
+        choose("fastest", got)
     with pytest.raises(BackendError, match="has no plans yet; use torch"):
-        choose("tensorrt", folder)
+        choose("tensorrt", got)
 
 
 def test_without_a_gpu_auto_takes_onnx_where_its_graphs_are_written(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    got: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none() -> None:
         raise DeviceError("no NVIDIA driver; install one")
 
     monkeypatch.setattr(driver, "require", none)
-    assert choose("auto", folder) == ("onnx", "no NVIDIA driver")
-    assert choose("auto", tmp_path) == (
+    assert choose("auto", got) == ("onnx", "no NVIDIA driver")
+    assert choose("auto", Store(got.model, tmp_path)) == (
         "torch",
         "no NVIDIA driver, and no ONNX graphs are written",
     )
     monkeypatch.setattr(driver, "require", lambda: None)
-    assert choose("auto", folder).backend == "torch"
+    assert choose("auto", got).backend == "torch"
 
 
 def pool_whole(x: torch.Tensor, *arguments: Any) -> torch.Tensor:

@@ -7,17 +7,17 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from threading import Thread
-from urllib.parse import urlsplit
 
 import pytest
 
+from engines.downloads import TRIES
+from engines.errors import DownloadError
 from engines.training.synthetic import __main__ as command
 from engines.training.synthetic import assets
 from engines.training.synthetic.assets import AssetsError
 from engines.training.synthetic.download import Origins, download
+from tests.doubles.web import Web, serving
 
 FILES = {
     "3dobjs/base.obj": b"v 0 0 0\n",
@@ -61,52 +61,20 @@ PACK = pack(
 )
 
 
-class Mirror:
-    """A web server on this machine, which also serves as a proxy."""
-
-    def __init__(self) -> None:
-        self.files = {"/pack.zip": PACK} | {f"/data/{k}": v for k, v in FILES.items()}
-        self.cut_after: dict[str, int] = {}
-        self.asked: list[tuple[str, str]] = []
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path, begin = urlsplit(self.path).path, self.headers.get("Range", "")
-                mirror.asked.append((self.path, begin))
-                if path not in mirror.files:
-                    self.send_error(404)
-                    return
-                skipped = int(begin[6:-1]) if begin else 0
-                content = mirror.files[path][skipped:]
-                self.send_response(206 if begin else 200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content[: mirror.cut_after.pop(path, None)])
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def origins(self, host: str | None = None, pack_sha256: str | None = None) -> Origins:
-        host = host or self.url
-        digest = pack_sha256 or hashlib.sha256(PACK).hexdigest()
-        return Origins(f"{host}/data", f"{host}/pack.zip", digest)
-
-
 @pytest.fixture
-def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    mirror = Mirror()
-    thread = Thread(target=mirror.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield mirror
-    mirror.server.shutdown()
-    mirror.server.server_close()
-    thread.join()
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    with serving(monkeypatch) as web:
+        web.files = {"/pack.zip": PACK} | {f"/data/{k}": v for k, v in FILES.items()}
+        yield web
+
+
+def origins(host: str, pack_sha256: str | None = None) -> Origins:
+    digest = pack_sha256 or hashlib.sha256(PACK).hexdigest()
+    return Origins(f"{host}/data", f"{host}/pack.zip", digest)
+
+
+def get_all(folder: Path, places: Origins) -> None:
+    download(folder, nobody, places, SUMS, lambda seconds: None)
 
 
 def test_the_table_names_each_file_once_with_a_whole_sum() -> None:
@@ -137,7 +105,7 @@ def test_a_copy_is_taken_and_verified(tmp_path: Path) -> None:
 
 def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:
     copy = write(tmp_path / "copy", FILES | {"3dobjs/base.obj": b"v 0 0 1\n"})
-    with pytest.raises(AssetsError, match=r"base\.obj: sha256 is .*, must be .*another copy"):
+    with pytest.raises(DownloadError, match=r"base\.obj: sha256 is .*, must be .*another copy"):
         assets.copy(copy, tmp_path / "assets", nobody, SUMS)
     assert not files_in(tmp_path / "assets")
 
@@ -157,64 +125,65 @@ def test_verify_names_the_first_file_and_the_command(tmp_path: Path) -> None:
         assets.verify(folder, SUMS)
 
 
-def test_everything_comes_from_its_place(tmp_path: Path, mirror: Mirror) -> None:
-    download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_everything_comes_from_its_place(tmp_path: Path, web: Web) -> None:
+    get_all(tmp_path, origins(web.url))
     assets.verify(tmp_path, SUMS)
     assert files_in(tmp_path) == set(FILES) - {"skins/old.jpg"} | {"skins/old.png", "skins.sha256"}
-    asked = len(mirror.asked)
-    download(tmp_path, nobody, mirror.origins(), SUMS)
-    assert len(mirror.asked) == asked, "what is there is not asked for again"
+    asked = len(web.asked)
+    get_all(tmp_path, origins(web.url))
+    assert len(web.asked) == asked, "what is there is not asked for again"
 
 
-def test_a_skin_from_the_pack_is_checked_too(tmp_path: Path, mirror: Mirror) -> None:
-    download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_a_skin_from_the_pack_is_checked_too(tmp_path: Path, web: Web) -> None:
+    get_all(tmp_path, origins(web.url))
     (tmp_path / "skins/old.png").write_bytes(b"gnp")
     assert assets.missing(tmp_path, SUMS) == ["skins/old.jpg"]
 
 
-def test_a_file_that_breaks_off_is_not_there(tmp_path: Path, mirror: Mirror) -> None:
-    mirror.cut_after["/data/3dobjs/base.obj"] = 3
-    with pytest.raises(AssetsError, match=r"base\.obj: cannot be had .*try again"):
-        download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_a_file_that_always_breaks_off_is_not_there(tmp_path: Path, web: Web) -> None:
+    web.cuts["/data/3dobjs/base.obj"] = [3] * TRIES
+    with pytest.raises(DownloadError, match=r"base\.obj: cannot be had .*try again"):
+        get_all(tmp_path, origins(web.url))
     assert not files_in(tmp_path)
 
 
-def test_another_version_of_a_file_is_not_there(tmp_path: Path, mirror: Mirror) -> None:
-    mirror.files["/data/3dobjs/base.obj"] = b"v 9 9 9\n"
-    with pytest.raises(AssetsError, match=r"base\.obj: sha256 is") as caught:
-        download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_another_version_of_a_file_is_not_there(tmp_path: Path, web: Web) -> None:
+    web.files["/data/3dobjs/base.obj"] = b"v 9 9 9\n"
+    with pytest.raises(DownloadError, match=r"base\.obj: sha256 is") as caught:
+        get_all(tmp_path, origins(web.url))
     assert "\n" not in str(caught.value)
     assert not files_in(tmp_path)
 
 
-def test_a_place_without_the_file_is_named(tmp_path: Path, mirror: Mirror) -> None:
-    del mirror.files["/data/3dobjs/base.obj"]
-    with pytest.raises(AssetsError, match=r"base\.obj: cannot be had \(Not Found\)"):
-        download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_a_place_without_the_file_is_named(tmp_path: Path, web: Web) -> None:
+    del web.files["/data/3dobjs/base.obj"]
+    with pytest.raises(DownloadError, match=r"base\.obj: cannot be had \(Not Found\)"):
+        get_all(tmp_path, origins(web.url))
 
 
-def test_the_pack_goes_on_where_it_broke_off(tmp_path: Path, mirror: Mirror) -> None:
-    mirror.cut_after["/pack.zip"] = 100
-    with pytest.raises(AssetsError, match=f"broke off after 100 of {len(PACK)} bytes: run the"):
-        download(tmp_path, nobody, mirror.origins(), SUMS)
+def test_the_pack_goes_on_where_an_earlier_run_broke_off(tmp_path: Path, web: Web) -> None:
+    web.cuts["/pack.zip"] = [100] + [0] * TRIES
+    with pytest.raises(DownloadError, match=f"broke off after 100 of {len(PACK)} bytes"):
+        get_all(tmp_path, origins(web.url))
     assert not any(name.startswith(("hair", "skins")) for name in files_in(tmp_path))
-    download(tmp_path, nobody, mirror.origins(), SUMS)
-    assert mirror.asked[-1] == ("/pack.zip", "bytes=100-")
+    web.cuts.clear()
+    get_all(tmp_path, origins(web.url))
+    assert web.asked[-1] == ("/pack.zip", "bytes=100-")
     assets.verify(tmp_path, SUMS)
 
 
-def test_another_pack_is_thrown_away(tmp_path: Path, mirror: Mirror) -> None:
-    with pytest.raises(AssetsError, match=r"pack\.zip: sha256 is .* must be 0000"):
-        download(tmp_path, nobody, mirror.origins(pack_sha256="0" * 64), SUMS)
+def test_another_pack_is_thrown_away(tmp_path: Path, web: Web) -> None:
+    with pytest.raises(DownloadError, match=r"pack\.zip: sha256 is .* must be 0000"):
+        get_all(tmp_path, origins(web.url, pack_sha256="0" * 64))
     assert files_in(tmp_path) == {name for name in FILES if assets.in_repository(name)}
 
 
 def test_the_proxy_of_the_environment_is_used(
-    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", mirror.url)
-    download(tmp_path, nobody, mirror.origins("http://makehuman.invalid"), SUMS)
-    assert mirror.asked[0][0] == "http://makehuman.invalid/data/3dobjs/base.obj"
+    monkeypatch.setenv("http_proxy", web.url)
+    get_all(tmp_path, origins("http://makehuman.invalid"))
+    assert web.asked[0][0] == "http://makehuman.invalid/data/3dobjs/base.obj"
 
 
 def test_the_command_says_one_line_and_stops(tmp_path: Path) -> None:

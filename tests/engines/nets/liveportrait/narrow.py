@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
+from engines.catalogue import LIVEPORTRAIT, Model
 from engines.nets.liveportrait.checkpoint import NETWORKS
 from engines.nets.liveportrait.generator import SpadeBlock
 from engines.nets.liveportrait.sizes import Sizes
@@ -74,3 +77,32 @@ def as_trained(generator: nn.Module) -> nn.Module:
 def share(found: Tensor, expected: Tensor) -> float:
     """Largest difference, as a share of the largest value expected."""
     return float((found - expected).abs().max() / expected.abs().max())
+
+
+def published_files(seed: int = 0) -> dict[str, bytes]:
+    """File name -> content, as the authors publish them, of narrow networks."""
+    states: dict[str, dict[str, object]] = {}
+    for name, net in NETWORKS.items():
+        module = network(name, seed)
+        state = (as_trained(module) if name == "generator" else module).state_dict()
+        if net.entry:
+            states.setdefault(net.file, {})[net.entry] = state
+        else:
+            states[net.file] = dict(state)
+    return {file: _saved(state) for file, state in states.items()}
+
+
+def _saved(content: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def narrow_model(files: dict[str, bytes], sums_are_known: bool = False) -> Model:
+    """LivePortrait's entry in the catalogue, for files of narrow networks."""
+    found = []
+    for file in LIVEPORTRAIT.files:
+        content = files[file.name]
+        digest = hashlib.sha256(content).hexdigest() if sums_are_known else ""
+        found.append(replace(file, size=len(content), sha256=digest))
+    return replace(LIVEPORTRAIT, files=tuple(found), sizes=NARROW)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -96,9 +98,9 @@ def test_what_is_kept_comes_back_the_same(name: str, tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "motion_extractor.pth"
-    with pytest.raises(WeightsError, match=r"motion_extractor\.pth: missing; download"):
+    with pytest.raises(WeightsError, match=r"motion_extractor\.pth: missing; get"):
         checkpoint.read_published("motion", path)
-    with pytest.raises(WeightsError, match="missing; download"):
+    with pytest.raises(WeightsError, match="missing; get"):
         checkpoint.restore("motion", path)
 
 
@@ -116,7 +118,7 @@ def test_truncated_safetensors_are_refused(share: float, tmp_path: Path) -> None
     checkpoint.keep(checkpoint.read_published("motion", publish("motion", tmp_path), NARROW), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(WeightsError, match="no safetensors file .*download") as caught:
+    with pytest.raises(WeightsError, match="no safetensors file .*models get") as caught:
         checkpoint.restore("motion", path, NARROW)
     assert "\n" not in str(caught.value)
 
@@ -126,7 +128,7 @@ def test_truncated_safetensors_are_refused(share: float, tmp_path: Path) -> None
 )
 def test_another_networks_file_is_recognised(asked: str, given: str, tmp_path: Path) -> None:
     path = publish(given, tmp_path)
-    refused(path, f"is of {given}, must be of {asked}; give .*{NETWORKS[asked].file}", asked)
+    refused(path, f"is of {given}, must be of {asked}; get .*{NETWORKS[asked].file}", asked)
 
 
 @pytest.mark.parametrize("asked", ["stitching", "motion"])
@@ -211,9 +213,7 @@ def refused(path: Path, reason: str, name: str) -> None:
     with pytest.raises(WeightsError, match=reason) as caught:
         checkpoint.read_published(name, path, NARROW)
     text = str(caught.value)
-    assert (
-        "\n" not in text and text.startswith(str(path)) and ("download" in text or "give" in text)
-    )
+    assert "\n" not in text and text.startswith(str(path)) and "reenactd models get" in text
 
 
 def test_other_weights_are_not_built(tmp_path: Path) -> None:
@@ -240,3 +240,16 @@ def test_a_write_that_fails_leaves_what_was_there(
         checkpoint.keep({}, path)
     assert path.read_bytes() == b"older"
     assert [p.name for p in tmp_path.iterdir()] == ["motion.safetensors"]
+
+
+def test_a_write_that_the_system_refuses_is_its_error(tmp_path: Path) -> None:
+    state = {"weight": torch.zeros(1000)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            checkpoint.keep(state, tmp_path / "motion.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())
