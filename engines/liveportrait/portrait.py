@@ -70,8 +70,7 @@ class Stage:
         here[:, 2] -= self.left_top
         moved = cv2.warpAffine(crop, here, (width, height), borderMode=cv2.BORDER_REPLICATE)
         box = out[y : y + height, x : x + width]
-        cv2.blendLinear(moved, box.copy(), self.mask, 1 - self.mask, dst=moved)
-        box[...] = moved
+        cv2.blendLinear(moved, box, self.mask, 1 - self.mask, dst=box)
         return out
 
 

@@ -22,7 +22,15 @@ from engines.liveportrait.networks import NAME, choose, open_networks
 from engines.liveportrait.reenactor import load_liveportrait
 from engines.nets.liveportrait import checkpoint, export
 from tests.engines import faces
-from tests.engines.liveportrait.engines import CANVAS, SPECS, moved, reenactor, sight
+from tests.engines.liveportrait.engines import (
+    CANVAS,
+    SPECS,
+    Answers,
+    moved,
+    networks,
+    reenactor,
+    sight,
+)
 from tests.engines.nets.liveportrait.narrow import ALL_POINTS, network
 
 pytestmark = pytest.mark.train
@@ -74,11 +82,11 @@ def test_a_backend_gives_the_picture_that_the_plain_networks_give(backend: str, 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_what_a_graph_gave_is_not_overwritten_by_its_next_run(backend: str, got: Store) -> None:
-    networks = open_networks(backend, got, 1)
+    opened = open_networks(backend, got, 1)
     asked = np.zeros(SPECS["stitching"].inputs[0].shape, np.float32)
-    first = networks.run_one("stitching", asked)
+    first = opened.run_one("stitching", asked)
     before = first.copy()
-    networks.run_one("stitching", asked + 1)
+    opened.run_one("stitching", asked + 1)
     np.testing.assert_array_equal(first, before)
 
 
@@ -176,3 +184,19 @@ def test_key_points_stay_whole_in_a_graph_of_half_precision() -> None:
     Typed(spec, Sees(), "fp16")(*(torch.zeros(tensor.shape) for tensor in spec.inputs))
     assert [tensor.name for tensor in spec.inputs] == ["volume", "kp_driving", "kp_source"]
     assert seen == [torch.float16, torch.float32, torch.float32]
+
+
+def test_while_a_graph_runs_it_is_locked_and_the_others_are_free() -> None:
+    """An identity is encoded on one thread while another one is driven on another."""
+
+    class Looks(Answers):
+        def run(self, inputs: object) -> dict[str, np.ndarray]:
+            held.append({name for name, lock in made._locks.items() if lock.locked()})
+            return super().run(inputs)
+
+    held: list[set[str]] = []
+    delta = np.zeros(SPECS["stitching"].outputs[0].shape, np.float32)
+    made = networks(stitching=Looks("stitching", lambda _: delta))
+    made.run_one("stitching", np.zeros(SPECS["stitching"].inputs[0].shape, np.float32))
+    assert held == [{"stitching"}]
+    assert not any(lock.locked() for lock in made._locks.values())
