@@ -19,7 +19,7 @@ from engines import driver, weights
 from engines.backends import NAMES, open_engine
 from engines.backends.base import Engine, optional
 from engines.catalogue import LIVEPORTRAIT
-from engines.errors import BackendError, DeviceError, EngineError
+from engines.errors import BackendError, EngineError
 from engines.fetched import Store
 from engines.nets.liveportrait.graphs import graphs
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
@@ -87,7 +87,10 @@ def choose(backend: str, store: Store) -> Choice:
         return Choice(backend, "asked for by engine.backend")
     try:
         driver.require()
-    except DeviceError as error:
+        with optional("PyTorch"):
+            from engines.backends import torch
+        torch.require_cuda()
+    except BackendError as error:
         reason = str(error).partition(";")[0]
         if all(_onnx(store, name).is_file() for name in GRAPHS):
             return Choice("onnx", reason)

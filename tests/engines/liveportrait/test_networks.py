@@ -145,7 +145,16 @@ def test_without_a_gpu_auto_takes_onnx_where_its_graphs_are_written(
         "torch",
         "no NVIDIA driver, and no ONNX graphs are written",
     )
+
+
+def test_with_a_gpu_auto_takes_torch_if_that_can_use_it(
+    got: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(driver, "require", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen = choose("auto", got)
+    assert chosen.backend == "onnx" and "finds no CUDA device" in chosen.reason
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose("auto", got).backend == "torch"
 
 
