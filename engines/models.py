@@ -20,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import backends, crop, face_mesh, head, weights
+from engines.avatar import AnyReenactor, RenderedArrays
 from engines.backends.base import Engine
-from engines.errors import EngineError, PortraitError
+from engines.errors import EngineError
 from engines.eyes import Eye, eyes_of
+from engines.liveportrait.networks import NAME as LIVEPORTRAIT
+from engines.liveportrait.reenactor import Options, load_liveportrait
 from engines.mouth import Mouth
-from engines.portrait import extend
-from engines.pose import MotionTensors, TargetFace
+from engines.placing import place
+from engines.pose import MotionTensors, Sight, TargetFace
 from engines.rigid import Similarity
 from engines.specs import LITE, NETWORKS, WARP_REFINE_LITE, NetworkSpec, Size
 from engines.steady import Steady
@@ -34,14 +37,8 @@ from engines.warp import Placement, SourceMap, WarpMesh, sample
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-_FACE_SHARE = 0.235
-"""face unit on the canvas, as a share of the canvas' height: a webcam's usual framing"""
-_TORSO = 1.3
-"""at most so many face units of a portrait are shown below the chin"""
-_HEADROOM = 0.05
-"""share of the canvas' height kept free above the head"""
-_MOST_DETAIL = 2.0
-"""portrait pixels per canvas pixel; a larger portrait is shrunk once, so that it never aliases"""
+WARP_REFINE = "warp-refine"
+"""what settings call the one that ships"""
 _FEWEST_TEETH_PX = 60
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
 
@@ -71,14 +68,6 @@ class EncodedIdentity:
         """How much paint each region needs, 0..1."""
         eyes = (eye.needs_paint(placement.landmarks, placement.head) for eye in self.eyes)
         return [1.0, *eyes]
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedArrays:
-    rgb: U8
-    """(H, W, 3) not premultiplied"""
-    alpha: U8
-    """(H, W)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +115,8 @@ class Reenactor:
     """A network and its geometry. Each graph is called by one thread: a loader's two that encode, a
     renderer's two that drive."""
 
+    looks = False
+
     def __init__(
         self, network: Network | None, reason: str, layers: bool = True, size: Size = LITE
     ) -> None:
@@ -147,41 +138,36 @@ class Reenactor:
         Raises:
             PortraitError: the arrays are not a portrait and its landmarks.
         """
-        _check_portrait(portrait_rgba, landmarks_px)
-        portrait_rgba, landmarks_px, zoom = _fit_detail(portrait_rgba, landmarks_px, canvas_hw)
-        extended = extend(portrait_rgba)
-        landmarks = landmarks_px.astype(np.float32).copy()
-        landmarks[:, :2] += extended.origin
-        centre_x = float(landmarks[list(face_mesh.RIGID), 0].mean())
-        foot_y = extended.origin[1] + _foot(portrait_rgba, landmarks_px)
-        canvas_from_portrait = np.array(
-            [
-                [zoom, 0, canvas_hw[1] / 2 - zoom * centre_x],
-                [0, zoom, canvas_hw[0] - zoom * foot_y],
-            ],
-            np.float32,
-        )
+        placed = place(portrait_rgba, landmarks_px, canvas_hw)
+        rgba, landmarks = placed.rgba, placed.landmarks
         patches = crop.patches(
             self._size.patch_px, landmarks, _STAY, face_mesh.face_unit(landmarks)
         )
-        texture = head.Texture.of(extended.rgba, landmarks, self._size.texture_px)
+        texture = head.Texture.of(rgba, landmarks, self._size.texture_px)
         return EncodedIdentity(
             canvas_hw=canvas_hw,
-            portrait_rgba=extended.rgba,
+            portrait_rgba=rgba,
             landmarks=landmarks,
-            mesh=WarpMesh(landmarks, extended.rgba[..., 3]),
-            target=TargetFace(landmarks, canvas_from_portrait, canvas_hw),
+            mesh=WarpMesh(landmarks, rgba[..., 3]),
+            target=TargetFace(landmarks, placed.canvas_from_portrait, canvas_hw),
             mouth=Mouth(
                 landmarks,
-                _skin_rgb(extended.rgba, landmarks),
-                _teeth_rgb(extended.rgba, landmarks),
+                _skin_rgb(rgba, landmarks),
+                _teeth_rgb(rgba, landmarks),
             ),
-            eyes=eyes_of(extended.rgba, landmarks),
+            eyes=eyes_of(rgba, landmarks),
             portrait_patches=patches,
-            features=self._features(extended.rgba, landmarks, patches),
+            features=self._features(rgba, landmarks, patches),
             head=texture,
             head_features=self._head_features(texture),
         )
+
+    def look(self, rgb: U8, landmarks_px: F32) -> Sight:
+        """
+        Raises:
+            EngineError: always; this network is driven by landmarks alone.
+        """
+        raise EngineError("warp-refine does not look at the performer: its `looks` is false")
 
     def render(
         self, identity: EncodedIdentity, motion: MotionTensors, memory: Memory | None = None
@@ -318,16 +304,32 @@ def own_patches(rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> tuple[li
 
 
 def load_reenactor(
-    backend: str = "auto", threads: int = 1, name: str = WARP_REFINE_LITE.name
-) -> Reenactor:
+    backend: str = "auto",
+    threads: int = 1,
+    name: str = WARP_REFINE,
+    options: Options | None = None,
+) -> AnyReenactor:
     """Load a network on the chosen backend; OpenCV takes as many threads, process-wide.
 
     Args:
-        name: of `specs.NETWORKS`.
+        name: "warp-refine", "liveportrait", or of `specs.NETWORKS`.
+        options: of LivePortrait.
 
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
     """
+    if name == LIVEPORTRAIT:
+        cv2.setNumThreads(threads)
+        return load_liveportrait(backend, threads, options)
+    return load_warp_refine(
+        backend, threads, WARP_REFINE_LITE.name if name == WARP_REFINE else name
+    )
+
+
+def load_warp_refine(
+    backend: str = "auto", threads: int = 1, name: str = WARP_REFINE_LITE.name
+) -> Reenactor:
+    """`load_reenactor` of `specs.NETWORKS` alone."""
     # OpenCV would take every core for a millisecond's work, and tracking runs beside it
     cv2.setNumThreads(threads)
     spec = NETWORKS[name]
@@ -382,38 +384,3 @@ def _teeth_rgb(rgba: U8, landmarks: F32) -> F32 | None:
 def _check_finite(output: F32) -> None:
     if not np.isfinite(output).all():
         raise EngineError("the network's output is not finite; the frame is dropped")
-
-
-def _check_portrait(rgba: U8, landmarks: F32) -> None:
-    if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8 or min(rgba.shape[:2]) < 64:
-        raise PortraitError(
-            f"portrait is {rgba.shape} {rgba.dtype}; must be (H, W, 4) uint8, at least 64x64"
-        )
-    if landmarks.shape != (face_mesh.LANDMARKS, 3) or not np.isfinite(landmarks).all():
-        raise PortraitError(f"landmarks are {landmarks.shape}; must be finite and (478, 3)")
-    unit = face_mesh.face_unit(landmarks)
-    if unit < 16:
-        raise PortraitError(
-            f"the eyes are {unit:.0f} px apart; must be at least 16 px: use a larger portrait"
-        )
-
-
-def _foot(rgba: U8, landmarks: F32) -> float:
-    """The row of a portrait that lies on the canvas' lower border."""
-    below_chin = float(landmarks[face_mesh.CHIN, 1]) + _TORSO * face_mesh.face_unit(landmarks)
-    return min(float(rgba.shape[0]), below_chin)
-
-
-def _fit_detail(rgba: U8, landmarks: F32, canvas_hw: tuple[int, int]) -> tuple[U8, F32, float]:
-    """Portrait, landmarks and zoom: the face at its share of the canvas, the head below its top."""
-    height = canvas_hw[0]
-    rows = np.flatnonzero((rgba[..., 3] > 127).any(axis=1))
-    top = int(rows[0]) if len(rows) else 0
-    by_face = _FACE_SHARE * height / face_mesh.face_unit(landmarks)
-    by_head = (1 - _HEADROOM) * height / (_foot(rgba, landmarks) - top)
-    zoom = min(by_face, by_head)
-    shrink = min(1.0, _MOST_DETAIL * zoom)
-    if shrink < 1:
-        size = round(rgba.shape[1] * shrink), round(rgba.shape[0] * shrink)
-        rgba = cast(U8, cv2.resize(rgba, size, interpolation=cv2.INTER_AREA))
-    return rgba, (landmarks * shrink).astype(np.float32), zoom / shrink

@@ -30,6 +30,42 @@ _SCALE_REACH = 0.30
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a network that looks at the performer read there: numbers, of which no picture can be
+    made. Lengths are in heights of the camera's picture."""
+
+    head: F32
+    """(6,) rotation vector in radians, x and y from the picture's middle, logarithm of the size"""
+    expression: F32
+    """(K, 3) offsets of the network's own key points, in its own unit"""
+    offset: F32
+    """(2,) of the head from the middle of what was looked at, in reaches"""
+    reach: float
+    """half a side of what was looked at"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """How much of what was seen is passed on: 0 nothing, 1 as performed."""
+
+    expression: float = 1.0
+    """over all of mouth, blink and gaze"""
+    mouth: float = 1.0
+    blink: float = 1.0
+    gaze: float = 1.0
+    head: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The performer as a network sees them now, and as it saw them at rest."""
+
+    now: Sight
+    rest: Sight
+    gains: Gains = Gains()
+
+
+@dataclass(frozen=True, slots=True)
 class MotionTensors:
     """A motion as tensors; see `realtime.frames.Motion` for the meaning and axes."""
 
@@ -42,6 +78,19 @@ class MotionTensors:
     """(478, 3) face units"""
     eye_openness: F32
     """(2,) subject's right, left"""
+    seen: Seen | None = None
+    """for a network that looks at the performer itself; gains are applied to all but this"""
+
+
+def still() -> MotionTensors:
+    """No motion at all."""
+    return MotionTensors(
+        np.eye(3, dtype=np.float32),
+        np.zeros(2, np.float32),
+        1.0,
+        np.zeros((face_mesh.LANDMARKS, 3), np.float32),
+        np.ones(2, np.float32),
+    )
 
 
 class TargetFace:

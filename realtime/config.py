@@ -114,11 +114,27 @@ class Output(_Section):
 
 
 class Engine(_Section):
-    network: Literal["warp-refine"] = "warp-refine"
+    network: Literal["warp-refine", "liveportrait"] = "warp-refine"
+    """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
     backend: Literal["auto", "onnx", "torch", "tensorrt"] = "auto"
     """auto takes the fastest one present and prints why; benches refuse auto"""
     threads: int = Field(1, ge=1, le=64)
     """CPU threads of the network"""
+
+
+class Liveportrait(_Section):
+    motion: Literal["relative", "absolute"] = "relative"
+    """what the performer changed since their rest, or their own pose and expression"""
+    stitching: bool = True
+    """keep shoulders where the portrait has them; off for heads that move far"""
+    normalise_lips: bool = True
+    """close a portrait's open lips before they are driven; with relative motion"""
+    retarget_eyes: bool = False
+    """move lids as far as the tracked ones, not as the network sees them"""
+    retarget_lips: bool = False
+    """lips likewise"""
+    identity_cache: bool = False
+    """keep encoded portraits in `~/.cache/reenactd/identities`, so that they load at once"""
 
 
 class Identities(_Section):
@@ -146,6 +162,7 @@ class Config(BaseSettings):
     retarget: Retarget = Retarget()
     output: Output = Output()
     engine: Engine = Engine()
+    liveportrait: Liveportrait = Liveportrait()
     identities: Identities = Identities()
     log: Log = Log()
 

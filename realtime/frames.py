@@ -86,6 +86,16 @@ class Tracked:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """That a performer's neutral is being taken, and how much a frame has to say about it."""
+
+    take: int
+    """counts the neutrals that were asked for"""
+    agitation: float
+    """0 calm; infinite where the face is turned away"""
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """What the performer does, free of the performer's shape: the same Motion drives any identity.
 
@@ -105,6 +115,8 @@ class Motion:
     """(2,) how open the subject's right and left eye is; 0 closed, 1 as in the neutral"""
     coefficients: Mapping[str, float]
     """ARKit-named: jawOpen, eyeBlinkLeft, eyeBlinkRight, mouthSmile, browInnerUp; 0..1"""
+    rest: Rest | None = None
+    """only while a neutral is being taken"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from realtime.errors import IdentityError
 from realtime.frames import F32, U8, FaceTrack
 
 if TYPE_CHECKING:
-    from engines.models import EncodedIdentity, Reenactor
+    from engines.avatar import AnyReenactor
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,8 @@ class Identity:
 
     id: str
     name: str
-    encoded: EncodedIdentity
+    encoded: Any
+    """what the reenactor made of the portrait; only its own `render` takes it"""
     background_rgb: U8
     """(H, W, 3) of the canvas"""
     consent: ConsentRecord
@@ -121,7 +122,9 @@ class IdentityStore:
         """
         return _consent(self._folder(identity_id))
 
-    def load(self, identity_id: str, reenactor: Reenactor, canvas_hw: tuple[int, int]) -> Identity:
+    def load(
+        self, identity_id: str, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
+    ) -> Identity:
         """Check and encode an identity for a canvas of this height and width; takes about a second.
 
         Raises:
@@ -141,7 +144,7 @@ class IdentityStore:
         return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw)
 
     def from_portrait(
-        self, path: Path, kind: str, reenactor: Reenactor, canvas_hw: tuple[int, int]
+        self, path: Path, kind: str, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
     ) -> Identity:
         """An identity for this run only, from a picture file.
 
@@ -170,7 +173,7 @@ class IdentityStore:
         path: Path,
         look: _Look,
         consent: ConsentRecord,
-        reenactor: Reenactor,
+        reenactor: AnyReenactor,
         canvas_hw: tuple[int, int],
     ) -> Identity:
         face = self._one_face(rgba, path)

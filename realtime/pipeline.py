@@ -1,8 +1,10 @@
 """What happens to one frame, in order. READ THIS FIRST. No threads, no sockets, no queues.
 
     Arrived --ingest--> SourceFrame --driver, smoothing--> Tracked            TrackStage
-    Tracked --retarget--> Motion --reenact--> Rendered --composite-->
+    Tracked --retarget--> Motion (--look--> Seen) --reenact--> Rendered --composite-->
         Composited --mark--> Marked --emit--> OutputFrame                     Pipeline
+
+`look` runs only for a network that has to see the performer, and gives numbers, no picture.
 
 Which thread runs which half, and what happens when there is no output, is decided in `workers.py`
 and `pacing.py`. The webcam's picture has no way through: what `emit` accepts only `mark` makes, and
@@ -37,12 +39,13 @@ from realtime.smoothing import LandmarkSmoother
 from realtime.stages.composite import Composite
 from realtime.stages.emit import emit
 from realtime.stages.ingest import Ingest
+from realtime.stages.look import Look
 from realtime.stages.mark import Mark
 from realtime.stages.reenact import Reenact
 from realtime.stages.retarget import Retarget
 
 if TYPE_CHECKING:
-    from engines.models import Reenactor
+    from engines.avatar import AnyReenactor
     from realtime.identity import Identity
 
 _ROWS = 480
@@ -118,10 +121,11 @@ class TrackStage:
 class Pipeline:
     """The second half, on the render thread: what the performer does to a picture of the avatar."""
 
-    def __init__(self, config: Config, reenactor: Reenactor, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, reenactor: AnyReenactor, clock: Clock | None = None) -> None:
         self._clock = clock or MonotonicClock()
         self._canvas = (config.video.height_px, config.video.width_px)
         self._retarget = Retarget(config.retarget)
+        self._look = Look(reenactor, config.tracking) if reenactor.looks else None
         self._reenact = Reenact(reenactor)
         self._composite = Composite(config.video)
         self._mark = Mark(config.output)
@@ -154,7 +158,10 @@ class Pipeline:
         motion = watch.run("retarget", lambda: self._retarget(level, controls, source.arrived_ns))
         if motion is None:
             return NoOutput("calibrating")
-        rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded))
+        seen, look = None, self._look
+        if look is not None:
+            seen = watch.run("look", lambda: look(source, face, motion.rest, controls))
+        rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded, seen))
         composited = watch.run(
             "composite", lambda: self._composite(rendered, identity, controls, tracked)
         )

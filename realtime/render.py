@@ -16,7 +16,6 @@ import av
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engines.models import load_reenactor
 from realtime import pacing
 from realtime.clock import NS_PER_S
 from realtime.config import Config
@@ -25,6 +24,7 @@ from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
 from realtime.identity import Identity, IdentityStore
 from realtime.media_file import MediaReader, Timeline, VideoWriter
 from realtime.pipeline import NoOutput, Pipeline, TrackStage
+from realtime.studio import load_networks
 
 CALIBRATE_WITHIN_S = 10.0
 """a face that is not good for long enough by then is calibrated on the way, as in a live session"""
@@ -221,7 +221,7 @@ def assemble(job: Job, config: Config) -> Performance:
         EngineError: the network cannot be run.
         IdentityError: the identity is unknown, or a portrait has no consent.
     """
-    reenactor = load_reenactor(config.engine.backend, config.engine.threads)
+    reenactor = load_networks(config)
     store = IdentityStore(config.identities)
     canvas_hw = (config.video.height_px, config.video.width_px)
     if _is_portrait_file(job.identity):

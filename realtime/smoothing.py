@@ -23,7 +23,7 @@ from realtime.frames import F32, LANDMARK_COUNT
 
 _MAX_GAP_S = 0.5
 """after a longer gap the filter starts anew instead of gliding there"""
-_FALLBACK_STEP_S = 1 / 30
+FALLBACK_STEP_S = 1 / 30
 """for time stamps that do not advance"""
 _SPEED_CUTOFF_HZ = 6.0
 """of the speed estimate itself; the paper's 1 Hz answers too late for a head"""
@@ -75,6 +75,27 @@ def _weight(cutoff_hz: F32 | float, step_s: float) -> F32:
     return np.asarray(turn / (turn + 1), np.float32)
 
 
+class Steps:
+    """The time from frame to frame."""
+
+    def __init__(self) -> None:
+        self._time_ns: int | None = None
+
+    def __call__(self, time_ns: int) -> float | None:
+        """Seconds since the frame before; None at first and after a gap: begin anew."""
+        previous_ns, self._time_ns = self._time_ns, time_ns
+        if previous_ns is None or abs(time_ns - previous_ns) > _MAX_GAP_S * NS_PER_S:
+            return None
+        step_s = (time_ns - previous_ns) / NS_PER_S
+        return step_s if step_s > 0 else FALLBACK_STEP_S
+
+
+def ease(strength: float) -> float:
+    """What cutoffs are multiplied by: `Controls.smoothing` of 0.5 takes the settings as they are,
+    1 halves the cutoffs at rest."""
+    return float(4.0 ** (1 - 2 * strength) if strength < 0.5 else 2.0 ** (1 - 2 * strength))
+
+
 class LandmarkSmoother:
     """Calms one performer's landmarks. Starts anew after a gap."""
 
@@ -83,12 +104,14 @@ class LandmarkSmoother:
         self._beta = config.one_euro_beta
         self._basis, self._solve = _affine_basis()
         self._agility = _agility()
-        self._time_ns: int | None = None
         self.reset()
 
     def reset(self) -> None:
+        self._steps = Steps()
+        self._begin()
+
+    def _begin(self) -> None:
         self._head, self._face = OneEuro(joint=True), OneEuro()
-        self._time_ns = None
 
     def __call__(self, landmarks_px: F32, time_ns: int, strength: float) -> F32:
         """Filtered landmarks.
@@ -96,17 +119,18 @@ class LandmarkSmoother:
         Args:
             landmarks_px: (478, 3).
             time_ns: when the picture was taken.
-            strength: `Controls.smoothing`; 0 passes the landmarks through, 0.5 takes the settings
-                as they are, 1 halves the cutoffs at rest.
+            strength: `Controls.smoothing`; 0 passes the landmarks through, see `ease`.
         """
         if strength <= 0.0:
             self.reset()
             return landmarks_px
-        step_s = self._step_s(time_ns)
+        step_s = self._steps(time_ns)
+        if step_s is None:
+            self._begin()
+            step_s = FALLBACK_STEP_S
         unit = max(face_mesh.face_unit(landmarks_px), 1.0)
         head = self._solve @ landmarks_px  # (4, 3)
-        ease = 4.0 ** (1 - 2 * strength) if strength < 0.5 else 2.0 ** (1 - 2 * strength)
-        calm, quick = self._min_cutoff_hz * ease, self._beta * ease
+        calm, quick = self._min_cutoff_hz * ease(strength), self._beta * ease(strength)
         calm_head = self._head(head, step_s, _HEAD_CALM * calm, _HEAD_QUICKNESS * quick / unit)
         calm_face = self._face(
             landmarks_px - self._basis @ head,
@@ -115,16 +139,6 @@ class LandmarkSmoother:
             quick / unit * (1 + (_AGILE_QUICKNESS - 1) * self._agility),
         )
         return np.asarray(self._basis @ calm_head + calm_face, np.float32)
-
-    def _step_s(self, time_ns: int) -> float:
-        previous_ns, self._time_ns = self._time_ns, time_ns
-        if previous_ns is None:
-            return _FALLBACK_STEP_S
-        step_s = (time_ns - previous_ns) / NS_PER_S
-        if step_s > _MAX_GAP_S or step_s < -_MAX_GAP_S:
-            self.reset()
-            self._time_ns = time_ns
-        return step_s if 0 < step_s <= _MAX_GAP_S else _FALLBACK_STEP_S
 
 
 def _affine_basis() -> tuple[F32, F32]:

@@ -13,16 +13,37 @@ from realtime.errors import FrameError, StartupError
 from realtime.workers import Pipeline, TrackStage
 
 if TYPE_CHECKING:
-    from engines.models import Reenactor
+    from engines.avatar import AnyReenactor
     from realtime.consent import ConsentRecord
     from realtime.identity import Identity, IdentityCard
+
+
+def load_networks(config: Config) -> AnyReenactor:
+    """
+    Raises:
+        EngineError: a backend or its weights cannot be used.
+    """
+    from engines.liveportrait import cache
+    from engines.liveportrait.reenactor import Options
+    from engines.models import load_reenactor
+
+    engine, chosen = config.engine, config.liveportrait
+    options = Options(
+        absolute=chosen.motion == "absolute",
+        stitching=chosen.stitching,
+        normalise_lips=chosen.normalise_lips,
+        retarget_eyes=chosen.retarget_eyes,
+        retarget_lips=chosen.retarget_lips,
+        cache=cache.default_root() if chosen.identity_cache else None,
+    )
+    return load_reenactor(engine.backend, engine.threads, engine.network, options)
 
 
 class LiveStudio:
     """Made once; `load` first. Implements `session.Studio`.
 
-    `load_identity` encodes on the loader thread while the render thread drives: the reenactor's
-    graphs are separate, and each is called by one thread.
+    `load_identity` encodes on the loader thread while the render thread drives: a reenactor allows
+    one thread for each.
     """
 
     def __init__(self, config: Config) -> None:
@@ -30,7 +51,7 @@ class LiveStudio:
 
         self._config = config
         self._store = IdentityStore(config.identities)
-        self._reenactor: Reenactor | None = None
+        self._reenactor: AnyReenactor | None = None
 
     def load(self) -> str:
         """Load the networks and the tracker's library. Returns what runs, and why.
@@ -40,10 +61,8 @@ class LiveStudio:
             StartupError: the mark cannot be drawn as it is configured.
         """
         import realtime.pipeline  # noqa: F401 - so that the first session does not wait for it
-        from engines.models import load_reenactor
 
-        engine = self._config.engine
-        self._reenactor = load_reenactor(engine.backend, engine.threads)
+        self._reenactor = load_networks(self._config)
         try:
             self.make_pipeline().card("reenactd")
         except FrameError as exc:  # a mark that does not fit this canvas fits no frame
@@ -70,7 +89,7 @@ class LiveStudio:
     def list_identities(self) -> list[IdentityCard]:
         return self._store.list()
 
-    def _loaded(self) -> Reenactor:
+    def _loaded(self) -> AnyReenactor:
         if self._reenactor is None:
             raise StartupError("the networks were not loaded before their first use")
         return self._reenactor

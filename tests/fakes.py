@@ -7,8 +7,9 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from engines.models import EncodedIdentity, Memory, Reenactor, RenderedArrays
-from engines.pose import MotionTensors
+from engines.avatar import RenderedArrays
+from engines.models import EncodedIdentity, Memory, Reenactor
+from engines.pose import MotionTensors, Sight
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
 from realtime.identity import Identity
@@ -26,7 +27,9 @@ class FakeReenactor:
 
     reason = "fake: for tests"
 
-    def __init__(self) -> None:
+    def __init__(self, looks: bool = False) -> None:
+        self.looks = looks
+        self.looked_at: list[U8] = []
         self.portraits: list[tuple[U8, F32, tuple[int, int]]] = []
         self.motions: list[MotionTensors] = []
         self.memories: list[Memory] = []
@@ -38,6 +41,14 @@ class FakeReenactor:
     ) -> EncodedIdentity:
         self.portraits.append((portrait_rgba, landmarks_px, canvas_hw))
         return cast(EncodedIdentity, f"encoded {len(self.portraits)}")
+
+    def look(self, rgb: U8, landmarks_px: F32) -> Sight:
+        """Sees where the face's middle is, and how light the picture."""
+        self.looked_at.append(rgb)
+        head = np.zeros(6, np.float32)
+        head[3:5] = landmarks_px[:, :2].mean(axis=0) / rgb.shape[0]
+        expression = np.full((21, 3), rgb.mean() / 255, np.float32)
+        return Sight(head, expression, np.zeros(2, np.float32), 0.5)
 
     def render(
         self, identity: EncodedIdentity, motion: MotionTensors, memory: Memory

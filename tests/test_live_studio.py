@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engines.backends.base import Engine
+from engines.models import Reenactor
 from realtime.frames import U8
 from realtime.session import CARD_TEXTS
 from realtime.studio import LiveStudio
@@ -67,11 +68,12 @@ def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> 
             await until(lambda: likeness(performer.seen[-1].luma, card) < 0.8)
             assert performer.stat("face") == "ok"
 
-            assert studio._reenactor is not None
-            network = studio._reenactor._network
+            reenactor = studio._reenactor
+            assert isinstance(reenactor, Reenactor)
+            network = reenactor._network
             assert network is not None and network.drive is not None
             engine = BrokenEngine(network.drive)
-            studio._reenactor._network = replace(network, drive=cast(Engine, engine))
+            reenactor._network = replace(network, drive=cast(Engine, engine))
             engine.broken = True
             await until(lambda: performer.stat("state") == "CARD")
             begin = len(performer.seen)

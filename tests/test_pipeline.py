@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
+from engines.avatar import RenderedArrays
 from engines.errors import EngineError
-from engines.models import RenderedArrays
 from realtime.clock import FakeClock
 from realtime.config import Config, Video
 from realtime.errors import FrameError, SessionError
@@ -153,6 +153,24 @@ def test_no_pixel_of_the_camera_reaches_the_output(
         for each in (frame, other)
     ]
     np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def test_a_network_that_looks_is_shown_the_camera_s_picture_and_told_what_it_saw() -> None:
+    looking = FakeReenactor(looks=True)
+    made = Pipeline(CONFIG, looking.as_reenactor(), TickingClock())
+    for index in range(40):
+        frame = output(made, tracked(index))
+    assert list(frame.timings.stage_ns)[2:4] == ["retarget", "look"]
+    assert len(looking.looked_at) == len(looking.motions) == 40
+    assert looking.looked_at[3] is performers.pictures("performer2")[3]
+    assert all(motion.seen is not None for motion in looking.motions)
+
+
+def test_a_network_that_does_not_look_is_shown_nothing(
+    pipeline: Pipeline, reenactor: FakeReenactor
+) -> None:
+    output(pipeline, tracked(0))
+    assert not reenactor.looked_at and reenactor.motions[0].seen is None
 
 
 @pytest.mark.parametrize("background", ["blur", "camera"])

@@ -29,7 +29,7 @@ from engines.specs import GraphSpec, NetworkSpec
 F32 = NDArray[np.float32]
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
-COORDINATES = frozenset({"grid", "view"})
+COORDINATES = frozenset({"grid", "view", "kp_driving", "kp_source", "deformation"})
 """inputs that are places or hold some, by name"""
 _WARM_UP = 3
 """launches before the recording, in which cuDNN chooses its kernels and takes its memory"""
@@ -81,15 +81,15 @@ class TorchCudaEngine:
     """
 
     @torch.inference_mode()
-    def __init__(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
-        self.spec, self.precision = spec, "fp16"
+    def __init__(self, spec: GraphSpec, graph: torch.nn.Module, precision: str = "fp16") -> None:
+        self.spec, self.precision = spec, precision
         with _cuda_errors():
             self._open(spec, graph)
 
     def _open(self, spec: GraphSpec, graph: torch.nn.Module) -> None:
-        self.description = f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, fp16"
-        self._typed = Typed(spec, graph, "fp16").to("cuda")
-        self._typed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        device = torch.cuda.get_device_name()
+        self.description = f"PyTorch {torch.__version__}, {device}, {self.precision}"
+        self._typed = channels_last(Typed(spec, graph, self.precision).to("cuda"))
         self._inputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.inputs}
         self._staged = {t.name: torch.zeros(t.shape, pin_memory=True) for t in spec.inputs}
         self._outputs = {t.name: torch.zeros(t.shape, device="cuda") for t in spec.outputs}
@@ -159,6 +159,14 @@ def _first_line(error: RuntimeError) -> str:
     return str(error).partition("\n")[0]
 
 
+def channels_last(module: torch.nn.Module) -> torch.nn.Module:
+    """The module with the kernels of its 2-D convolutions so; others have no such order."""
+    for weight in module.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
 def on_cuda() -> bool:
     """Whether `open_graph` takes a GPU."""
     return torch.cuda.is_available()
@@ -191,9 +199,24 @@ def open_graph(
     Raises:
         WeightsError: the weights are not the network's.
     """
-    module = load_graph(network, graph, root)
+    return open_module(graph, load_graph(network, graph, root), threads, on_cuda=on_cuda)
+
+
+def open_module(
+    graph: GraphSpec,
+    module: torch.nn.Module,
+    threads: int,
+    *,
+    precision: str = "fp16",
+    on_cuda: bool | None = None,
+) -> TorchEngine | TorchCudaEngine:
+    """
+    Args:
+        precision: on CUDA; the CPU computes in float32.
+        on_cuda: None takes CUDA where this PyTorch finds it.
+    """
     if torch.cuda.is_available() if on_cuda is None else on_cuda:
-        return TorchCudaEngine(graph, module)
+        return TorchCudaEngine(graph, module, precision)
     return TorchEngine(graph, module, threads)
 
 

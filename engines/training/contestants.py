@@ -19,7 +19,7 @@ from engines.models import (
     Memory,
     Reenactor,
     geometry_only,
-    load_reenactor,
+    load_warp_refine,
     open_network,
 )
 from engines.specs import NETWORKS
@@ -86,7 +86,7 @@ def contestants(network: str, against: Path | None, threads: int = 1) -> list[Co
         Contestant(COPY, geometry, moves=False),
         Contestant(WARP, geometry_only(layers=False)),
         Contestant(GEOMETRY, geometry),
-        Contestant(NETWORK, load_reenactor("onnx", threads, network), steadied=True),
+        Contestant(NETWORK, load_warp_refine("onnx", threads, network), steadied=True),
     ]
     if against is not None:
         found.append(Contestant(AGAINST, _open(network, against, threads), steadied=True))

@@ -6,7 +6,7 @@
 
 Contestants: `copy` shows the portrait as it is; `warp` is the portrait warped and nothing else;
 `geometry` is all that we do but the network, with drawn eyeballs, teeth and tongue
-(`geometry_only()`); `network` is what `load_reenactor("onnx")` loads, in sequences steadied as it
+(`geometry_only()`); `network` is what `load_warp_refine("onnx")` loads, in sequences steadied as it
 is live (`engines/steady.py`; the others are not); `against` is another folder of weights of the
 same signature, steadied likewise. Pictures are compared over mid grey. `--labels` saves half a
 minute; make them with `engines.training.labels`, or the driven landmarks are another tracker's.

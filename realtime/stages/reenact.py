@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.avatar import AnyReenactor
 from engines.errors import EngineError
-from engines.models import EncodedIdentity, Memory, Reenactor
-from engines.pose import MotionTensors
+from engines.models import Memory
+from engines.pose import MotionTensors, Seen
 from realtime.errors import FrameError
 from realtime.frames import Motion, Rendered
 
@@ -15,17 +18,21 @@ from realtime.frames import Motion, Rendered
 class Reenact:
     """Drives one encoded identity after another. Knows neither who that is nor who performs."""
 
-    def __init__(self, reenactor: Reenactor) -> None:
+    def __init__(self, reenactor: AnyReenactor) -> None:
         self._reenactor = reenactor
-        self._shown: EncodedIdentity | None = None
+        self._shown: Any = None
         self._memory = Memory()
 
     def forget(self) -> None:
         """What was shown last is no longer the frame before the next."""
         self._shown = None
 
-    def __call__(self, motion: Motion, identity: EncodedIdentity) -> Rendered:
+    def __call__(self, motion: Motion, identity: Any, seen: Seen | None = None) -> Rendered:
         """
+        Args:
+            identity: as this reenactor encoded it.
+            seen: what it saw of the performer, if it looks.
+
         Raises:
             FrameError: the motion or the picture is not finite, or the engine failed.
         """
@@ -39,6 +46,7 @@ class Reenact:
             motion.scale,
             motion.expression,
             motion.eye_openness,
+            seen,
         )
         if identity is not self._shown:
             self._shown, self._memory = identity, Memory()

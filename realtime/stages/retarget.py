@@ -19,7 +19,7 @@ from realtime.calibration import RIGID, Calibrator, Neutral, Sample, merge
 from realtime.clock import NS_PER_S
 from realtime.config import Retarget as Settings
 from realtime.errors import FrameError
-from realtime.frames import F32, LANDMARK_COUNT, Controls, FaceTrack, Motion
+from realtime.frames import F32, LANDMARK_COUNT, Controls, FaceTrack, Motion, Rest
 from realtime.smoothing import OneEuro
 
 _GLIDE_S = 0.15
@@ -63,6 +63,7 @@ class Retarget:
         self._gaze = np.zeros((2, 2), np.float32)
         self._scale = OneEuro()
         self._has_neutral = False
+        self._takes = 0
 
     @property
     def calibrated(self) -> bool:
@@ -72,6 +73,7 @@ class Retarget:
     def calibrate(self) -> None:
         """Take a new neutral from the coming second; the old one serves until then."""
         self._calibrator = Calibrator(self._duration_s, on_demand=True)
+        self._takes += 1
 
     def __call__(self, face: FaceTrack, controls: Controls, now_ns: int) -> Motion | None:
         """The motion of one frame; None while no neutral is known and the face is turned away.
@@ -87,7 +89,7 @@ class Retarget:
             )
         step_s, self._now_ns = (now_ns - self._now_ns) / NS_PER_S, now_ns
         step_s = min(max(step_s, _SHORTEST_STEP_S), _LONGEST_STEP_S)
-        self._learn(landmarks, now_ns)
+        rest = self._learn(landmarks, now_ns)
         neutral = self._glide(step_s)
         if neutral is None:
             return None
@@ -109,18 +111,20 @@ class Retarget:
             expression=_soft_limit(expression * gains * belief),
             eye_openness=np.clip(1 + (openness - 1) * blink, 0, _MAX_OPENNESS).astype(np.float32),
             coefficients=_coefficients(neutral.face, expression, openness),
+            rest=rest,
         )
 
-    def _learn(self, landmarks: F32, now_ns: int) -> None:
-        """Improve the neutral while a calibration runs."""
+    def _learn(self, landmarks: F32, now_ns: int) -> Rest | None:
+        """Improve the neutral while a calibration runs; None while none does."""
         if self._calibrator is None:
-            return
+            return None
         sample = Sample.of(landmarks)
         taken = self._calibrator.add(sample, now_ns)
         if taken is not None:
             self._wanted, self._calibrator, self._has_neutral = taken, None, True
         elif not self._has_neutral and sample.frontal and sample.agitation < 0.8 * self._calmest:
             self._wanted, self._calmest = merge([sample]), sample.agitation
+        return Rest(self._takes, sample.agitation if sample.frontal else math.inf)
 
     def _glide(self, step_s: float) -> Neutral | None:
         """The neutral in use, on its way to the one that is wanted."""

@@ -18,7 +18,7 @@ from engines.models import (
     Network,
     Reenactor,
     geometry_only,
-    load_reenactor,
+    load_warp_refine,
     open_network,
 )
 from engines.pose import MotionTensors
@@ -38,7 +38,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def reenactor() -> Reenactor:
-    return load_reenactor("onnx", threads=1)
+    return load_warp_refine("onnx", threads=1)
 
 
 class BrokenEngine:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from realtime.clock import NS_PER_S
 from realtime.config import Retarget as Settings
 from realtime.config import Tracking
 from realtime.errors import FrameError
-from realtime.frames import F32, Controls, FaceTrack, Motion
+from realtime.frames import F32, Controls, FaceTrack, Motion, Rest
 from realtime.smoothing import LandmarkSmoother
 from realtime.stages.retarget import Retarget, euler_rad, rotation_of
 from tests import performers
@@ -324,3 +325,23 @@ def test_a_talking_jaw_does_not_pump_the_head(name: str) -> None:
 def test_landmarks_that_are_none_end_the_frame(broken: NDArray[np.float64]) -> None:
     with pytest.raises(FrameError, match="finite"):
         settled()(FaceTrack(broken.astype(np.float32), 1.0), Controls(), 0)
+
+
+def test_while_a_neutral_is_taken_each_motion_says_how_calm_its_frame_is() -> None:
+    stage = Retarget(Settings())
+
+    def rest_of(landmarks: F32, index: int) -> Rest | None:
+        motion = stage(FaceTrack(landmarks, 1.0), Controls(), index * NS_PER_S // FPS)
+        assert motion is not None
+        return motion.rest
+
+    calm, talking = rest_of(face(), 0), rest_of(face(offsets=jaw(0.3)), 1)
+    aside = rest_of(face(rotated(yaw_deg=50)), 2)
+    assert calm is not None and talking is not None and aside is not None
+    assert calm.take == talking.take == aside.take == 0
+    assert calm.agitation < 0.3 < talking.agitation < aside.agitation == math.inf
+    rests = [rest_of(face(), index) for index in range(3, 3 * FPS)]
+    assert rests[0] is not None and rests[-1] is None and stage.calibrated
+    stage.calibrate()
+    again = rest_of(face(), 3 * FPS)
+    assert again is not None and again.take == 1

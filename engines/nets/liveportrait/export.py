@@ -1,11 +1,14 @@
 """The networks -> ONNX graphs, one for each entry of `graphs.py`.
 
+    python -m engines.nets.liveportrait.export      beside the weights that were fetched
+
 A graph that differs from torch, or holds an operator that TensorRT has not, is not written.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
@@ -17,7 +20,10 @@ from torch import Tensor, nn
 from engines import parity, tensorrt_operators
 from engines.backends import open_engine
 from engines.backends.torch import trace_onnx
-from engines.errors import BackendError
+from engines.catalogue import LIVEPORTRAIT
+from engines.errors import BackendError, EngineError
+from engines.fetched import Store, default_root
+from engines.nets.liveportrait import checkpoint, rewrites
 from engines.nets.liveportrait.graphs import graphs
 from engines.nets.liveportrait.sampling import sample_by_gathers
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
@@ -73,6 +79,22 @@ def export(
     }
 
 
+def export_kept(store: Store) -> dict[str, float]:
+    """`export` of the weights that a user got, rewritten, into their folder.
+
+    Raises:
+        BackendError: as of `export`.
+        WeightsError: a file is missing, damaged, or of another network.
+    """
+    found: dict[str, float] = {}
+    sizes = store.model.sizes
+    for name in checkpoint.NETWORKS:
+        state = checkpoint.restore(name, store.locate(name), sizes)
+        network = rewrites.optimise(checkpoint.build(name, state, sizes))
+        found |= export({name: network}, store.folder, sizes)
+    return found
+
+
 def export_graph(spec: GraphSpec, graph: nn.Module, path: Path) -> float:
     inputs = fake_inputs(spec, seed=0)
     unfinished = path.with_name(f"{path.name}.unfinished")
@@ -120,3 +142,19 @@ def _difference(
         difference = np.abs(found[tensor.name] - reference.numpy()).max()
         shares.append(float(difference / reference.abs().max()))
     return float(np.max(shares))
+
+
+def main() -> int:
+    """Exit code 0: all graphs are written; 2: something is missing or wrong."""
+    store = Store(LIVEPORTRAIT, default_root())
+    try:
+        differences = export_kept(store)
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"{store.folder}: {len(differences)} graphs written\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from engines.models import EncodedIdentity, Memory, Reenactor, RenderedArrays, geometry_only
+from engines.avatar import RenderedArrays
+from engines.models import EncodedIdentity, Memory, Reenactor, geometry_only
 from engines.training import failures
 from engines.training.contestants import COPY, GEOMETRY, NETWORK, Contestant
 from engines.training.people import Person

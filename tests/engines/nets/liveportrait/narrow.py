@@ -33,10 +33,14 @@ NARROW = Sizes(
 )
 
 
-def network(name: str, seed: int = 0) -> nn.Module:
+ALL_POINTS = replace(NARROW, points=21)
+"""as narrow, with the key points that published numbers name"""
+
+
+def network(name: str, seed: int = 0, sizes: Sizes = NARROW) -> nn.Module:
     """Random, with batch norms that have seen something."""
     generator = torch.Generator().manual_seed(seed)
-    module = NETWORKS[name].make(NARROW).eval().requires_grad_(False)
+    module = NETWORKS[name].make(sizes).eval().requires_grad_(False)
     state = module.state_dict()
     for key, value in state.items():
         if key.endswith("running_var"):
