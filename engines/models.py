@@ -81,6 +81,12 @@ class Network:
     encode_head: Engine
     drive_head: Engine
 
+    @property
+    def description(self) -> str:
+        """What its graphs run on; more than one thing where they differ."""
+        graphs = self.encode, self.drive, self.encode_head, self.drive_head
+        return "; ".join(dict.fromkeys(graph.description for graph in graphs if graph is not None))
+
 
 class Unpainted(NamedTuple):
     """A picture before the network paints what geometry cannot show."""
@@ -335,7 +341,7 @@ def load_warp_refine(
     spec = NETWORKS[name]
     chosen, why = backends.choose(backend, spec)
     network = open_network(spec, chosen, threads)
-    return Reenactor(network, f"{spec.name} on {network.drive_head.description}: {why}")
+    return Reenactor(network, f"{spec.name} on {network.description}: {why}")
 
 
 def open_network(

@@ -167,6 +167,8 @@ def find_plan(network: NetworkSpec, graph: GraphSpec, info: DeviceInfo, root: Pa
     for precision in PRECISIONS:
         found = plans.find(plan_key(network, graph, precision, info), root)
         if not isinstance(found, NoPlan):
+            if reasons:
+                logger.warning("%s; taken: %s", ", ".join(reasons), found.path)
             return found
         reasons.append(found.reason)
     raise PlanError(f"{', '.join(reasons)}; run: python build_engines.py --network {network.name}")
