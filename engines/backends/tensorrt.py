@@ -163,7 +163,7 @@ def find_plan(network: NetworkSpec, graph: GraphSpec, info: DeviceInfo, root: Pa
     Raises:
         PlanError: none fits; says why, and how to build one.
     """
-    reasons = []
+    reasons: list[str] = []
     for precision in PRECISIONS:
         found = plans.find(plan_key(network, graph, precision, info), root)
         if not isinstance(found, NoPlan):

@@ -184,7 +184,6 @@ def test_an_fp32_plan_is_taken_where_there_is_no_other_and_that_is_said(
     plans.install(replace(plan.key, precision="fp32"), content, cache)
     engine = open_graph("tensorrt", WARP_REFINE_LITE, DRIVE, 1)
     assert engine.description == "TensorRT 10.13, NVIDIA L4, fp32"
-    assert engine.precision == "fp32"
     assert "fp16" in caplog.text and "taken: " in caplog.text
 
 
