@@ -44,7 +44,8 @@ def run(
 
 @pytest.fixture(scope="module")
 def files() -> Iterator[dict[str, bytes]]:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from tests.engines.nets.liveportrait.narrow import published_files
 
     threads = torch.get_num_threads()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -15,8 +14,6 @@ from engines import kernels
 from engines.kernels import Extent, Kernel
 
 COMPILER = "g++"
-MISSING = None if shutil.which(COMPILER) else f"no C++ compiler: {COMPILER} is not installed"
-"""why the kernels cannot be run here"""
 
 _SHIM = Path(__file__).with_name("cuda_on_host.h")
 _TYPES = {

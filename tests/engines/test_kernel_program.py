@@ -10,11 +10,8 @@ import pytest
 
 from engines import driver, kernels
 from engines.errors import BackendError
-from tests.doubles import host_kernels
 from tests.doubles.gpu import Gpu
 from tests.engines.launching import on_the_gpu, on_this_processor
-
-needs_compiler = pytest.mark.skipif(bool(host_kernels.MISSING), reason=str(host_kernels.MISSING))
 
 
 def compilations(gpu: Gpu) -> list[str]:
@@ -79,7 +76,6 @@ def test_a_refusal_is_one_line_with_the_compilers_own_words(gpu: Gpu, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-@needs_compiler
 def test_a_launch_runs_on_the_given_stream_and_allocates_nothing(gpu: Gpu, tmp_path: Path) -> None:
     from engines.device import Buffer, Device
     from engines.kernels.program import Program
@@ -114,7 +110,6 @@ def test_of_no_items_nothing_is_launched(gpu: Gpu, tmp_path: Path) -> None:
     assert gpu.calls[done:] == []
 
 
-@needs_compiler
 def test_launches_can_be_recorded_and_replayed(gpu: Gpu, tmp_path: Path) -> None:
     from engines.device import Buffer, Device
     from engines.kernels.program import Program
@@ -148,7 +143,6 @@ def test_a_kernel_that_the_code_does_not_hold_is_found_before_a_frame_is(
         Program(device.info, tmp_path)
 
 
-@needs_compiler
 def test_on_a_gpu_the_comparisons_run_as_they_do_here(gpu: Gpu, tmp_path: Path) -> None:
     """What compares kernels on a real one, on the pretended one: it works when one is there."""
     picture = np.random.default_rng(0).integers(0, 256, (6, 10, 4)).astype(np.uint8)

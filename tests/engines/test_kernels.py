@@ -28,7 +28,6 @@ from realtime.stages.emit import emit
 from realtime.stages.ingest import Ingest
 from realtime.stages.mark import Mark
 from tests.conftest import PERFORMERS
-from tests.doubles import host_kernels
 from tests.engines import faces
 from tests.engines.kernel_steps import (
     add,
@@ -569,8 +568,6 @@ def test_blocks_cover_every_item(items: tuple[int, int], grid: tuple[int, int]) 
 
 def test_what_is_written_beyond_an_array_is_found() -> None:
     """The fence of the tests above."""
-    if host_kernels.MISSING:
-        pytest.skip(host_kernels.MISSING)
     small: Any = np.zeros((1, 8, 4), np.uint8)
     with pytest.raises(AssertionError, match="behind"):
         on_this_processor(
