@@ -35,7 +35,7 @@ from realtime.frames import (
     Timings,
     Tracked,
 )
-from realtime.smoothing import LandmarkSmoother
+from realtime.smoothing import LandmarkSmoother, Steps
 from realtime.stages.composite import Composite
 from realtime.stages.emit import emit
 from realtime.stages.ingest import Ingest
@@ -129,6 +129,8 @@ class Pipeline:
         self._reenact = Reenact(reenactor)
         self._composite = Composite(config.video)
         self._mark = Mark(config.output)
+        self._steps = Steps()
+        """between frames that are driven"""
         self._cards: dict[str, OutputFrame] = {}
 
     @property
@@ -150,7 +152,6 @@ class Pipeline:
         """
         face = tracked.face
         if isinstance(face, NoFace):
-            self._reenact.forget()
             return NoOutput(face.reason)
         source = tracked.source
         watch = _Stopwatch(self._clock, tracked.timings)
@@ -158,6 +159,8 @@ class Pipeline:
         motion = watch.run("retarget", lambda: self._retarget(level, controls, source.arrived_ns))
         if motion is None:
             return NoOutput("calibrating")
+        if self._steps(source.arrived_ns) is None:
+            self._reenact.forget()
         seen, look = None, self._look
         if look is not None:
             seen = watch.run("look", lambda: look(source, face, motion.rest, controls))

@@ -11,7 +11,7 @@ import pytest
 
 from engines.avatar import RenderedArrays
 from engines.errors import EngineError
-from realtime.clock import FakeClock
+from realtime.clock import NS_PER_S, FakeClock
 from realtime.config import Config, Video
 from realtime.errors import FrameError, SessionError
 from realtime.frames import (
@@ -248,6 +248,18 @@ def test_a_switched_identity_shows_in_the_next_frame(pipeline: Pipeline) -> None
     after = pipeline.process(tracked(1), Controls(), other)
     assert isinstance(after, OutputFrame)
     assert int(after.i420[HEIGHT - 5, 5]) > int(before.i420[HEIGHT - 5, 5]) + 60
+
+
+def test_nothing_is_held_over_a_gap(pipeline: Pipeline, reenactor: FakeReenactor) -> None:
+    """Whatever made it: no face, no picture of the camera, or frames that were refused."""
+    for index in (0, 1):
+        output(pipeline, tracked(index))
+    later = tracked(2)
+    arrived_ns = later.source.arrived_ns + NS_PER_S
+    output(pipeline, replace(later, source=replace(later.source, arrived_ns=arrived_ns)))
+    first, second, after = reenactor.memories
+    assert first is second
+    assert after is not second
 
 
 def test_what_the_engine_cannot_do_ends_that_frame_only(

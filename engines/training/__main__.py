@@ -46,8 +46,9 @@ def run(network: NetworkSpec, data: Path, out: Path, head_steps: int, paint_step
     train.train(HeadTask(size, head / "samples"), head / "run", head_steps)
     export.export_graphs(network, head / "run", head / "graphs", ("encode_head", "drive_head"))
     of_paint = functools.partial(paint_samples.kind, network, head / "graphs")
-    _once(paint / "samples", lambda folder: samples.write(data, table, folder, of_paint))
-    train.train(PaintTask(size, paint / "samples"), paint / "run", paint_steps)
+    shown = paint / f"samples_after_{head_steps}"  # they show what that head network corrects
+    _once(shown, lambda folder: samples.write(data, table, folder, of_paint))
+    train.train(PaintTask(size, shown), paint / "run", paint_steps)
     export.export(network, (head / "run", paint / "run"), out / "weights")
 
 

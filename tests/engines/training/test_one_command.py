@@ -50,10 +50,11 @@ def poses() -> list[MotionTensors]:
     return made
 
 
-def train(data: Path, out: Path) -> subprocess.CompletedProcess[str]:
+def train(data: Path, out: Path, head_steps: int = 3) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engines.training", "--size", "lite"]
-    arguments = ["--data", str(data), "--out", str(out), "--head-steps", "3", "--paint-steps", "3"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    folders = ["--data", str(data), "--out", str(out)]
+    steps = ["--head-steps", str(head_steps), "--paint-steps", "3"]
+    return subprocess.run([*command, *folders, *steps], capture_output=True, text=True, check=False)
 
 
 def test_from_frames_to_weights_and_on_again(frames: Path, tmp_path: Path) -> None:
@@ -62,12 +63,17 @@ def test_from_frames_to_weights_and_on_again(frames: Path, tmp_path: Path) -> No
     assert first.returncode == 0, first.stderr
     for spec in WARP_REFINE_LITE.graphs:
         open_engine("onnx", spec, out / "weights" / f"{spec.name}.onnx", threads=1)
-    done = [out / "labels.npz", *out.glob("*/samples/*/*.npy")]
+    done = [out / "labels.npz", *out.glob("*/samples*/*/*.npy")]
     assert len(done) == 1 + 2 * (len(head_samples.FIELDS) + len(paint_samples.FIELDS))
     made_ns = [path.stat().st_mtime_ns for path in done]
     again = train(frames, out)
     assert again.returncode == 0, again.stderr
     assert [path.stat().st_mtime_ns for path in done] == made_ns, "what is done is not done again"
+    farther = train(frames, out, head_steps=4)
+    assert farther.returncode == 0, farther.stderr
+    assert [path.stat().st_mtime_ns for path in done] == made_ns
+    of_another_head = len(list(out.glob("*/samples*/*/*.npy"))) - len(done) + 1
+    assert of_another_head == 2 * len(paint_samples.FIELDS), "what is painted depends on the head"
 
 
 def test_what_was_begun_and_not_ended_is_begun_again(tmp_path: Path) -> None:
