@@ -8,6 +8,7 @@ A plan is tried out before it is installed: one that drifts from PyTorch by more
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,14 +20,25 @@ from rich.progress import Progress, TaskID
 
 from engines import parity, plans
 from engines.backends import torch
-from engines.backends.tensorrt import VERSION, Log, TensorRTEngine, begin, plan_key
+from engines.backends.tensorrt import (
+    VERSION,
+    Log,
+    TensorRTEngine,
+    begin,
+    needs_kernels,
+    plan_key,
+)
 from engines.device import Device, DeviceInfo
 from engines.errors import BackendError, PlanError
+from engines.kernels.program import load_or_compile
 from engines.plans import Plan, PlanKey
-from engines.specs import GraphSpec, NetworkSpec
+from engines.sources import AnyNetwork
+from engines.specs import GraphSpec
 
 Report = Callable[[str], None]
 
+_LARGE_BYTES = 8 << 20
+"""of a plan; the reference of smaller ones is quicker on one core than on several busy ones"""
 _FP8_FROM = (8, 9)
 """compute capability: Ada, Hopper and later"""
 
@@ -54,7 +66,7 @@ class Monitor(trt.IProgressMonitor):
 
 
 def build(  # noqa: PLR0913 - what a command line asks for
-    network: NetworkSpec,
+    network: AnyNetwork,
     precision: str,
     root: Path,
     progress: Progress,
@@ -65,29 +77,33 @@ def build(  # noqa: PLR0913 - what a command line asks for
     """Build what has no plan for this machine yet; all of the network with `rebuild`.
 
     Args:
-        precision: fp16 or fp32.
+        precision: fp16 or fp32; graphs that are `precise` are built in fp32.
         root: the plan cache.
         report: takes a line about each graph.
 
     Raises:
         BackendError: no GPU, no TensorRT, or a precision that this GPU or network has not.
         PlanError: a plan cannot be built, or drifts; nothing of it is installed.
+        WeightsError: LivePortrait's are missing, or not what was got.
         KeyboardInterrupt: the user stopped it; likewise.
     """
     device = Device()
     try:
         _require_precision(precision, device.info)
-        for graph in network.graphs:
-            key = plan_key(network, graph, precision, device.info)
+        for graph in network.planned:
+            key = plan_key(network, graph, torch.precision_of(graph, precision), device.info)
             found = plans.find(key, root)
             if isinstance(found, Plan) and not rebuild:
                 report(f"{graph.name}: {found.path} fits this machine")
                 continue
             report(f"{graph.name}: {'rebuilt' if isinstance(found, Plan) else found.reason}")
-            content = _compile(network, graph, precision, _timing_cache(root, key), progress)
+            content = _compile(network, graph, key.precision, _timing_cache(root, key), progress)
             drift = _try_out(network, graph, key, content, device)
             plan = plans.install(key, content, root)
             report(f"{graph.name}: {plan.path}, differs from PyTorch by at most {drift}")
+        if needs_kernels(network):
+            load_or_compile(device.info.compute_capability, root)
+            report("the kernels between these plans are compiled")
     finally:
         device.close()
 
@@ -108,7 +124,7 @@ def _require_precision(precision: str, info: DeviceInfo) -> None:
 
 
 def _compile(
-    network: NetworkSpec, graph: GraphSpec, precision: str, timings: Path, progress: Progress
+    network: AnyNetwork, graph: GraphSpec, precision: str, timings: Path, progress: Progress
 ) -> bytes:
     """The graph as a plan."""
     log = Log()
@@ -149,14 +165,15 @@ def _attach(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache:
 
 
 def _try_out(
-    network: NetworkSpec, graph: GraphSpec, key: PlanKey, content: bytes, device: Device
+    network: AnyNetwork, graph: GraphSpec, key: PlanKey, content: bytes, device: Device
 ) -> parity.Drift:
     """Run the plan beside the reference, from a cache of its own.
 
     Raises:
         PlanError: it drifts.
     """
-    reference = torch.open_graph(network, graph, threads=1, on_cuda=False)
+    threads = len(os.sched_getaffinity(0)) if len(content) > _LARGE_BYTES else 1
+    reference = torch.open_graph(network, graph, threads, on_cuda=False)
     with tempfile.TemporaryDirectory() as folder:
         engine = TensorRTEngine(graph, plans.install(key, content, Path(folder)), device)
     try:

@@ -12,6 +12,7 @@ asked for, not before. Knows no networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from engines import driver
 from engines.errors import DeviceError
 
 F32 = NDArray[np.float32]
+CudaStream = cuda.Stream
+"""for those who may not import pycuda"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,27 @@ class Device:
         driver.leave_until(before)  # detaching makes it current for that, and leaves it so
 
 
-class Buffer:
-    """A float32 tensor's place on the GPU, and its twin in pinned memory. Neither ever moves.
+class Place:
+    """A float32 tensor's place on the GPU, which never moves.
+
+    Raises:
+        DeviceError: no memory is left for it.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        size = 4 * math.prod(shape)
+        try:
+            self._memory = cuda.mem_alloc(size)
+        except cuda.MemoryError:
+            raise out_of_memory(size) from None
+        self.address = int(self._memory)
+
+    def free(self) -> None:
+        self._memory.free()
+
+
+class Buffer(Place):
+    """A place with a twin in pinned memory.
 
     Raises:
         DeviceError: no memory is left for it.
@@ -100,20 +122,16 @@ class Buffer:
     def __init__(self, shape: tuple[int, ...]) -> None:
         try:
             self.host: F32 = cuda.pagelocked_empty(shape, np.float32)
-            self._memory = cuda.mem_alloc(self.host.nbytes)
         except cuda.MemoryError:
-            raise out_of_memory(4 * int(np.prod(shape))) from None
+            raise out_of_memory(4 * math.prod(shape)) from None
         self.host.fill(0)
-        self.address = int(self._memory)
+        super().__init__(shape)
 
     def upload(self, stream: cuda.Stream) -> None:
         cuda.memcpy_htod_async(self.address, self.host, stream)
 
     def download(self, stream: cuda.Stream) -> None:
         cuda.memcpy_dtoh_async(self.host, self.address, stream)
-
-    def free(self) -> None:
-        self._memory.free()
 
 
 def out_of_memory(wanted_bytes: int) -> DeviceError:

@@ -42,6 +42,28 @@ def require() -> None:
         raise _no_device()
 
 
+def in_use(index: int = 0) -> bool:
+    """Whether this process computes on that GPU: whether its primary context is there.
+
+    Only asks; no context is made. False where there is no GPU.
+    """
+    try:
+        cuda = _load()
+        _check(cuda, "cuInit", 0)
+        device, flags, active = ctypes.c_int(), ctypes.c_uint(), ctypes.c_int()
+        _check(cuda, "cuDeviceGet", ctypes.byref(device), index)
+        _check(
+            cuda,
+            "cuDevicePrimaryCtxGetState",
+            device,
+            ctypes.byref(flags),
+            ctypes.byref(active),
+        )
+    except DeviceError:
+        return False
+    return bool(active.value)
+
+
 def dotted(version: int) -> str:
     """12080 -> "12.8"."""
     return f"{version // 1000}.{version % 1000 // 10}"

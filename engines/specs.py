@@ -4,6 +4,7 @@ inputs and parity tests are derived from it; nothing else states a shape.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from engines import crop, head
@@ -22,12 +23,20 @@ class TensorSpec:
     sometimes_zero: tuple[int, ...] = ()
     """channels that are all 0 in some uses and not in others, together: an eye shows no lips"""
 
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    part_of: str = ""
+    """the graph that it is a part of; a kernel of ours lies between the parts"""
+    precise: bool = False
+    """computed in float32, whatever precision is asked for: it says where things are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,11 @@ class NetworkSpec:
     @property
     def graphs(self) -> tuple[GraphSpec, ...]:
         return self.encode, self.drive, self.encode_head, self.drive_head
+
+    @property
+    def planned(self) -> tuple[GraphSpec, ...]:
+        """What TensorRT has plans of."""
+        return self.graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +134,4 @@ WARP_REFINE_FULL = _spec("warp-refine-full", FULL)
 SPECS = {spec.name: spec for spec in (WARP_REFINE_LITE, WARP_REFINE_FULL)}
 """what can be trained"""
 NETWORKS = {spec.name: spec for spec in (WARP_REFINE_LITE,)}
-"""what ships with weights"""
+"""what ships with weights; `sources.NAMES` has the others too"""

@@ -73,6 +73,7 @@ def examine(config: Config) -> list[Check]:
         _backends,
         _codecs,
         _models,
+        lambda: _liveportrait(config),
         lambda: _identities(config),
         lambda: _surroundings(config),
     )
@@ -146,9 +147,11 @@ def _codecs() -> Iterable[Check]:
     for name, cost in costs.items():
         found = f"PyAV {av.__version__}" if name in av.codecs_available else ""
         yield Check("codec", name, found, cost, required=name == "libx264")
-    usable = "h264_nvenc" in av.codecs_available and bool(machine.gpu_name())
-    found = "present; not used yet, libx264 encodes" if usable else ""
-    yield Check("codec", "h264_nvenc", found, "nothing yet: libx264 encodes")
+    from realtime.rtc_encode import choose_h264
+
+    choice = choose_h264("auto")
+    found = choice.reason if choice.name == "h264_nvenc" else ""
+    yield Check("codec", "h264_nvenc", found, f"3 ms a frame: libx264 encodes; {choice.reason}")
 
 
 def _models() -> Iterable[Check]:
@@ -159,6 +162,31 @@ def _models() -> Iterable[Check]:
     cost = "no tracking, no start: pip install mediapipe==0.10.21 (later wheels carry no models)"
     yield Check("model", "MediaPipe and its models", version if complete else "", cost, True)
     yield Check("model", "network weights", *_weights(), required=True)
+
+
+def _liveportrait(config: Config) -> Iterable[Check]:
+    """Whether that network can run here; only who chose it needs it."""
+    from engines.errors import EngineError
+
+    chosen, name = config.engine.network == "liveportrait", "LivePortrait's"
+    try:
+        from engines import backends, sources
+
+        network = sources.got()
+        files = network.verify()
+    except (EngineError, ImportError) as error:
+        yield Check("model", f"{name} weights", "", str(error), chosen)
+        return
+    found = f"{len(files)} files match their SHA-256"
+    yield Check("model", f"{name} weights", found, "", chosen)
+    try:
+        taken, why = backends.choose(config.engine.backend, network)
+        backends.require(taken, network)
+    except EngineError as error:
+        yield Check("backend", name, "", str(error), chosen)
+        return
+    slow = "" if machine.gpu_name() else "; without a GPU half a minute for each frame"
+    yield Check("backend", name, f"{taken}: {why}{slow}", "", chosen)
 
 
 def _identities(config: Config) -> Iterable[Check]:

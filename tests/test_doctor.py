@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engines import driver
+from engines import catalogue, driver
+from engines.fetched import Store, default_root
 from realtime import doctor
 from realtime.bench import machine
-from realtime.config import Config, Identities, Server
+from realtime.config import Config, Engine, Identities, Server
 from realtime.doctor import Check, examine
 from realtime.errors import StartupError
+from tests.doubles.gpu import Gpu
 
 
 def found(config: Config | None = None) -> dict[str, Check]:
@@ -76,3 +80,83 @@ def test_an_unknown_default_identity_is_fatal() -> None:
     check = found(Config(identities=Identities(default="nobody")))["default"]
     assert check.fatal
     assert "'nobody'" in check.cost
+
+
+def liveportrait(**engine: Any) -> tuple[Check, Check | None]:
+    """Its weights, and where it runs."""
+    checks = found(Config(engine=Engine(**engine)))
+    return checks["LivePortrait's weights"], checks.get("LivePortrait's")
+
+
+def test_without_its_weights_liveportrait_is_told_with_the_command_and_not_fatal() -> None:
+    weights, backend = liveportrait()
+    assert not weights.found and not weights.fatal and backend is None
+    assert weights.cost.endswith(
+        "appearance.safetensors: missing; run `reenactd models get liveportrait`"
+    )
+
+
+def test_who_chose_liveportrait_cannot_start_without_it() -> None:
+    weights, _ = liveportrait(network="liveportrait")
+    assert weights.fatal
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """LivePortrait's weights where a user's lie, of narrow networks."""
+    from tests.engines.liveportrait.got import narrow_model, narrow_store
+
+    monkeypatch.setitem(catalogue.MODELS, "liveportrait", narrow_model())
+    return narrow_store(default_root())
+
+
+@pytest.mark.train
+def test_it_says_where_liveportrait_runs_and_why(
+    narrow: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "LIBRARY", "libcuda.absent.so.1")
+    weights, backend = liveportrait()
+    assert weights.found == "7 files match their SHA-256"
+    assert backend is not None
+    assert backend.found.startswith("torch: no CUDA driver (libcuda.absent.so.1), and no ONNX gr")
+    assert backend.found.endswith("without a GPU half a minute for each frame")
+
+
+@pytest.mark.train
+def test_damaged_weights_of_liveportrait_are_told_with_the_fix(narrow: Store) -> None:
+    path = narrow.folder / "motion.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    weights, _ = liveportrait()
+    assert "motion.safetensors: damaged" in weights.cost and "models get" in weights.cost
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("backend", "cost"),
+    [
+        ("onnx", "appearance.onnx: missing; run: python -m engines.nets.liveportrait.export"),
+        ("tensorrt", "run: python build_engines.py --network liveportrait"),
+    ],
+)
+def test_a_backend_that_was_asked_for_is_told_with_what_it_lacks(
+    narrow: Store,
+    gpu: Gpu,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    backend: str,
+    cost: str,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _, check = liveportrait(backend=backend, network="liveportrait")
+    assert check is not None and check.fatal and cost in check.cost
+
+
+@pytest.mark.train
+def test_on_a_gpu_without_plans_it_says_what_builds_them(
+    narrow: Store, gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _, check = liveportrait()
+    assert check is not None
+    assert "not tensorrt: there is no fp16 plan of liveportrait appearance" in check.found
+    assert "run: python build_engines.py --network liveportrait" in check.found

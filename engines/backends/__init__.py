@@ -8,14 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from engines import driver, weights
-from engines.backends.base import Engine, optional
+from engines.backends.base import REINSTALL, Engine, optional
 from engines.errors import BackendError, DeviceError
-from engines.specs import GraphSpec, NetworkSpec
+from engines.sources import AnyNetwork, Source
+from engines.specs import GraphSpec
 
 NAMES = ("auto", "onnx", "torch", "tensorrt")
 
 
-def choose(name: str, network: NetworkSpec) -> tuple[str, str]:
+def choose(name: str, network: AnyNetwork) -> tuple[str, str]:
     """Decide once which backend runs.
 
     Args:
@@ -26,6 +27,7 @@ def choose(name: str, network: NetworkSpec) -> tuple[str, str]:
 
     Raises:
         BackendError: there is no backend of that name.
+        WeightsError: LivePortrait's are missing, or not what was got.
     """
     if name not in NAMES:
         raise BackendError(f"engine.backend = {name!r}: must be one of {', '.join(NAMES)}")
@@ -34,7 +36,7 @@ def choose(name: str, network: NetworkSpec) -> tuple[str, str]:
     try:
         driver.require()
     except DeviceError as error:
-        return "onnx", _short(error)
+        return _without_a_gpu(network, _short(error))
     passed = []
     for candidate in ("tensorrt", "torch"):
         try:
@@ -43,12 +45,40 @@ def choose(name: str, network: NetworkSpec) -> tuple[str, str]:
             passed.append(f"not {candidate}: {error}")
         else:
             return candidate, ", ".join(passed) or "the fastest one"
-    return "onnx", ", ".join(passed)
+    return _without_a_gpu(network, ", ".join(passed))
+
+
+def _without_a_gpu(network: AnyNetwork, reason: str) -> tuple[str, str]:
+    if isinstance(network, Source):
+        try:
+            require("onnx", network)
+        except BackendError:
+            return "torch", f"{reason}, and no ONNX graphs are written"
+    return "onnx", reason
+
+
+def require(backend: str, network: AnyNetwork) -> None:
+    """
+    Args:
+        backend: not auto.
+
+    Raises:
+        BackendError, WeightsError: it cannot run the network here; says what is missing.
+    """
+    if backend == "tensorrt":
+        driver.require()
+        _require(backend, network)
+    elif backend == "torch":
+        with optional("PyTorch or safetensors"):
+            from engines.backends import torch  # noqa: F401
+    elif isinstance(network, Source):
+        for graph in network.graphs:
+            network.onnx(graph)
 
 
 def open_graph(
     backend: str,
-    network: NetworkSpec,
+    network: AnyNetwork,
     graph: GraphSpec,
     threads: int,
     root: Path = weights.WEIGHTS_DIRECTORY,
@@ -68,20 +98,29 @@ def open_graph(
         with optional("PyTorch"):
             from engines.backends import torch
         return torch.open_graph(network, graph, threads, root)
+    if isinstance(network, Source):
+        return open_engine(backend, graph, network.onnx(graph), threads, network.export_command)
     path = weights.locate(network.name, f"{graph.name}.onnx", root)
     return open_engine(backend, graph, path, threads)
 
 
-def open_engine(backend: str, spec: GraphSpec, path: Path, threads: int) -> Engine:
-    """Load one ONNX file."""
+def open_engine(
+    backend: str, spec: GraphSpec, path: Path, threads: int, fix: str = REINSTALL
+) -> Engine:
+    """Load one ONNX file.
+
+    Args:
+        fix: of a file that is not what it must be.
+    """
     if backend != "onnx":
         raise BackendError(f"{path}: {backend} runs no ONNX file; use onnx")
     from engines.backends.onnx import OnnxEngine
 
-    return OnnxEngine(spec, path, threads)
+    return OnnxEngine(spec, path, threads, fix)
 
 
-def _require(backend: str, network: NetworkSpec) -> None:
+def _require(backend: str, network: AnyNetwork) -> None:
+    """Whether it can run on the GPU, which is there."""
     if backend == "tensorrt":
         with optional("TensorRT"):
             from engines.backends import tensorrt

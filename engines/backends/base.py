@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class StreamEngine(Engine, Protocol):
         ...
 
 
+def on_stream(engine: Engine) -> TypeGuard[StreamEngine]:
+    return hasattr(engine, "enqueue")
+
+
 @contextmanager
 def optional(library: str) -> Iterator[None]:
     """Around the import of a file of ours whose library need not be installed.
@@ -61,24 +65,28 @@ def optional(library: str) -> Iterator[None]:
         ) from None
 
 
-def check_signature(graph: str, found: Mapping[str, tuple[int, ...]], spec: GraphSpec) -> None:
+REINSTALL = "reinstall reenactd"
+"""what mends a file that ships"""
+
+
+def check_signature(
+    graph: str, found: Mapping[str, tuple[int, ...]], spec: GraphSpec, fix: str = REINSTALL
+) -> None:
     """Refuse a file whose tensors are not the table's.
 
     Raises:
-        BackendError: naming the first tensor that differs.
+        BackendError: naming the first tensor that differs, and the fix.
     """
     for tensor in (*spec.inputs, *spec.outputs):
-        _check_tensor(graph, tensor, found)
+        if wrong := _difference(tensor, found):
+            raise BackendError(
+                f"{graph}: {wrong}; the file is of another network or release: {fix}"
+            )
 
 
-def _check_tensor(graph: str, tensor: TensorSpec, found: Mapping[str, tuple[int, ...]]) -> None:
+def _difference(tensor: TensorSpec, found: Mapping[str, tuple[int, ...]]) -> str:
     if tensor.name not in found:
-        raise BackendError(
-            f"{graph}: has no tensor {tensor.name!r}, only {sorted(found)}; "
-            "the file is of another network or release: reinstall reenactd"
-        )
+        return f"has no tensor {tensor.name!r}, only {sorted(found)}"
     if found[tensor.name] != tensor.shape:
-        raise BackendError(
-            f"{graph}: {tensor.name} is {found[tensor.name]}, must be {tensor.shape}; "
-            "the file is of another network or release: reinstall reenactd"
-        )
+        return f"{tensor.name} is {found[tensor.name]}, must be {tensor.shape}"
+    return ""

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engines.backends.base import check_signature
+from engines.backends.base import REINSTALL, check_signature
 from engines.errors import BackendError
 from engines.specs import GraphSpec
 
@@ -21,7 +21,11 @@ VERSION: str = onnxruntime.__version__
 class OnnxEngine:
     """One graph in one session. Output buffers are bound once and overwritten by the next run."""
 
-    def __init__(self, spec: GraphSpec, path: Path, threads: int) -> None:
+    def __init__(self, spec: GraphSpec, path: Path, threads: int, fix: str = REINSTALL) -> None:
+        """
+        Args:
+            fix: of a file that is not what it must be.
+        """
         self.spec = spec
         plural = "" if threads == 1 else "s"
         self.description = f"ONNX Runtime {VERSION}, CPU, {threads} thread{plural}"
@@ -37,10 +41,10 @@ class OnnxEngine:
             )
         except (RuntimeError, ValueError) as error:  # onnxruntime's errors derive from these
             raise BackendError(
-                f"{path}: ONNX Runtime {VERSION} cannot load it: {error}; reinstall reenactd"
+                f"{path}: ONNX Runtime {VERSION} cannot load it: {error}; {fix}"
             ) from error
         tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
-        check_signature(str(path), {t.name: tuple(t.shape) for t in tensors}, spec)
+        check_signature(str(path), {t.name: tuple(t.shape) for t in tensors}, spec, fix)
         self._outputs = {t.name: np.empty(t.shape, np.float32) for t in spec.outputs}
         self._binding = self._session.io_binding()
         for name, buffer in self._outputs.items():

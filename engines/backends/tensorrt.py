@@ -20,8 +20,10 @@ from engines import driver, plans, weights
 from engines.backends.base import Stream, check_signature
 from engines.device import Buffer, Device, DeviceInfo, out_of_memory
 from engines.errors import BackendError, DeviceError, PlanError
+from engines.kernels.program import load_or_compile
 from engines.plans import NoPlan, Plan, PlanKey
-from engines.specs import GraphSpec, NetworkSpec
+from engines.sources import AnyNetwork, Source, build_command
+from engines.specs import GraphSpec
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +65,30 @@ class TensorRTEngine:
         DeviceError: no memory is left on the GPU.
     """
 
-    def __init__(self, spec: GraphSpec, plan: Plan, device: Device) -> None:
+    def __init__(
+        self,
+        spec: GraphSpec,
+        plan: Plan,
+        device: Device,
+        shared: Mapping[str, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            shared: addresses of tensors whose places are another's, for who uses `enqueue`: `run`
+                neither fills nor fetches these.
+        """
         self.spec, self.precision = spec, plan.key.precision
         self._device = device
+        others = dict(shared or {})
         with device.current():
             self._engine, self._context = _load(plan)
             _check(spec, plan, self._engine)
-            self._inputs = {t.name: Buffer(t.shape) for t in spec.inputs}
-            self._outputs = {t.name: Buffer(t.shape) for t in spec.outputs}
+            self._inputs = {t.name: Buffer(t.shape) for t in spec.inputs if t.name not in others}
+            self._outputs = {t.name: Buffer(t.shape) for t in spec.outputs if t.name not in others}
             self._buffers = self._inputs | self._outputs
             self._results = {name: buffer.host for name, buffer in self._outputs.items()}
-            self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
+            own = {name: buffer.address for name, buffer in self._buffers.items()}
+            self.addresses = own | others
             for name, address in self.addresses.items():
                 self._context.set_tensor_address(name, address)
             self._stream = device.stream()
@@ -143,14 +158,22 @@ def begin(kind: Callable[[Log], T], log: Log) -> T:
         ) from None
 
 
-def plan_key(network: NetworkSpec, graph: GraphSpec, precision: str, info: DeviceInfo) -> PlanKey:
-    """What a plan of this graph must have been built for, to run here."""
+def plan_key(network: AnyNetwork, graph: GraphSpec, precision: str, info: DeviceInfo) -> PlanKey:
+    """What a plan of this graph must have been built for, to run here.
+
+    Raises:
+        WeightsError: its weights are missing, or not what was got.
+    """
+    if isinstance(network, Source):
+        digest = network.weights_sha256(graph)
+    else:
+        digest = weights.read_manifest(network.name).files["model.safetensors"]
     return PlanKey(
         network=network.name,
         graph=graph.name,
         precision=precision,
         tensors_sha256=plans.tensors_sha256(graph),
-        weights_sha256=weights.read_manifest(network.name).files["model.safetensors"],
+        weights_sha256=digest,
         gpu=info.name,
         compute_capability=".".join(str(number) for number in info.compute_capability),
         driver=info.driver,
@@ -158,39 +181,50 @@ def plan_key(network: NetworkSpec, graph: GraphSpec, precision: str, info: Devic
     )
 
 
-def find_plan(network: NetworkSpec, graph: GraphSpec, info: DeviceInfo, root: Path) -> Plan:
+def find_plan(network: AnyNetwork, graph: GraphSpec, info: DeviceInfo, root: Path) -> Plan:
     """
     Raises:
         PlanError: none fits; says why, and how to build one.
+        WeightsError: as of `plan_key`.
     """
     reasons: list[str] = []
-    for precision in PRECISIONS:
+    for precision in ("fp32",) if graph.precise else PRECISIONS:
         found = plans.find(plan_key(network, graph, precision, info), root)
         if not isinstance(found, NoPlan):
             if reasons:
                 logger.warning("%s; taken: %s", ", ".join(reasons), found.path)
             return found
         reasons.append(found.reason)
-    raise PlanError(f"{', '.join(reasons)}; run: python build_engines.py --network {network.name}")
+    raise PlanError(f"{', '.join(reasons)}; run: {build_command(network)}")
 
 
-def require(network: NetworkSpec) -> None:
+def require(network: AnyNetwork) -> None:
     """
     Raises:
-        BackendError: a graph of the network has no plan for this machine.
+        BackendError: a graph of the network has no plan for this machine, or the kernels between
+            its graphs cannot be compiled.
+        WeightsError: as of `plan_key`.
     """
     device = Device()
     try:
-        for graph in network.graphs:
+        for graph in network.planned:
             find_plan(network, graph, device.info, plans.default_root())
+        if needs_kernels(network):
+            load_or_compile(device.info.compute_capability, plans.default_root())
     finally:
         device.close()
 
 
-def open_graph(network: NetworkSpec, graph: GraphSpec) -> TensorRTEngine:
+def needs_kernels(network: AnyNetwork) -> bool:
+    """Whether kernels of ours run between its plans."""
+    return any(graph.part_of for graph in network.planned)
+
+
+def open_graph(network: AnyNetwork, graph: GraphSpec) -> TensorRTEngine:
     """
     Raises:
         BackendError: no plan fits this machine, or the one that does cannot be run.
+        WeightsError: as of `plan_key`.
     """
     device = Device()
     plan = find_plan(network, graph, device.info, plans.default_root())
@@ -202,8 +236,7 @@ def _load(plan: Plan) -> tuple[trt.ICudaEngine, trt.IExecutionContext]:
     engine = begin(trt.Runtime, log).deserialize_cuda_engine(plan.path.read_bytes())
     if engine is None:
         raise PlanError(
-            f"{plan.path}: TensorRT {VERSION} refuses it ({log.last_error}); "
-            "run: python build_engines.py --rebuild"
+            f"{plan.path}: TensorRT {VERSION} refuses it ({log.last_error}); run: {_rebuild(plan)}"
         )
     context = engine.create_execution_context()
     if context is None:
@@ -214,14 +247,18 @@ def _load(plan: Plan) -> tuple[trt.ICudaEngine, trt.IExecutionContext]:
 def _check(spec: GraphSpec, plan: Plan, engine: trt.ICudaEngine) -> None:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     shapes = {name: _tuple(engine.get_tensor_shape(name)) for name in names}
-    check_signature(str(plan.path), shapes, spec)
+    check_signature(str(plan.path), shapes, spec, f"run: {_rebuild(plan)}")
     for name in names:
         kind = engine.get_tensor_dtype(name)
         if kind != trt.DataType.FLOAT:
             raise PlanError(
                 f"{plan.path}: {name} is {kind!r}, must be float32 at the door; "
-                "run: python build_engines.py --rebuild"
+                f"run: {_rebuild(plan)}"
             )
+
+
+def _rebuild(plan: Plan) -> str:
+    return f"python build_engines.py --network {plan.key.network} --rebuild"
 
 
 def _tuple(dims: trt.Dims) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from engines import tensorrt_operators, weights
 from engines.backends.base import Stream
 from engines.ceilings import Ceilings, Work, quickest
 from engines.errors import BackendError, DeviceError, WeightsError
+from engines.sources import AnyNetwork, Source
 from engines.specs import GraphSpec, NetworkSpec
 
 F32 = NDArray[np.float32]
@@ -185,7 +186,7 @@ def require_cuda() -> None:
 
 
 def open_graph(
-    network: NetworkSpec,
+    network: AnyNetwork,
     graph: GraphSpec,
     threads: int,
     root: Path = weights.WEIGHTS_DIRECTORY,
@@ -199,35 +200,30 @@ def open_graph(
     Raises:
         WeightsError: the weights are not the network's.
     """
-    return open_module(graph, load_graph(network, graph, root), threads, on_cuda=on_cuda)
-
-
-def open_module(
-    graph: GraphSpec,
-    module: torch.nn.Module,
-    threads: int,
-    *,
-    precision: str = "fp16",
-    on_cuda: bool | None = None,
-) -> TorchEngine | TorchCudaEngine:
-    """
-    Args:
-        precision: on CUDA; the CPU computes in float32.
-        on_cuda: None takes CUDA where this PyTorch finds it.
-    """
+    module = load_graph(network, graph, root)
     if torch.cuda.is_available() if on_cuda is None else on_cuda:
-        return TorchCudaEngine(graph, module, precision)
+        return TorchCudaEngine(graph, module, precision_of(graph, "fp16"))
     return TorchEngine(graph, module, threads)
 
 
+def precision_of(graph: GraphSpec, asked: str) -> str:
+    """In which a graph computes where `asked` is asked for."""
+    return "fp32" if graph.precise else asked
+
+
 def load_graph(
-    network: NetworkSpec, graph: GraphSpec, root: Path = weights.WEIGHTS_DIRECTORY
+    network: AnyNetwork, graph: GraphSpec, root: Path = weights.WEIGHTS_DIRECTORY
 ) -> torch.nn.Module:
     """The module of one graph, with the network's weights.
 
+    Args:
+        root: of weights that ship.
+
     Raises:
-        WeightsError: they are damaged, or of another network.
+        WeightsError: they are missing, damaged, or of another network.
     """
+    if isinstance(network, Source):
+        return network.module(graph)
     path = weights.locate(network.name, "model.safetensors", root)
     module: torch.nn.Module = getattr(_module_of(network), graph.name)
     prefix = f"{graph.name}."
@@ -247,7 +243,7 @@ def load_graph(
 
 
 def work_of(
-    network: NetworkSpec,
+    network: AnyNetwork,
     graph: GraphSpec,
     precision: str = "fp32",
     root: Path = weights.WEIGHTS_DIRECTORY,

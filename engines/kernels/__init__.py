@@ -18,6 +18,7 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     TURN_GAINS          fields.enlarge of head.shade, its turning
     MULTIPLY_GAINS      ... its stretching, and the product
     FIND_NOT_FINITE     models._check_finite
+    SAMPLE_VOLUME       nets.liveportrait.sampling.sample
     FIND_CHANGE, HOLD   steady.Steady, without its memory of the picture before
     BLEND               backdrop.blend, and Composite's mirror
     MARK                stages/mark.py, which draws the patch
@@ -42,6 +43,7 @@ _FILES = (
     "crop.cu",
     "steady.cu",
     "picture.cu",
+    "volume.cu",
 )
 """in this order one source: what the others share comes first"""
 _AFFINE = "dddddd"
@@ -78,6 +80,7 @@ FIND_CHANGE = Kernel("find_change", "PPiiiP")
 HOLD = Kernel("hold", "PPiiiiiddP")
 BLEND = Kernel("blend", "PPiP")
 MARK = Kernel("mark", "PiiPi")
+SAMPLE_VOLUME = Kernel("sample_volume", "PiiiPP")
 
 EVERY = (
     *(I420_TO_RGB, RGB_TO_I420),
@@ -87,6 +90,7 @@ EVERY = (
     *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
     *(FIND_CHANGE, HOLD),
     *(BLEND, MARK),
+    SAMPLE_VOLUME,
 )
 
 Extent = tuple[int, int, int]

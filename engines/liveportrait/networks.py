@@ -1,49 +1,57 @@
 """LivePortrait's graphs, open on one backend, each called under the names of its table.
 
-The networks are PyTorch's, so both backends start from the kept weights (`*.safetensors`): `torch`
-loads them as they are, `onnx` runs graphs that were written from them once, beside them. There are
-no TensorRT plans of them yet.
+The networks are PyTorch's, so every backend starts from the kept weights (`*.safetensors`): `torch`
+loads them as they are, `onnx` runs graphs that were written from them once, beside them, and
+`tensorrt` plans that were built from them. There W and G are one chain, between whose links
+nothing leaves the GPU.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import driver, weights
-from engines.backends import NAMES, open_engine
-from engines.backends.base import Engine, optional
+from engines import backends, driver
+from engines.backends.base import Engine, Stream, StreamEngine, on_stream, optional
 from engines.catalogue import LIVEPORTRAIT
-from engines.errors import BackendError, EngineError
-from engines.fetched import Store
-from engines.nets.liveportrait.graphs import graphs
+from engines.errors import EngineError
+from engines.nets.liveportrait import graphs
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
+from engines.sources import Source
 
 F32 = NDArray[np.float32]
 
 NAME = LIVEPORTRAIT.name
-GRAPHS = (
-    *("appearance", "motion", "warping", "generator"),
-    *("stitching", "lip_retargeting", "eye_retargeting"),
-)
-"""what is opened, of `graphs.py`; each has a weights file of its name"""
-_HALF = frozenset({"appearance", "warping", "generator"})
-"""computed in float16 on a GPU; M's angles and the small perceptrons are not"""
+DRIVE = "drive"
+"""an engine that is W and G in one, of `graphs.drive`"""
 
 
 class Networks:
     """One lock holds for each graph: an identity is encoded while another one is driven."""
 
     def __init__(self, engines: Mapping[str, Engine], sizes: Sizes = PUBLISHED) -> None:
+        """
+        Args:
+            engines: of `graphs.whole`, or `DRIVE` in the place of W and G.
+        """
         self._engines = engines
         self._locks = {name: threading.Lock() for name in engines}
         self.sizes = sizes
-        self.description = engines["warping"].description
+        self.description = engines[DRIVE if DRIVE in engines else "warping"].description
+
+    def render(self, volume: F32, kp_driving: F32, kp_source: F32) -> F32:
+        """(1, 3, px, px) 0..1: what W and G make of a portrait's volume.
+
+        Raises:
+            EngineError: a result is not finite.
+        """
+        if DRIVE in self._engines:
+            return self.run_one(DRIVE, volume, kp_driving, kp_source)
+        features = self.run_one("warping", volume, kp_driving, kp_source)
+        return self.run_one("generator", features)
 
     def run(self, graph: str, *inputs: F32) -> dict[str, F32]:
         """What a graph gives for its inputs, in the order of its table; the caller's to keep.
@@ -66,80 +74,69 @@ class Networks:
         return found
 
 
-class Choice(NamedTuple):
-    backend: str
-    reason: str
+class InTurn:
+    """W and then G as one engine of `graphs.drive`, for benches."""
+
+    def __init__(self, warping: Engine, generator: Engine, sizes: Sizes) -> None:
+        self.spec = graphs.drive(sizes)
+        self.description = generator.description
+        self._warping, self._generator = warping, generator
+
+    def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
+        """Run both; what lies between them passes through this process."""
+        return self._generator.run({"features": self._warping.run(inputs)["features"]})
 
 
-def choose(backend: str, store: Store) -> Choice:
-    """Decide once which backend runs.
+class InTurnOnStream(InTurn):
+    """The same of two that launch on streams."""
 
-    Raises:
-        BackendError: there is no such backend, or it cannot run these networks.
-    """
-    if backend not in NAMES:
-        raise BackendError(f"engine.backend = {backend!r}: must be one of {', '.join(NAMES)}")
-    if backend == "tensorrt":
-        raise BackendError(
-            f"engine.backend = 'tensorrt': {NAME} has no plans yet; use torch, or warp-refine"
-        )
-    if backend != "auto":
-        return Choice(backend, "asked for by engine.backend")
-    try:
-        driver.require()
-        with optional("PyTorch"):
-            from engines.backends import torch
-        torch.require_cuda()
-    except BackendError as error:
-        reason = str(error).partition(";")[0]
-        if all(_onnx(store, name).is_file() for name in GRAPHS):
-            return Choice("onnx", reason)
-        return Choice("torch", f"{reason}, and no ONNX graphs are written")
-    return Choice("torch", "the only one with a GPU for these networks")
+    def __init__(self, warping: StreamEngine, generator: StreamEngine, sizes: Sizes) -> None:
+        super().__init__(warping, generator, sizes)
+        self.precision = generator.precision
+        self.addresses = {**warping.addresses, **generator.addresses}
+        self._both = warping, generator
+
+    def enqueue(self, stream: Stream) -> None:
+        """Launch both: what it takes on the GPU. What lies between them stays from `run`."""
+        for engine in self._both:
+            engine.enqueue(stream)
 
 
-def open_networks(backend: str, store: Store, threads: int) -> Networks:
+def in_turn(warping: Engine, generator: Engine, sizes: Sizes) -> Engine:
+    if on_stream(warping) and on_stream(generator):
+        return InTurnOnStream(warping, generator, sizes)
+    return InTurn(warping, generator, sizes)
+
+
+def open_networks(backend: str, source: Source, threads: int) -> Networks:
     """
     Args:
-        backend: "torch" or "onnx".
+        backend: "torch", "onnx" or "tensorrt".
 
     Raises:
-        BackendError: a library or a graph is missing.
+        BackendError: a library, a graph or a plan is missing, or there is no memory for it.
         WeightsError: a weights file is missing or not what was got.
     """
-    kept = {name: store.locate(name) for name in GRAPHS}
-    opened = _open_torch if backend == "torch" else _open_onnx
-    engines = {name: opened(store, name, path, threads) for name, path in kept.items()}
-    return Networks(engines, store.model.sizes)
+    if backend == "tensorrt":
+        return _open_tensorrt(source, threads)
+    engines = {g.name: backends.open_graph(backend, source, g, threads) for g in source.graphs}
+    return Networks(engines, source.sizes)
 
 
-def weights_sha256(store: Store) -> str:
+def _open_tensorrt(source: Source, threads: int) -> Networks:
+    driver.require()
+    with optional("TensorRT or pycuda"):
+        from engines.device import Device
+        from engines.liveportrait import chain
+    engines: dict[str, Engine] = {
+        graph.name: backends.open_graph("tensorrt", source, graph, threads)
+        for graph in source.planned
+        if graph.name not in chain.LINKS
+    }
+    return Networks(engines | {DRIVE: chain.Chain(source, Device())}, source.sizes)
+
+
+def encoding_sha256(source: Source) -> str:
     """Of the weights that a portrait is encoded with."""
     encoding = ("appearance", "motion", "lip_retargeting")
-    return " ".join(weights.sha256_of(store.locate(name)) for name in encoding)
-
-
-def _open_torch(store: Store, name: str, kept: Path, threads: int) -> Engine:
-    with optional("PyTorch or safetensors"):
-        from engines.backends import torch
-        from engines.nets.liveportrait import checkpoint, rewrites
-    sizes = store.model.sizes
-    state = checkpoint.restore(name, kept, sizes)
-    module = rewrites.optimise(checkpoint.build(name, state, sizes))
-    precision = "fp16" if name in _HALF else "fp32"
-    return torch.open_module(graphs(sizes)[name], module, threads, precision=precision)
-
-
-def _open_onnx(store: Store, name: str, kept: Path, threads: int) -> Engine:
-    path = _onnx(store, name)
-    if not path.is_file() or path.stat().st_mtime_ns < kept.stat().st_mtime_ns:
-        state = "older than its weights" if path.is_file() else "missing"
-        raise BackendError(
-            f"{path}: {state}; write it with `python -m engines.nets.liveportrait.export`, "
-            "or use engine.backend = 'torch'"
-        )
-    return open_engine("onnx", graphs(store.model.sizes)[name], path, threads)
-
-
-def _onnx(store: Store, name: str) -> Path:
-    return store.folder / f"{name}.onnx"
+    return " ".join(source.weights_sha256(g) for g in source.graphs if g.name in encoding)

@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import backends
 from engines.avatar import RenderedArrays
-from engines.catalogue import LIVEPORTRAIT
 from engines.errors import EngineError
-from engines.fetched import Store, default_root
+from engines.fetched import Store
 from engines.liveportrait import cache, driving
 from engines.liveportrait.alignment import driving_crop
-from engines.liveportrait.networks import NAME, Networks, choose, open_networks, weights_sha256
+from engines.liveportrait.networks import NAME, Networks, encoding_sha256, open_networks
 from engines.liveportrait.portrait import Code, Portrait, as_picture, assemble, encode, single
 from engines.nets.liveportrait import keypoints
 from engines.placing import PlacedPortrait, place
 from engines.pose import MotionTensors, Seen, Sight
+from engines.sources import Got, got
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -121,8 +122,7 @@ class LivePortrait:
         """
         points = self.points(identity, motion)[None]
         source = identity.code.pose.points[None]
-        features = self._networks.run_one("warping", identity.code.volume, points, source)
-        rendered = self._networks.run_one("generator", features)[0]
+        rendered = self._networks.render(identity.code.volume, points, source)[0]
         crop = np.round(np.clip(rendered, 0, 1) * np.float32(255)).astype(np.uint8)
         crop = np.ascontiguousarray(crop.transpose(1, 2, 0))
         return RenderedArrays(identity.stage.paste(crop), identity.stage.alpha)
@@ -183,9 +183,9 @@ def load_liveportrait(
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are missing or damaged.
     """
-    store = store or Store(LIVEPORTRAIT, default_root())
-    chosen, why = choose(backend, store)
-    networks = open_networks(chosen, store, threads)
-    digest = weights_sha256(store) if options and options.cache else ""
+    source = Got(store) if store else got()
+    chosen, why = backends.choose(backend, source)
+    networks = open_networks(chosen, source, threads)
+    digest = encoding_sha256(source) if options and options.cache else ""
     reason = f"{NAME} on {networks.description}: {why}"
     return LivePortrait(networks, reason, options, digest)

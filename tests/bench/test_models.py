@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from engines import plans, weights
+from engines import catalogue, plans, sources, weights
 from engines.backends import torch as torch_backend
 from engines.ceilings import Ceilings, Work, of_cpu
-from engines.errors import DeviceError
+from engines.errors import DeviceError, PlanError, WeightsError
+from engines.nets.liveportrait.graphs import graphs
 from engines.specs import WARP_REFINE_LITE, GraphSpec
 from realtime.bench.models import bench_models
 from realtime.config import Engine
@@ -114,3 +116,94 @@ def test_on_a_gpu_launches_are_timed_by_its_own_events(
         floor_ms = found[f"{name}_floor_ms"]
         assert found[f"{name}_roofline_ratio"] == pytest.approx(0.25 / floor_ms)
         assert found[f"{name}_gpu_mbyte"] > 0
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LivePortrait is narrow; nothing of it was got."""
+    from tests.engines.liveportrait.got import narrow_model
+
+    monkeypatch.setitem(catalogue.MODELS, "liveportrait", narrow_model())
+
+
+def all_of_it(metrics: Mapping[str, float], backend: str) -> None:
+    """Graphs, and W and G in a row, which take what both take."""
+    name = "liveportrait_{}_" + backend
+    w, g, both = (name.format(graph) for graph in ("warping", "generator", "drive"))
+    assert metrics[f"{both}_call_p50_ms"] > 0
+    for key in ("gflop", "mbyte"):
+        summed = metrics[f"{w}_{key}"] + metrics[f"{g}_{key}"]
+        assert metrics[f"{both}_{key}"] == pytest.approx(summed) != 0
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_liveportrait_without_its_weights_is_timed_and_that_is_said_loudly(
+    narrow: None, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = bench_models("liveportrait", Engine(backend=backend), calls=2)
+    assert json.loads(report.as_json())["config"]["weights"] == "random"
+    out = capsys.readouterr().out
+    assert "liveportrait, RANDOM WEIGHTS: milliseconds a call" in out
+    assert "reenactd models get liveportrait" in out
+    all_of_it(report.metrics, backend)
+
+
+def test_liveportrait_with_its_weights_is_timed_with_them(
+    narrow: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engines.fetched import default_root
+    from tests.engines.liveportrait.got import narrow_store
+
+    store = narrow_store(default_root())
+    report = bench_models("liveportrait", Engine(backend="torch"), calls=2)
+    assert report.config["weights"] == "as published"
+    assert "RANDOM" not in capsys.readouterr().out
+    path = store.folder / "motion.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match="damaged"):
+        bench_models("liveportrait", Engine(backend="torch"), calls=2)
+
+
+def test_liveportrait_on_tensorrt_is_timed_as_parts_and_as_a_chain(
+    narrow: None, gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the double of a GPU, whose events are always 0.25 ms apart."""
+    from tests.engines.liveportrait.got import build_plans
+
+    asked: list[str] = []
+
+    def limits(precision: str) -> Ceilings:
+        asked.append(precision)
+        return Ceilings(1e12 if precision == "fp16" else 1e11, 1e12)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch_backend, "ceilings_of_cuda", limits)
+    with pytest.raises(PlanError, match="run: python build_engines.py .* --random-weights"):
+        bench_models("liveportrait", Engine(backend="tensorrt"), calls=2)
+    build_plans(sources.random(tmp_path), "fp16", plans.default_root())
+    found = bench_models("liveportrait", Engine(backend="tensorrt"), calls=2).metrics
+    parts = ("warping_choose", "warping_flatten", "generator")
+    name = "liveportrait_{}_tensorrt"
+    for graph in (*parts, "motion", "drive"):
+        assert found[f"{name.format(graph)}_launch_p50_ms"] == 0.25
+    gflop = sum(found[f"{name.format(part)}_gflop"] for part in parts)
+    assert found[f"{name.format('drive')}_gflop"] == pytest.approx(gflop)
+    assert found[f"{name.format('drive')}_gpu_mbyte"] > 0
+    assert asked == ["fp16", "fp32"], "M computes in float32, and is held against that ceiling"
+
+
+def test_a_part_counts_its_own_weights_alone() -> None:
+    source, specs = sources.random(Path()), graphs()
+
+    def at_doors(graph: str) -> int:
+        return sum(t.elements for t in (*specs[graph].inputs, *specs[graph].outputs))
+
+    by_part = {
+        graph.name: torch_backend.work_of(source, graph)
+        for graph in (*source.graphs, *source.planned)
+        if graph.name.startswith("warping")
+    }
+    whole = by_part.pop("warping")
+    of_weights = whole.bytes - 4 * at_doors("warping")
+    assert sum(p.bytes - 4 * at_doors(name) for name, p in by_part.items()) == of_weights
+    assert sum(part.flop for part in by_part.values()) == pytest.approx(whole.flop, rel=0.001)

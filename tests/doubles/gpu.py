@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 import engines.backends
-import engines.kernels  # noqa: F401 - the packages of some of OURS
+import engines.kernels
+import engines.liveportrait  # noqa: F401 - the packages of some of OURS
 from engines.driver import LIBRARY
 
 
@@ -97,6 +98,7 @@ OURS = (
     "engines.backends.tensorrt",
     "engines.build",
     "engines.kernels.program",
+    "engines.liveportrait.chain",
 )
 """what imports the libraries at its top"""
 

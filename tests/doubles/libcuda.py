@@ -26,6 +26,15 @@ class Libcuda:
         count._obj.value = self._gpu.count
         return self._code("cuDeviceGetCount")
 
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        device._obj.value = ordinal
+        return self._code("cuDeviceGet") if ordinal < self._gpu.count else 101
+
+    def cuDevicePrimaryCtxGetState(self, device: Any, flags: Any, active: Any) -> int:
+        assert device.value == 0 and flags._obj.value == 0
+        active._obj.value = int(self._gpu.retained > 0)
+        return self._code("cuDevicePrimaryCtxGetState")
+
     def cuCtxGetCurrent(self, context: Any) -> int:
         context._obj.value = id(self._gpu.contexts[-1]) if self._gpu.contexts else None
         return self._code("cuCtxGetCurrent")

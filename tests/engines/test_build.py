@@ -27,7 +27,7 @@ ENCODE = WARP_REFINE_LITE.encode
 class Small:
     """A network of one graph, the one that is quickest to build."""
 
-    graphs = (ENCODE,)
+    planned = (ENCODE,)
 
     def __getattr__(self, name: str) -> object:
         return getattr(WARP_REFINE_LITE, name)

@@ -40,6 +40,24 @@ def test_a_driver_without_a_gpu(gpu: Gpu, codes: dict[str, int], count: int, sai
         driver.require()
 
 
+def test_a_gpu_is_in_use_while_its_primary_context_is_held(gpu: Gpu) -> None:
+    from engines.device import Device
+
+    assert not driver.in_use()
+    device = Device()
+    assert driver.in_use() and not driver.in_use(index=1)
+    device.close()
+    assert not driver.in_use()
+
+
+def test_no_gpu_is_in_use_where_there_is_none(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu.retained = 1
+    gpu.codes = {"cuInit": 100}
+    assert not driver.in_use()
+    monkeypatch.setattr(driver, "LIBRARY", "libcuda.absent.so.1")
+    assert not driver.in_use()
+
+
 @pytest.fixture
 def context(gpu: Gpu) -> Gpu:
     gpu.contexts.append(object())

@@ -32,6 +32,7 @@ from engines.nets.liveportrait.rewrites import fold_spectral_norm
 from engines.nets.liveportrait.sizes import PUBLISHED, Sizes
 from engines.nets.liveportrait.warping import WarpingModule
 
+Module = nn.Module
 State = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
@@ -132,6 +133,13 @@ def build(network: str, state: State, sizes: Sizes = PUBLISHED) -> nn.Module:
     counters = {n: torch.tensor(0) for n in module.state_dict() if n.endswith(_COUNTER)}
     module.load_state_dict({**state, **counters}, assign=True)
     return module.requires_grad_(False).eval()
+
+
+def untrained(network: str, seed: int, sizes: Sizes = PUBLISHED) -> nn.Module:
+    """The network with random weights, the same for the same seed; to be timed, not looked at."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return NETWORKS[network].make(sizes).requires_grad_(False).eval()
 
 
 def shapes(network: str, sizes: Sizes = PUBLISHED) -> Shapes:

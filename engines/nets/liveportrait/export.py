@@ -35,13 +35,13 @@ TOLERANCE = 1e-3
 
 
 class Part(nn.Module):
-    """A method of a network as a graph of its own."""
+    """A method of a network as a graph of its own, with the modules that the method uses."""
 
-    def __init__(self, network: nn.Module, method: Callable[..., object]) -> None:
+    def __init__(self, method: Callable[..., object], *uses: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.uses = nn.ModuleList(uses)
         self.method = method
-        self.train(network.training)  # the exporter puts all of it back into the whole's mode
+        self.train(uses[0].training)  # the exporter puts all of it back into the whole's mode
 
     def forward(self, *inputs: Tensor) -> object:
         return self.method(*inputs)
@@ -51,11 +51,12 @@ def parts(network: str, module: nn.Module) -> dict[str, nn.Module]:
     """Graph name -> what computes it, of one of `checkpoint.NETWORKS`."""
     if not isinstance(module, WarpingModule):
         return {network: module}
+    dense = module.dense_motion_network
     return {
-        "warping": Part(module, lambda *inputs: module(*inputs, sample_by_gathers)),
-        "warping_compress": Part(module, module.compress),
-        "warping_choose": Part(module, module.choose),
-        "warping_flatten": Part(module, module.flatten),
+        "warping": Part(lambda *inputs: module(*inputs, sample_by_gathers), module),
+        "warping_compress": Part(module.compress, dense.compress, dense.norm),
+        "warping_choose": Part(module.choose, dense.hourglass, dense.mask, dense.occlusion),
+        "warping_flatten": Part(module.flatten, module.third, module.fourth),
     }
 
 
@@ -93,6 +94,11 @@ def export_kept(store: Store) -> dict[str, float]:
         network = rewrites.optimise(checkpoint.build(name, state, sizes))
         found |= export({name: network}, store.folder, sizes)
     return found
+
+
+def write(spec: GraphSpec, graph: nn.Module, path: Path) -> None:
+    """One graph, looked at by nobody; of weights that mean nothing."""
+    trace_onnx(spec, graph, tuple(fake_inputs(spec, seed=0).values()), path)
 
 
 def export_graph(spec: GraphSpec, graph: nn.Module, path: Path) -> float:

@@ -1,7 +1,9 @@
-"""The graphs that are exported, with every tensor's name, shape and range.
+"""The table of LivePortrait's graphs: every tensor's name, shape and range.
 
 W comes twice: in three parts, before the last of which a kernel of ours samples, and whole with
-that sampling as gathers, for runtimes without the kernel.
+that sampling as gathers, for runtimes without the kernel. M and the perceptrons compute in float32
+everywhere: their outputs are key points, and W samples in the precision of those. A graph has
+weights in a file of its name, or of the graph that it is a part of.
 """
 
 from __future__ import annotations
@@ -28,17 +30,40 @@ def graphs(sizes: Sizes = PUBLISHED) -> dict[str, GraphSpec]:
     features = TensorSpec("features", (1, sizes.features, side, side), -8.0, 8.0)
     found = (
         GraphSpec("appearance", (picture,), (volume,)),
-        GraphSpec("motion", (picture,), _heads(sizes)),
+        GraphSpec("motion", (picture,), _heads(sizes), precise=True),
         GraphSpec("warping", (volume, kp_driving, kp_source), (features,)),
-        GraphSpec("warping_compress", (volume,), (compressed,)),
-        GraphSpec("warping_choose", (compressed, kp_driving, kp_source), (deformation, occlusion)),
-        GraphSpec("warping_flatten", (warped, occlusion), (features,)),
+        GraphSpec("warping_compress", (volume,), (compressed,), "warping"),
+        GraphSpec(
+            "warping_choose",
+            (compressed, kp_driving, kp_source),
+            (deformation, occlusion),
+            "warping",
+        ),
+        GraphSpec("warping_flatten", (warped, occlusion), (features,), "warping"),
         GraphSpec("generator", (features,), (rendered,)),
         _perceptron("stitching", 6 * points, 3 * points + 2),
         _perceptron("lip_retargeting", 3 * points + 2, 3 * points),
         _perceptron("eye_retargeting", 3 * points + 3, 3 * points),
     )
     return {graph.name: graph for graph in found}
+
+
+def whole(sizes: Sizes = PUBLISHED) -> tuple[GraphSpec, ...]:
+    """Every network as one graph, for ONNX Runtime and PyTorch."""
+    return tuple(graph for graph in graphs(sizes).values() if not graph.part_of)
+
+
+def cut(sizes: Sizes = PUBLISHED) -> tuple[GraphSpec, ...]:
+    """Every network as graphs that need no plugin, for TensorRT."""
+    found = graphs(sizes)
+    in_parts = {graph.part_of for graph in found.values()}
+    return tuple(graph for graph in found.values() if graph.name not in in_parts)
+
+
+def drive(sizes: Sizes = PUBLISHED) -> GraphSpec:
+    """What a frame costs at least: W and then G, seen from outside. Not exported as one."""
+    found = graphs(sizes)
+    return GraphSpec("drive", found["warping"].inputs, found["generator"].outputs)
 
 
 def _heads(sizes: Sizes) -> tuple[TensorSpec, ...]:
@@ -55,4 +80,5 @@ def _heads(sizes: Sizes) -> tuple[TensorSpec, ...]:
 
 def _perceptron(name: str, inputs: int, outputs: int) -> GraphSpec:
     given = TensorSpec("asked", (1, inputs), -1.0, 1.0)
-    return GraphSpec(name, (given,), (TensorSpec("delta", (1, outputs), -1.0, 1.0),))
+    delta = TensorSpec("delta", (1, outputs), -1.0, 1.0)
+    return GraphSpec(name, (given,), (delta,), precise=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORMS: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
@@ -35,11 +36,15 @@ class DownBlock(ConvBlock):
 
     def __init__(self, dimensions: int, inputs: int, outputs: int) -> None:
         super().__init__(dimensions, inputs, outputs)
-        self.pool = nn.AvgPool2d(2) if dimensions == 2 else nn.AvgPool3d((1, 2, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.pool(super().forward(x))
-        return out
+        out = super().forward(x)  # (B, C, [D,] H, W)
+        if out.ndim == 4:
+            return functional.avg_pool2d(out, 2)
+        # Depth is laid into the channels: torch pools no volumes of half precision on a CPU, where
+        # typed ONNX is written.
+        pooled = functional.avg_pool2d(out.flatten(1, 2), 2)
+        return pooled.view(*out.shape[:3], *pooled.shape[2:])
 
 
 class UpBlock(ConvBlock):

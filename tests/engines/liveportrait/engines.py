@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from engines.backends.base import Engine
 from engines.backends.torch import TorchEngine
-from engines.liveportrait.networks import GRAPHS, Networks
+from engines.liveportrait.networks import Networks
 from engines.liveportrait.reenactor import LivePortrait, Options
-from engines.nets.liveportrait.graphs import graphs
+from engines.nets.liveportrait.graphs import graphs, whole
 from engines.pose import Gains, MotionTensors, Seen, Sight
 from engines.specs import GraphSpec
 from tests.engines import faces
@@ -54,9 +54,9 @@ class NotFinite:
 
 def networks(**replaced: Engine) -> Networks:
     engines: dict[str, Engine] = {
-        name: TorchEngine(SPECS[name], network(name, sizes=ALL_POINTS), threads=1)
-        for name in GRAPHS
-        if name not in replaced
+        spec.name: TorchEngine(spec, network(spec.name, sizes=ALL_POINTS), threads=1)
+        for spec in whole(ALL_POINTS)
+        if spec.name not in replaced
     }
     return Networks(engines | replaced, ALL_POINTS)
 

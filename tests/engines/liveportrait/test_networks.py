@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from engines import driver, models, parity, weights
+from engines import driver, models, parity
+from engines.backends import choose
 from engines.backends.torch import Typed, channels_last
-from engines.catalogue import LIVEPORTRAIT
 from engines.errors import BackendError, DeviceError, WeightsError
-from engines.fetched import LOCK, Store, default_root
-from engines.liveportrait.networks import NAME, choose, open_networks
+from engines.fetched import Store, default_root
+from engines.liveportrait.networks import NAME, open_networks
 from engines.liveportrait.reenactor import load_liveportrait
-from engines.nets.liveportrait import checkpoint, export
+from engines.sources import Got
+from tests.doubles.gpu import Gpu
 from tests.engines import faces
 from tests.engines.liveportrait.engines import (
     CANVAS,
@@ -34,36 +32,6 @@ from tests.engines.liveportrait.engines import (
 from tests.engines.nets.liveportrait.narrow import ALL_POINTS, network
 
 pytestmark = pytest.mark.train
-
-AVG_POOL3D = torch.nn.functional.avg_pool3d
-
-
-@pytest.fixture(scope="module")
-def got(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Narrow weights as `reenactd models get` leaves them, and the graphs written from them."""
-    files = tuple(replace(file, sha256="") for file in LIVEPORTRAIT.files)
-    model = replace(LIVEPORTRAIT, files=files, sizes=ALL_POINTS)
-    store = Store(model, tmp_path_factory.mktemp("models"))
-    store.folder.mkdir()
-    pins = {}
-    for file in files:
-        kept = {}
-        for name in file.networks:
-            path = store.folder / f"{name}.safetensors"
-            state = network(name, sizes=ALL_POINTS).state_dict()
-            checkpoint.keep({k: v for k, v in state.items() if "num_batches" not in k}, path)
-            kept[path.name] = weights.sha256_of(path)
-        pins[file.name] = {"origin": "this test", "sha256": "", "kept": kept}
-    (store.folder / LOCK).write_text(json.dumps({"model": model.name, "files": pins}))
-    export.export_kept(store)
-    return store
-
-
-@pytest.fixture
-def copy(got: Store, tmp_path: Path) -> Store:
-    """To be damaged."""
-    shutil.copytree(got.root, tmp_path / "models")
-    return Store(got.model, tmp_path / "models")
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
@@ -82,7 +50,7 @@ def test_a_backend_gives_the_picture_that_the_plain_networks_give(backend: str, 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_what_a_graph_gave_is_not_overwritten_by_its_next_run(backend: str, got: Store) -> None:
-    opened = open_networks(backend, got, 1)
+    opened = open_networks(backend, Got(got), 1)
     asked = np.zeros(SPECS["stitching"].inputs[0].shape, np.float32)
     first = opened.run_one("stitching", asked)
     before = first.copy()
@@ -110,65 +78,58 @@ def test_by_name_it_is_looked_for_where_the_user_s_models_lie() -> None:
 def test_weights_that_are_not_those_that_were_got_are_refused(copy: Store) -> None:
     shutil.copy(copy.folder / "stitching.safetensors", copy.folder / "motion.safetensors")
     with pytest.raises(WeightsError, match=r"motion\.safetensors: damaged"):
-        open_networks("torch", copy, 1)
+        open_networks("torch", Got(copy), 1)
 
 
 def test_a_graph_that_was_not_written_is_named_with_its_command(copy: Store) -> None:
     (copy.folder / "warping.onnx").unlink()
-    with pytest.raises(BackendError, match=r"warping\.onnx: missing; write it with `python -m"):
-        open_networks("onnx", copy, 1)
+    with pytest.raises(BackendError, match=r"warping\.onnx: missing; run: python -m"):
+        open_networks("onnx", Got(copy), 1)
 
 
 def test_a_graph_of_weights_before_these_is_refused(copy: Store) -> None:
     os.utime(copy.folder / "generator.onnx", (0, 0))
-    with pytest.raises(BackendError, match=r"generator\.onnx: older than its weights; write it"):
-        open_networks("onnx", copy, 1)
+    with pytest.raises(BackendError, match=r"generator\.onnx: older than its weights; run: python"):
+        open_networks("onnx", Got(copy), 1)
 
 
 def test_backends_are_chosen_once_with_a_reason(got: Store) -> None:
-    assert choose("torch", got) == ("torch", "asked for by engine.backend")
+    assert choose("torch", Got(got)) == ("torch", "asked for by engine.backend")
     with pytest.raises(BackendError, match="'fastest': must be one of auto, onnx"):
-        choose("fastest", got)
-    with pytest.raises(BackendError, match="has no plans yet; use torch"):
-        choose("tensorrt", got)
+        choose("fastest", Got(got))
 
 
 def test_without_a_gpu_auto_takes_onnx_where_its_graphs_are_written(
-    got: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    got: Store, copy: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none() -> None:
         raise DeviceError("no NVIDIA driver; install one")
 
     monkeypatch.setattr(driver, "require", none)
-    assert choose("auto", got) == ("onnx", "no NVIDIA driver")
-    assert choose("auto", Store(got.model, tmp_path)) == (
+    assert choose("auto", Got(got)) == ("onnx", "no NVIDIA driver")
+    (copy.folder / "motion.onnx").unlink()
+    assert choose("auto", Got(copy)) == (
         "torch",
         "no NVIDIA driver, and no ONNX graphs are written",
     )
 
 
-def test_with_a_gpu_auto_takes_torch_if_that_can_use_it(
-    got: Store, monkeypatch: pytest.MonkeyPatch
+def test_with_a_gpu_and_no_plans_auto_takes_torch_if_that_can_use_it(
+    got: Store, gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(driver, "require", lambda: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    chosen = choose("auto", got)
-    assert chosen.backend == "onnx" and "finds no CUDA device" in chosen.reason
+    chosen, why = choose("auto", Got(got))
+    assert chosen == "onnx" and "finds no CUDA device" in why
+    assert why.startswith("not tensorrt: there is no fp16 plan of liveportrait appearance")
+    assert "run: python build_engines.py --network liveportrait" in why
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose("auto", got).backend == "torch"
-
-
-def pool_whole(x: torch.Tensor, *arguments: Any) -> torch.Tensor:
-    """torch has no pooling of volumes in half precision on the CPU."""
-    return AVG_POOL3D(x.float(), *arguments).to(x.dtype)
+    assert choose("auto", Got(got))[0] == "torch"
 
 
 @pytest.mark.parametrize("name", ["appearance", "warping", "generator"])
-def test_a_graph_in_half_precision_is_near_the_whole(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_in_half_precision_is_near_the_whole(name: str) -> None:
     """As on a GPU, but on the CPU: key points stay float32 inside, kernels change their order."""
-    monkeypatch.setattr(torch.nn.functional, "avg_pool3d", pool_whole)
     spec, module = SPECS[name], network(name, sizes=ALL_POINTS)
     drawn = parity.fake_inputs(spec, seed=0)
     inputs = [torch.from_numpy(drawn[tensor.name]) for tensor in spec.inputs]
