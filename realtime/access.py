@@ -24,7 +24,7 @@ from realtime.errors import StartupError
 
 TOKEN_BYTES = 32
 MIN_TOKEN_CHARS = 32
-PROTECTED = ("/api/", "/whip")
+PROTECTED = ("/api/", "/metrics", "/whip")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -55,6 +55,23 @@ def load_token(path: Path) -> str:
                 return token
         except FileExistsError:
             return _read_token(path)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartupError(f"the token file {path} cannot be used: {exc}") from exc
+
+
+def find_token(path: Path) -> str:
+    """The token of the daemon that runs, for its own command line; makes none.
+
+    Raises:
+        StartupError: there is no such file, it cannot be read, or holds no token.
+    """
+    try:
+        return _read_token(path)
+    except FileNotFoundError:
+        raise StartupError(
+            f"there is no token file {path}: `reenactd serve` makes it at its first start; "
+            "give the --config with which it was started, or the URL that it printed as --url"
+        ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise StartupError(f"the token file {path} cannot be used: {exc}") from exc
 

@@ -67,6 +67,8 @@ class Rtc(_Section):
     """a live session from which no packet came for this long is closed: the browser has gone"""
     codec: Literal["auto", "h264", "vp8"] = "auto"
     """codec of the returned video; auto prefers H.264 where the browser offers it"""
+    h264_encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
+    """auto takes the GPU's where it can be opened, and says so"""
     start_bitrate_bps: int = Field(2_500_000, ge=100_000, le=20_000_000)
     max_bitrate_bps: int = Field(4_000_000, ge=100_000, le=50_000_000)
     encode_threads: int = Field(1, ge=1, le=16)
@@ -202,6 +204,16 @@ def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Confi
         ConfigError: the value, the rule and where it was set; the nearest key to an unknown one.
     """
     return resolve(layers(path, overrides))
+
+
+def overrides(**flags: Any) -> dict[str, dict[str, Any]]:
+    """`server__port=9000` -> `{"server": {"port": 9000}}`; None is a flag that was not given."""
+    tree: dict[str, dict[str, Any]] = {}
+    for name, value in flags.items():
+        if value is not None:
+            section, key = name.split("__")
+            tree.setdefault(section, {})[key] = value
+    return tree
 
 
 def layers(path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> tuple[Layer, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from engines.errors import EngineError
 from realtime import rtc_internals
@@ -19,11 +19,14 @@ from realtime.errors import AdmissionRefused, ReenactdError, StartupError
 from realtime.rtc import peer_configuration
 from realtime.session import Services, Session, Studio
 from realtime.sessions import Sessions
+from realtime.telemetry import Telemetry
+from realtime.tracing import Tracer
 from realtime.wardrobe import Wardrobe
 from realtime.workers import BackgroundWorker, RenderWorker, encode_pool
 
 logger = logging.getLogger(__name__)
 
+State = Literal["loading", "ready", "sick", "draining"]
 READY_TIMEOUT_S = 60.0
 """how long an offer waits for the networks"""
 
@@ -40,6 +43,8 @@ def build_services(config: Config, studio: Studio) -> Services:
         render=RenderWorker("cpu-0", clock),
         loader=loader,
         maker=BackgroundWorker("maker"),
+        telemetry=Telemetry(),
+        tracer=Tracer(clock),
     )
 
 
@@ -60,6 +65,8 @@ class Daemon:
         self.failure: StartupError | None = None
         """why loading failed, if it did; the process ends then"""
         self.engine = "loading"
+        self.draining = False
+        """the process is asked to end"""
         self._ready = asyncio.Event()
         self._loading: asyncio.Task[None] | None = None
 
@@ -70,7 +77,8 @@ class Daemon:
             StartupError: aiortc or the ICE servers cannot be used as they are.
         """
         config = self.services.config
-        rtc_internals.install(config.rtc, loopback=is_loopback(config.server.host))
+        encoder = rtc_internals.install(config.rtc, loopback=is_loopback(config.server.host))
+        logger.info("H.264 by %s", encoder)
         peer_configuration(config.rtc)
         pool = encode_pool(config.rtc.encode_threads)
         loop = asyncio.get_running_loop()
@@ -84,6 +92,7 @@ class Daemon:
 
     async def stop(self, reason: str) -> None:
         """End every session with a reason, then the threads."""
+        self.drain()
         if self._loading is not None:
             self._loading.cancel()
         await self.sessions.close_all(reason)
@@ -91,15 +100,28 @@ class Daemon:
         await self.services.maker.close()
         await self.services.render.close()
 
+    def drain(self) -> None:
+        """The end is near: no session is opened any more; those that run go on until `stop`."""
+        self.draining = True
+
     @property
     def ready(self) -> bool:
         return self._ready.is_set() and self.failure is None
+
+    @property
+    def state(self) -> State:
+        """Whether a session can be opened, and if not, why, in one word."""
+        if self.draining:
+            return "draining"
+        if self.sessions.sick is not None or self.failure is not None:
+            return "sick"
+        return "ready" if self.ready else "loading"
 
     async def open_session(self, offer_sdp: str, identity_id: str | None) -> tuple[Session, str]:
         """As `Sessions.open`, once everything is loaded.
 
         Raises:
-            AdmissionRefused: not loaded in time, failed to load, or full.
+            AdmissionRefused: not loaded in time, failed to load, full, or about to end.
             OfferRejected, IdentityError: the offer or the identity cannot be used.
         """
         try:
@@ -108,6 +130,8 @@ class Daemon:
             raise AdmissionRefused("the networks are still loading; try again soon") from None
         if self.failure is not None:
             raise AdmissionRefused(str(self.failure))
+        if self.draining:
+            raise AdmissionRefused("the daemon is shutting down; ask again when it is back")
         identity = identity_id or self.services.config.identities.default
         return await self.sessions.open(offer_sdp, identity)
 

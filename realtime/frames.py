@@ -10,7 +10,7 @@ agreement once handed over: whoever wants to change one makes a copy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import av
@@ -35,9 +35,15 @@ class Timings:
     """monotonic; when the decoder handed the frame over"""
     stage_ns: Mapping[str, int] = field(default_factory=dict)
     """stage name -> nanoseconds spent in it, in the order of the pipeline"""
+    began_ns: Mapping[str, int] = field(default_factory=dict)
+    """stage name -> when it began; monotonic"""
 
-    def with_stage(self, name: str, spent_ns: int) -> Timings:
-        return replace(self, stage_ns={**self.stage_ns, name: spent_ns})
+    def with_stage(self, name: str, spent_ns: int, began_ns: int) -> Timings:
+        return Timings(
+            self.arrived_ns,
+            {**self.stage_ns, name: spent_ns},
+            {**self.began_ns, name: began_ns},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Arrived:
 
     frame: av.VideoFrame
     arrived_ns: int
+    receive_ns: int = 0
+    """from its first packet until here: assembled, decoded; 0 where it did not come by network"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Withheld:
 
 STARTING = Withheld("starting")
 SILENT = Withheld("no new picture arrives")
+UNSTEADY = Withheld("waiting for a steady picture")
 
 
 class OutputGate:
@@ -83,9 +84,11 @@ class OutputGate:
                 self._last_live = item
                 self._metrics.sent(item.timings.arrived_ns, item.timings.stage_ns)
                 return item
-            self._reason = "waiting for a steady picture"
+            self._reason = UNSTEADY.reason
+            self._metrics.dropped(self._reason, item.source_seq)
         elif isinstance(item, Withheld):
             self._reason = item.reason
+            self._metrics.dropped(item.reason, None)
             self._pace, decision = decide(self._pace, Event.BAD, now_ns, self._limits)
         else:
             was_live = self._pace.phase == "LIVE"

@@ -26,15 +26,16 @@ class Latest(Generic[T]):
         self._closed = False
         self.dropped = 0
 
-    def put(self, value: T) -> None:
-        """Replace the waiting value. Never blocks; a put after close is ignored."""
+    def put(self, value: T) -> T | None:
+        """Replace the waiting value, and return it. Never blocks; a put after close is ignored."""
         with self._condition:
             if self._closed:
-                return
-            if self._value is not None:
+                return None
+            replaced, self._value = self._value, value
+            if replaced is not None:
                 self.dropped += 1
-            self._value = value
             self._condition.notify()
+            return replaced
 
     def wait(self) -> None:
         """Return once a value waits; it stays, and a newer one may still replace it.
@@ -77,17 +78,17 @@ class AsyncLatest(Generic[T]):
         self._closed = False
         self.dropped = 0
 
-    def put(self, value: T) -> None:
-        """Replace the waiting value and wake the reader. Never blocks."""
+    def put(self, value: T) -> T | None:
+        """Replace the waiting value, return it, and wake the reader. Never blocks."""
         with self._lock:
             if self._closed:
-                return
-            replaced = self._value is not None
-            self._value = value
-            if replaced:
+                return None
+            replaced, self._value = self._value, value
+            if replaced is not None:
                 self.dropped += 1
-        if not replaced:
+        if replaced is None:
             self._wake()
+        return replaced
 
     async def take(self, timeout_s: float | None = None) -> T | None:
         """The newest value, or None when `timeout_s` passed without one.

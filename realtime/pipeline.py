@@ -62,7 +62,7 @@ class NoOutput:
 
 
 class _Stopwatch:
-    """Runs stages one after the other and notes how long each took."""
+    """Runs stages one after the other and notes when each began and how long it took."""
 
     def __init__(self, clock: Clock, timings: Timings) -> None:
         self._clock = clock
@@ -71,7 +71,8 @@ class _Stopwatch:
     def run(self, stage: str, work: Callable[[], T]) -> T:
         began_ns = self._clock.now_ns()
         result = work()
-        self.timings = self.timings.with_stage(stage, self._clock.now_ns() - began_ns)
+        spent_ns = self._clock.now_ns() - began_ns
+        self.timings = self.timings.with_stage(stage, spent_ns, began_ns)
         return result
 
 
@@ -92,7 +93,11 @@ class TrackStage:
             FrameError: this frame cannot be used; the next one may.
             SessionError: this camera's pictures cannot be used at all.
         """
-        watch = _Stopwatch(self._clock, Timings(arrived.arrived_ns))
+        timings = Timings(arrived.arrived_ns)
+        if arrived.receive_ns:
+            began_ns = arrived.arrived_ns - arrived.receive_ns
+            timings = timings.with_stage("receive", arrived.receive_ns, began_ns)
+        watch = _Stopwatch(self._clock, timings)
         seq, self._seq = self._seq, self._seq + 1
         source = watch.run("ingest", lambda: self._ingest(arrived, seq))
         face = watch.run("track", lambda: self._track(source, controls))

@@ -34,8 +34,10 @@ from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame
 from realtime.latest import Closed
+from realtime.metrics import SessionMetrics
 from realtime.offer import check_candidates, check_offer, without_mdns
 from realtime.rtc_encode import MIN_BITRATE_BPS
+from realtime.rtc_receive import first_packet_ns
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,9 @@ async def drain(
         except MediaStreamError:
             return
         assert isinstance(frame, VideoFrame)
-        hand_over(Arrived(frame, clock.now_ns()))
+        now_ns = clock.now_ns()
+        first_ns = first_packet_ns(frame)
+        hand_over(Arrived(frame, now_ns, 0 if first_ns is None else now_ns - first_ns))
 
 
 class _CaptureTimes:
@@ -113,18 +117,33 @@ class _CaptureTimes:
 
 
 class OutputTrack(MediaStreamTrack):
-    """What aiortc's sender pulls; it gets finished OutputFrames only."""
+    """What aiortc's sender pulls; it gets finished OutputFrames only.
+
+    Args:
+        metrics: is told of every picture, when it goes to the encoder and when it comes out; and of
+            each camera picture's answer, once its last packet went out.
+    """
 
     kind = "video"
 
-    def __init__(self, next_frame: Callable[[], Awaitable[OutputFrame]], clock: Clock) -> None:
+    def __init__(
+        self,
+        next_frame: Callable[[], Awaitable[OutputFrame]],
+        clock: Clock,
+        metrics: SessionMetrics | None = None,
+    ) -> None:
         super().__init__()
         self._next_frame = next_frame
         self._clock = clock
+        self._metrics = metrics or SessionMetrics(clock)
         self._times = _CaptureTimes(clock.now_ns())
+        self._taken: tuple[OutputFrame, int] | None = None
+        """what the sender is at work on, and since when; it pulls again when that is sent"""
+        self._reported_seq = -1
 
     async def recv(self) -> VideoFrame:
         """The next picture, stamped with the time at which the camera took it."""
+        self._report()
         if self.readyState != "live":
             raise MediaStreamError
         try:
@@ -132,11 +151,24 @@ class OutputTrack(MediaStreamTrack):
         except Closed:
             self.stop()
             raise MediaStreamError from None
+        began_ns = self._clock.now_ns()
+        self._taken = (output, began_ns)
         # No copy, and the interpreter lock is not held: `from_ndarray` would do both.
         frame = VideoFrame.from_numpy_buffer(output.i420, format="yuv420p")
-        frame.pts = self._times.stamp(output, self._clock.now_ns())
+        frame.pts = self._times.stamp(output, began_ns)
         frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
+        frame.opaque = functools.partial(self._metrics.encoded, output)  # see `_EncodePool`
+        self._metrics.handed_over(output, began_ns)
         return frame
+
+    def _report(self) -> None:
+        if self._taken is None:
+            return
+        output, taken_ns = self._taken
+        self._taken = None
+        if output.source_seq not in (-1, self._reported_seq):
+            self._reported_seq = output.source_seq
+            self._metrics.left(output, self._clock.now_ns() - taken_ns)
 
 
 class DataChannel(Protocol):

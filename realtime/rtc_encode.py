@@ -7,9 +7,10 @@ key frame and a stall) whenever the receiver's bandwidth estimate moves. Knows n
 from __future__ import annotations
 
 import fractions
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import av
 from aiortc.codecs.h264 import H264Encoder
@@ -18,7 +19,10 @@ from aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
 from av.frame import Frame
 from av.video.frame import PictureType
 
-from realtime.clock import VIDEO_CLOCK_HZ
+from realtime.clock import NS_PER_MS, VIDEO_CLOCK_HZ, Clock, MonotonicClock
+from realtime.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 FRAME_RATE = 30
 """what the rate control counts on; slower pictures use less than the target"""
@@ -27,6 +31,21 @@ KEY_FRAME_INTERVAL = 3000
 MIN_BITRATE_BPS = 800_000
 """a browser's first estimates, and those of a busy machine, are far below what the link carries; a
 picture of less than this falls apart"""
+KEY_FRAME_PAUSE_NS = 250 * NS_PER_MS
+"""between two key frames that a receiver asks for"""
+H264_OPTIONS = {
+    "libx264": {"preset": "ultrafast", "tune": "zerolatency"},
+    "h264_nvenc": {
+        "preset": "p1",
+        "tune": "ull",
+        "rc": "cbr",
+        "profile": "baseline",
+        "zerolatency": "1",
+        "delay": "0",
+        "forced-idr": "1",
+    },
+}
+"""NVENC's: NVIDIA Video Codec SDK, "Recommended NVENC settings" for low latency; never run here"""
 H264_STEP = 0.05
 VP8_STEP = 0.4
 LEVEL_31_MAX_MACROBLOCKS = 3600
@@ -48,13 +67,41 @@ def bitrate_moved(current_bps: int, target_bps: int, step: float) -> bool:
     return abs(target_bps - current_bps) > step * current_bps
 
 
+@dataclass
+class KeyFrames:
+    """When a key frame asked for is made: at once, but not again within KEY_FRAME_PAUSE_NS.
+
+    A receiver that has lost one repeats its PLI until it has one. A key frame for each would fill
+    the link that lost the first; none is forgotten, the next comes when the pause is over.
+    """
+
+    clock: Clock
+    _asked: bool = False
+    _made_ns: int | None = None
+
+    def due(self, asked: bool) -> bool:
+        """Whether the coming picture must be one."""
+        self._asked |= asked
+        now_ns = self.clock.now_ns()
+        paused = self._made_ns is not None and now_ns - self._made_ns < KEY_FRAME_PAUSE_NS
+        if paused or not self._asked:
+            return False
+        self._asked, self._made_ns = False, now_ns
+        return True
+
+    def made(self) -> None:
+        """A new encoder begins with a key frame, asked for or not."""
+        self._asked, self._made_ns = False, self.clock.now_ns()
+
+
 class _Steered:
     """Takes the receiver's estimate as its target, within the configured bitrates."""
 
-    def __init__(self, bitrates: Bitrates) -> None:
+    def __init__(self, bitrates: Bitrates, clock: Clock | None = None) -> None:
         super().__init__()
         self._bitrates = bitrates
         self._target_bps = bitrates.clamp(bitrates.start_bps)
+        self._key_frames = KeyFrames(clock or MonotonicClock())
 
     @property
     def target_bitrate(self) -> int:
@@ -64,41 +111,113 @@ class _Steered:
     def target_bitrate(self, bitrate: int) -> None:
         self._target_bps = self._bitrates.clamp(bitrate)
 
+    def _mark(self, frame: av.VideoFrame, force_keyframe: bool, *, fresh: bool) -> None:
+        """Have a picture coded as a key frame where one is due."""
+        if fresh:
+            self._key_frames.made()
+        due = not fresh and self._key_frames.due(force_keyframe)
+        frame.pict_type = PictureType.I if due else PictureType.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class H264Choice:
+    """Which H.264 encoder runs, and why."""
+
+    name: Literal["libx264", "h264_nvenc"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def choose_h264(wanted: Literal["auto", "libx264", "h264_nvenc"]) -> H264Choice:
+    """The GPU's encoder where it can be opened, unless another is wanted.
+
+    Raises:
+        StartupError: NVENC is wanted and cannot be opened.
+    """
+    if wanted == "libx264":
+        return H264Choice("libx264", "as configured")
+    try:
+        opened_h264("h264_nvenc", 640, 480, 4_000_000)
+    except (av.FFmpegError, ValueError) as exc:
+        why = f"NVENC cannot be opened ({_short(exc)})"
+        if wanted == "h264_nvenc":
+            raise StartupError(
+                f"rtc.h264_encoder = h264_nvenc: {why}; it needs an NVIDIA GPU with an encoder and "
+                "its driver; set it to auto or libx264"
+            ) from exc
+        return H264Choice("libx264", why)
+    return H264Choice("h264_nvenc", "the GPU encodes")
+
+
+def _short(error: Exception) -> str:
+    """Without what FFmpeg was called with."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def opened_h264(name: str, width_px: int, height_px: int, max_bps: int) -> Any:
+    """A constant-rate encoder at its highest bitrate, for the lowest delay.
+
+    Raises:
+        FFmpegError, ValueError: there is no such encoder here.
+    """
+    macroblocks = -(-width_px // 16) * -(-height_px // 16)
+    codec: Any = av.CodecContext.create(name, "w")
+    codec.width, codec.height, codec.pix_fmt = width_px, height_px, "yuv420p"
+    codec.bit_rate = max_bps
+    codec.framerate = fractions.Fraction(FRAME_RATE, 1)
+    codec.time_base = fractions.Fraction(1, VIDEO_CLOCK_HZ)
+    codec.thread_count = 1
+    codec.options = {
+        **H264_OPTIONS[name],
+        "level": "31" if macroblocks <= LEVEL_31_MAX_MACROBLOCKS else "40",
+        "g": str(KEY_FRAME_INTERVAL),
+        "maxrate": str(max_bps),
+        "bufsize": str(max_bps // 4),
+    }
+    if name == "libx264":
+        codec.profile = "Baseline"
+    codec.open()
+    return codec
+
 
 class FastH264Encoder(_Steered, H264Encoder):
-    """libx264 ultrafast, zero latency, one thread: 3 ms instead of 49 ms at 640x480."""
+    """libx264 ultrafast, zero latency, one thread: 3 ms instead of 49 ms at 640x480. Or NVENC,
+    as `choose_h264` found; if that fails later (a card allows few sessions), libx264 takes over."""
+
+    def __init__(
+        self,
+        bitrates: Bitrates,
+        choice: H264Choice = H264Choice("libx264", "the default"),
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(bitrates, clock)
+        self._choice = choice
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         codec: Any = self.codec
-        if codec is None or (frame.width, frame.height) != (codec.width, codec.height):
+        fresh = codec is None or (frame.width, frame.height) != (codec.width, codec.height)
+        if fresh:
             codec = self.codec = self._opened(frame.width, frame.height)
         if bitrate_moved(codec.bit_rate, self._target_bps, H264_STEP):
-            codec.bit_rate = self._target_bps  # libx264 takes it over at the next frame
-        frame.pict_type = PictureType.I if force_keyframe else PictureType.NONE
+            codec.bit_rate = self._target_bps  # taken over at the next frame
+        self._mark(frame, force_keyframe, fresh=fresh)
         data = b"".join(bytes(packet) for packet in codec.encode(frame))
         if data:
             yield from self._split_bitstream(data)
 
     def _opened(self, width_px: int, height_px: int) -> Any:
-        """A constant-rate encoder at the highest bitrate, then turned down: libx264 can change the
-        rate below its first maximum in place, but never raise that maximum."""
-        macroblocks = -(-width_px // 16) * -(-height_px // 16)
-        codec = av.CodecContext.create("libx264", "w")
-        codec.width, codec.height, codec.pix_fmt = width_px, height_px, "yuv420p"
-        codec.bit_rate = self._bitrates.max_bps
-        codec.framerate = fractions.Fraction(FRAME_RATE, 1)
-        codec.time_base = fractions.Fraction(1, VIDEO_CLOCK_HZ)
-        codec.thread_count = 1
-        codec.options = {
-            "preset": "ultrafast",
-            "tune": "zerolatency",
-            "level": "31" if macroblocks <= LEVEL_31_MAX_MACROBLOCKS else "40",
-            "g": str(KEY_FRAME_INTERVAL),
-            "maxrate": str(self._bitrates.max_bps),
-            "bufsize": str(self._bitrates.max_bps // 4),
-        }
-        codec.profile = "Baseline"
-        codec.open()
+        """Opened at the highest bitrate, then turned down: libx264 can change the rate below its
+        first maximum in place, but never raise that maximum."""
+        try:
+            codec = opened_h264(self._choice.name, width_px, height_px, self._bitrates.max_bps)
+        except av.FFmpegError as exc:
+            if self._choice.name == "libx264":
+                raise
+            self._choice = H264Choice("libx264", f"NVENC failed ({_short(exc)})")
+            logger.warning("this session's encoder is %s", self._choice)
+            codec = opened_h264(self._choice.name, width_px, height_px, self._bitrates.max_bps)
         codec.bit_rate = self._target_bps
         return codec
 
@@ -111,13 +230,14 @@ class CalmVp8Encoder(_Steered, Vp8Encoder):
         assert isinstance(frame, av.VideoFrame) and frame.format.name == "yuv420p"
         assert frame.pts is not None and frame.time_base is not None
         codec: Any = self.codec
-        if (
+        fresh = (
             codec is None
             or (frame.width, frame.height) != (codec.width, codec.height)
             or bitrate_moved(codec.bit_rate, self._target_bps, VP8_STEP)
-        ):
+        )
+        if fresh:
             codec = self.codec = self._created(frame.width, frame.height)
-        frame.pict_type = PictureType.I if force_keyframe else PictureType.NONE
+        self._mark(frame, force_keyframe, fresh=fresh)
         data = b"".join(bytes(packet) for packet in codec.encode(frame))
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)

@@ -8,12 +8,15 @@ those names. Knows no sessions; `rtc.py` holds the adapters.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from aioice import ice
 from aiortc import (
+    RTCPeerConnection,
     codecs,
     rtcdtlstransport,
+    rtcicetransport,
     rtcpeerconnection,
     rtcrtpreceiver,
     rtcrtptransceiver,
@@ -26,7 +29,13 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 
 from realtime.config import Rtc
 from realtime.errors import StartupError
-from realtime.rtc_encode import Bitrates, CalmVp8Encoder, FastH264Encoder
+from realtime.rtc_encode import (
+    Bitrates,
+    CalmVp8Encoder,
+    FastH264Encoder,
+    H264Choice,
+    choose_h264,
+)
 from realtime.rtc_receive import (
     RECEIVER_PRIVATES,
     MendedReceiver,
@@ -118,6 +127,11 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             _mangled("RTCPeerConnection", ("updateConnectionState",)),
         ),
         ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
+        (
+            "RTCIceTransport.__init__",
+            set(rtcicetransport.RTCIceTransport.__init__.__code__.co_names),
+            ("_send",),
+        ),
     ]
 
 
@@ -136,17 +150,21 @@ def check_upstream() -> None:
             )
 
 
-def install(config: Rtc, *, loopback: bool) -> None:
+def install(config: Rtc, *, loopback: bool) -> H264Choice:
     """Change aiortc for the whole process; may be called again with other settings.
 
     Args:
         loopback: also gather 127.0.0.1, which aioice leaves out, so that a machine without any
             network serves its own browser.
 
+    Returns:
+        Which H.264 encoder runs, and why.
+
     Raises:
-        StartupError: upstream has changed.
+        StartupError: upstream has changed, or the configured encoder cannot run.
     """
     check_upstream()
+    choice = choose_h264(config.h264_encoder)
     bitrates = Bitrates(config.start_bitrate_bps, config.max_bitrate_bps)
     replacements: list[tuple[Any, str, Any]] = [
         (rtcrtpreceiver, "JitterBuffer", PromptJitterBuffer),
@@ -154,7 +172,7 @@ def install(config: Rtc, *, loopback: bool) -> None:
         (rtp, "HeaderExtensionsMap", PlayoutDelayMap),
         (codecs, "H264Decoder", OneThreadH264Decoder),
         (codecs, "Vp8Decoder", OneThreadVp8Decoder),
-        (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates)),
+        (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates, choice)),
         (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
         (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
     ]
@@ -164,6 +182,22 @@ def install(config: Rtc, *, loopback: bool) -> None:
     if all(extension.uri != PLAYOUT_DELAY_URI for extension in extensions):
         free_id = max(entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind) + 1
         extensions.append(RTCRtpHeaderExtensionParameters(id=free_id, uri=PLAYOUT_DELAY_URI))
+    return choice
+
+
+def lose_what_is_sent(peer: RTCPeerConnection, is_lost: Callable[[], bool]) -> None:
+    """Ask before every packet that this peer sends whether the network loses it; for benches.
+
+    Media, feedback and data channels are asked about; ICE's own messages always arrive.
+    """
+    transport: Any = peer.getTransceivers()[0].sender.transport.transport
+    send = transport._send
+
+    async def send_or_lose(data: bytes) -> None:
+        if not is_lost():
+            await send(data)
+
+    transport._send = send_or_lose
 
 
 def _all_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:

@@ -22,6 +22,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParamete
 from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 from av.codec.context import Flags, ThreadType
+from av.frame import Frame
 
 from realtime.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 
@@ -33,6 +34,9 @@ MAX_DECODE_BACKLOG = 8
 """frames that wait for the decoder before the stream skips to a new key frame"""
 MAX_DECODED_PX = 8192 * 4320
 """a larger coded picture is refused by the decoder before it allocates anything"""
+
+MAX_TIMED = 64
+"""frames whose first packet's time is kept; what was lost must not pile up"""
 
 _START_CODE = b"\x00\x00\x01"
 _H264_SLICE, _H264_IDR, _H264_SPS = 1, 5, 7
@@ -58,17 +62,38 @@ def is_key_frame(data: bytes) -> bool:
     return False
 
 
+class TimedFrame(JitterFrame):
+    """A frame to decode that knows when its first packet came."""
+
+    def __init__(self, data: bytes, timestamp: int, first_ns: int) -> None:
+        super().__init__(data, timestamp)
+        self.first_ns = first_ns
+
+
 class PromptJitterBuffer(JitterBuffer):
     """A video frame leaves when its marker packet is contiguous; audio is left to upstream.
 
     While `awaiting_key`, frames that the decoder could only smear are dropped.
     """
 
-    def __init__(self, capacity: int, prefetch: int = 0, is_video: bool = False) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        prefetch: int = 0,
+        is_video: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__(capacity, prefetch, is_video)
         self.awaiting_key = is_video
+        self._clock = clock or MonotonicClock()
+        self._first_ns: dict[int, int] = {}
+        """RTP timestamp -> when its first packet came"""
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        if self._is_video and packet.timestamp not in self._first_ns:
+            self._first_ns[packet.timestamp] = self._clock.now_ns()
+            if len(self._first_ns) > MAX_TIMED:
+                del self._first_ns[next(iter(self._first_ns))]
         overflowed, frame = super().add(packet)
         if overflowed:
             self.awaiting_key = True
@@ -89,7 +114,7 @@ class PromptJitterBuffer(JitterBuffer):
                 self.awaiting_key = False
                 return frame
 
-    def _next_complete(self) -> JitterFrame | None:
+    def _next_complete(self) -> TimedFrame | None:
         if self._origin is None:
             return None
         parts: list[bytes] = []
@@ -102,12 +127,18 @@ class PromptJitterBuffer(JitterBuffer):
                 timestamp = packet.timestamp
             elif packet.timestamp != timestamp:  # a sender without markers: upstream's rule
                 self.remove(count)
-                return JitterFrame(b"".join(parts), timestamp)
+                return self._timed(parts, timestamp)
             parts.append(packet._data)  # type: ignore[attr-defined]
             if packet.marker:
                 self.remove(count + 1)
-                return JitterFrame(b"".join(parts), timestamp)
+                return self._timed(parts, timestamp)
         return None
+
+    def _timed(self, parts: list[bytes], timestamp: int) -> TimedFrame:
+        first_ns = self._first_ns.pop(timestamp, None)
+        if first_ns is None:  # of a stream far behind: it was forgotten
+            first_ns = self._clock.now_ns()
+        return TimedFrame(b"".join(parts), timestamp, first_ns)
 
     def has_hole(self) -> bool:
         """Whether packets wait behind a missing one."""
@@ -274,6 +305,9 @@ class OneThreadH264Decoder(H264Decoder):
         super().__init__()
         make_prompt(self.codec)
 
+    def decode(self, encoded_frame: JitterFrame) -> list[Frame]:
+        return with_first_packet(super().decode(encoded_frame), encoded_frame)
+
 
 class OneThreadVp8Decoder(Vp8Decoder):
     """As for H.264."""
@@ -281,6 +315,25 @@ class OneThreadVp8Decoder(Vp8Decoder):
     def __init__(self) -> None:
         super().__init__()
         make_prompt(self.codec)
+
+    def decode(self, encoded_frame: JitterFrame) -> list[Frame]:
+        return with_first_packet(super().decode(encoded_frame), encoded_frame)
+
+
+def with_first_packet(pictures: list[Frame], encoded: JitterFrame) -> list[Frame]:
+    """The pictures, each carrying the time at which its first packet came, for `first_packet_ns`.
+
+    A prompt decoder gives out what it was just given, so they belong together.
+    """
+    if isinstance(encoded, TimedFrame):
+        for picture in pictures:
+            picture.opaque = encoded.first_ns
+    return pictures
+
+
+def first_packet_ns(picture: Frame) -> int | None:
+    """When the first packet of a received picture came (monotonic); None if that is not known."""
+    return picture.opaque if isinstance(picture.opaque, int) else None
 
 
 def make_prompt(codec: Any) -> None:

@@ -1,4 +1,4 @@
-"""HTTP: WHIP (RFC 9725) signalling, identities, health, and the page. And the process around it.
+"""HTTP: WHIP (RFC 9725) signalling, identities, and the page. And the process around it.
 
 No media passes here; an offer goes to `daemon.py`, which makes a session of it. Knows no frames.
 """
@@ -31,7 +31,9 @@ from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
 from realtime.offer import MAX_SDP_BYTES
+from realtime.session import Studio
 from realtime.studio import LiveStudio
+from realtime.watching import add_watching
 
 SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -85,6 +87,7 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     _add_errors(app)
     _add_whip(app, daemon)
     _add_api(app, daemon, loop)
+    add_watching(app, daemon, loop)
     app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
     app.add_middleware(
         Guard, token=token, allowed_hosts=daemon.services.config.server.allowed_hosts
@@ -196,13 +199,6 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
                 return FileResponse(card.portrait_path, media_type="image/png")
         raise HTTPException(404, f"there is no identity {identity_id[:64]!r}")
 
-    @app.get("/healthz")
-    async def health() -> Response:
-        """For supervisors; needs no token and tells nothing but whether frames can be made."""
-        if daemon.sessions.sick is not None:
-            return JSONResponse({"status": "sick", "error": daemon.sessions.sick}, 503)
-        return JSONResponse({"status": "ok" if daemon.ready else "loading"})
-
 
 async def _read_text(request: Request, content_type: str, limit: int) -> str:
     """The body, if it is of the right type, not too large, and UTF-8."""
@@ -228,11 +224,16 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def run(config: Config, announce: Callable[[str], None] = print) -> None:
+def run(
+    config: Config,
+    announce: Callable[[str], None] = print,
+    studio: Callable[[Config], Studio] = LiveStudio,
+) -> None:
     """Serve until a signal, or until loading fails.
 
     Args:
         announce: gets the lines meant for the person who started it: the URL and the loop.
+        studio: makes what a session needs.
 
     Raises:
         StartupError: the address, the token, the loop or the networks cannot be used.
@@ -249,7 +250,8 @@ def run(config: Config, announce: Callable[[str], None] = print) -> None:
         loop = choice.new()
         try:
             asyncio.set_event_loop(loop)
-            loop.run_until_complete(_serve(config, listener, token, choice, announce))
+            daemon = Daemon(build_services(config, studio(config)))
+            loop.run_until_complete(_serve(daemon, listener, token, choice, announce))
         finally:
             _finish(loop)
             asyncio.set_event_loop(None)
@@ -267,13 +269,12 @@ def _finish(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _serve(
-    config: Config,
+    daemon: Daemon,
     listener: socket.socket,
     token: str,
     choice: LoopChoice,
     announce: Callable[[str], None],
 ) -> None:
-    daemon = Daemon(build_services(config, LiveStudio(config)))
     server = _Uvicorn(
         uvicorn.Config(
             create_app(daemon, token, str(choice)),
@@ -285,7 +286,7 @@ async def _serve(
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
-    _stop_on_signals(server)
+    _stop_on_signals(server, daemon)
     await daemon.start()
     try:
         host, port = listener.getsockname()[:2]
@@ -304,13 +305,14 @@ async def _serve(
         raise daemon.failure
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
+def _stop_on_signals(server: uvicorn.Server, daemon: Daemon) -> None:
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         return
 
     def stop() -> None:
         server.force_exit = server.should_exit  # the second one does not wait
         server.should_exit = True
+        daemon.drain()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
 from realtime.errors import OfferRejected, ReenactdError
-from realtime.frames import Controls, OutputFrame
+from realtime.frames import Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
 from realtime.latest import AsyncLatest
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.telemetry import GpuMemory, Telemetry
+from realtime.tracing import Tracer
 from realtime.turns import Turn
 from realtime.wardrobe import Wardrobe
 from realtime.workers import (
@@ -80,6 +82,9 @@ class Studio(Protocol):
 
     def list_identities(self) -> list[IdentityCard]: ...
 
+    def gpu_memory(self) -> GpuMemory | None:
+        """None where no GPU is in use; quick."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -92,6 +97,8 @@ class Services:
     render: RenderWorker
     loader: BackgroundWorker
     maker: BackgroundWorker
+    telemetry: Telemetry
+    tracer: Tracer
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,9 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._log = _SessionLog(logging.getLogger(__name__), {"session": session_id[:6]})
         self._live = Live(Controls(), cast.identity)
-        self._metrics = SessionMetrics(clock)
+        self._metrics = SessionMetrics(
+            clock, session=session_id[:6], telemetry=services.telemetry, tracer=services.tracer
+        )
         self._errors = ErrorReporter(self._log, clock)
         self._outputs: AsyncLatest[OutputFrame | Withheld] = AsyncLatest(self._loop)
         self._gate = OutputGate(
@@ -162,7 +171,7 @@ class Session:
             lambda tracked: services.render.deliver(self._job, tracked),
             clock,
         )
-        track = OutputTrack(self._next_frame, clock)
+        track = OutputTrack(self._next_frame, clock, self._metrics)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
@@ -174,6 +183,18 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
         self._doom: str | None = None
         self._doomed_ns = 0
+
+    @property
+    def state(self) -> OutputState:
+        """What its output shows."""
+        return self._gate.state
+
+    def describe(self) -> dict[str, Any]:
+        """The numbers of the `stats` channel, and how far and how old the session is."""
+        age_ns = self._services.clock.now_ns() - self._born_ns
+        life = {"phase": self.phase, "age_s": round(age_ns / NS_PER_S, 1)}
+        numbers = {name: value for name, value in self._numbers().items() if name != "type"}
+        return {"session": self.id[:6], **life, **numbers}
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to the offer; from here on the session works.
@@ -328,6 +349,10 @@ class Session:
             "latency_ms": {
                 "p50": round(now.latency_p50_ms, 1),
                 "p95": round(now.latency_p95_ms, 1),
+            },
+            "server_ms": {
+                "p50": round(now.server_p50_ms, 1),
+                "p95": round(now.server_p95_ms, 1),
             },
             "stages_ms": {name: round(value, 2) for name, value in now.stages_ms.items()},
             "drops": {

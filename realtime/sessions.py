@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Iterator
 
 from realtime.errors import AdmissionRefused
 from realtime.session import Services, Session, make_cast
@@ -28,6 +29,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
 
     def start(self) -> None:
         self._watchdog = asyncio.create_task(self._watch())

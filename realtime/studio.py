@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engines import driver
 from realtime.config import Config
 from realtime.errors import FrameError, StartupError
+from realtime.telemetry import GpuMemory
 from realtime.workers import Pipeline, TrackStage
 
 if TYPE_CHECKING:
     from engines.avatar import AnyReenactor
+    from engines.device import Device
     from realtime.consent import ConsentRecord
     from realtime.identity import Identity, IdentityCard
 
@@ -52,6 +55,7 @@ class LiveStudio:
         self._config = config
         self._store = IdentityStore(config.identities)
         self._reenactor: AnyReenactor | None = None
+        self._gpu: Device | None = None
 
     def load(self) -> str:
         """Load the networks and the tracker's library. Returns what runs, and why.
@@ -88,6 +92,22 @@ class LiveStudio:
 
     def list_identities(self) -> list[IdentityCard]:
         return self._store.list()
+
+    def gpu_memory(self) -> GpuMemory | None:
+        """Of the GPU on which a backend runs, whichever one it is. Has not run on a GPU yet.
+
+        Asked through pycuda: none without it, as where PyTorch alone was installed.
+        """
+        if not driver.in_use():
+            return None
+        if self._gpu is None:
+            try:
+                from engines.device import Device
+            except ImportError:
+                return None
+            self._gpu = Device()
+        with self._gpu.current():
+            return GpuMemory(self._gpu.free_bytes(), self._gpu.info.memory_bytes)
 
     def _loaded(self) -> AnyReenactor:
         if self._reenactor is None:

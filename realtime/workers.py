@@ -16,17 +16,21 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from realtime.clock import NS_PER_S, Clock
+from av import VideoFrame
+
+from realtime.clock import NS_PER_S, Clock, MonotonicClock
 from realtime.errors import FrameError, SessionError
-from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Tracked
+from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Timings, Tracked
 from realtime.gate import Withheld
 from realtime.latest import AsyncLatest, Closed, Latest
 from realtime.metrics import ErrorReporter, SessionMetrics
@@ -91,10 +95,19 @@ class Desk:
     """ends the session with a reason; may be called on any thread"""
     turn: Turn
 
+    def deliver(self, result: OutputFrame | Withheld) -> None:
+        """What the newest frame gave, for the output gate."""
+        replaced = self.outputs.put(result)
+        if replaced is not None:
+            seq = replaced.source_seq if isinstance(replaced, OutputFrame) else None
+            self.metrics.dropped("output", seq)
+
     def failed(self, error: Exception, what: str) -> None:
         """A frame was lost; unexpected errors are logged with their traceback."""
-        self.errors.add(error, unexpected=not isinstance(error, FrameError))
-        self.outputs.put(Withheld(what))
+        unexpected = not isinstance(error, FrameError)
+        self.errors.add(error, unexpected=unexpected)
+        self.metrics.failed(unexpected=unexpected)
+        self.deliver(Withheld(what))
 
 
 @dataclass
@@ -198,7 +211,8 @@ class TrackWorker:
         """A new camera frame; it replaces one that still waits."""
         frame = arrived.frame
         self._desk.metrics.arrived(arrived.arrived_ns, frame.width, frame.height)
-        self.arrivals.put(arrived)
+        replaced = self.arrivals.put(arrived)
+        self._desk.metrics.offered(arrived.arrived_ns, replaced=replaced is not None)
 
     def ensure(self) -> str | None:
         """Keep it going; returns why the session must end, if it must."""
@@ -228,6 +242,8 @@ class TrackWorker:
 
     def _track(self, stage: TrackStage, arrived: Arrived) -> None:
         desk, began_ns = self._desk, self._clock.now_ns()
+        timings = Timings(arrived.arrived_ns)
+        seq: int | None = None
         try:
             tracked = stage(arrived, desk.live.controls)
         except SessionError as exc:
@@ -235,10 +251,11 @@ class TrackWorker:
         except Exception as exc:  # noqa: BLE001 - the thread's root for one frame
             desk.failed(exc, "tracking failed")
         else:
-            face = tracked.face
+            face, timings, seq = tracked.face, tracked.timings, tracked.source.seq
             desk.metrics.face = "ok" if isinstance(face, FaceTrack) else face.reason
             desk.turn.delivered(self._clock.now_ns() - began_ns)
             self._deliver(tracked)
+        desk.metrics.worked("tracking", began_ns, timings, seq)
 
 
 @dataclass(eq=False)
@@ -264,6 +281,7 @@ class RenderJob:
         if tracked is None:
             return False
         live, desk = self.desk.live, self.desk
+        timings, began_ns = tracked.timings, desk.metrics.clock.now_ns()
         try:
             while self._requests:
                 self._requests.popleft()()
@@ -274,9 +292,12 @@ class RenderJob:
         except Exception as exc:  # noqa: BLE001 - the thread's root for one frame
             desk.failed(exc, "rendering failed")
         else:
-            if not isinstance(result, OutputFrame):
+            if isinstance(result, OutputFrame):
+                timings = result.timings
+            else:
                 result = Withheld(result.reason)
-            desk.outputs.put(result)
+            desk.deliver(result)
+        desk.metrics.worked("rendering", began_ns, timings, tracked.source.seq)
         return True
 
 
@@ -306,8 +327,10 @@ class RenderWorker:
 
     def deliver(self, job: RenderJob, tracked: Tracked) -> None:
         """Replace the job's waiting frame; called on the session's track thread."""
-        job.tracked.put(tracked)
+        replaced = job.tracked.put(tracked)
         self._awake.set()
+        if replaced is not None:
+            job.desk.metrics.dropped("render", replaced.source.seq)
 
     def ensure(self) -> str | None:
         """Keep it going; returns why no session can be served, if none can."""
@@ -378,6 +401,26 @@ class BackgroundWorker:
             call()
 
 
+class _EncodePool(concurrent.futures.ThreadPoolExecutor):
+    """Tells whoever made a picture when its encoding began and ended.
+
+    A picture brings along whom to tell, for encoders belong to aiortc and know no sessions.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        tell: Any = args[0].opaque if args and isinstance(args[0], VideoFrame) else None
+        if callable(tell):  # a received picture that is sent on carries a time instead
+            fn = functools.partial(_timed, fn, tell)
+        return super().submit(fn, *args, **kwargs)
+
+
+def _timed(work: Callable[..., T], tell: Callable[[int, int], None], *args: Any) -> T:
+    began_ns = MonotonicClock().now_ns()
+    result = work(*args)
+    tell(began_ns, MonotonicClock().now_ns())
+    return result
+
+
 def encode_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     """The loop's default executor, in which aiortc runs its encoders."""
-    return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="encode")
+    return _EncodePool(threads, thread_name_prefix="encode")

@@ -40,6 +40,7 @@ from realtime.frames import (
 from realtime.identity import Identity, IdentityCard
 from realtime.server import choose_loop, create_app
 from realtime.session import Studio
+from realtime.telemetry import GpuMemory
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
 
 T = TypeVar("T")
@@ -104,7 +105,9 @@ class FakeTrackStage:
         face: FaceTrack | NoFace = FaceTrack(np.zeros((478, 3), np.float32), 1.0)
         if script.fault == "no_face":
             face = NoFace("none")
-        timings = Timings(arrived.arrived_ns, {"ingest": 1, "track": 2})
+        timings = Timings(arrived.arrived_ns)
+        for stage in ("ingest", "track"):
+            timings = timings.with_stage(stage, 1, time.monotonic_ns() - 1)
         return Tracked(source, face, None, timings)
 
     def close(self) -> None:
@@ -140,7 +143,7 @@ class FakePipeline:
             return FakeNoOutput(tracked.face.reason)
         luma = np.full((HEIGHT, WIDTH), FACE_LUMA[identity.id], np.uint8)
         draw_number(luma, read_number(tracked.source.rgb[:, :, 0]))
-        timings = tracked.timings.with_stage("emit", 3)
+        timings = tracked.timings.with_stage("emit", 3, time.monotonic_ns() - 3)
         return OutputFrame(
             i420_of(luma), WIDTH, HEIGHT, tracked.source.seq, tracked.source.pts, "LIVE", timings
         )
@@ -166,6 +169,7 @@ class FakeStudio:
         self.script = script or Script()
         self.loads: list[str] = []
         self.portrait = Path(__file__)
+        self.gpu: GpuMemory | None = None
 
     def load(self) -> str:
         return "fake network: for tests"
@@ -184,6 +188,9 @@ class FakeStudio:
 
     def check_identity(self, identity_id: str) -> object:
         return None
+
+    def gpu_memory(self) -> GpuMemory | None:
+        return self.gpu
 
     def list_identities(self) -> list[IdentityCard]:
         return [

@@ -17,7 +17,7 @@ from realtime import __version__, cli
 from realtime.cli import app
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "render", "identity", "models", "doctor", "config", "bench")
+COMMANDS = ("serve", "top", "trace", "render", "identity", "models", "doctor", "config", "bench")
 
 
 @pytest.fixture(autouse=True)

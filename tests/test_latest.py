@@ -12,8 +12,8 @@ from realtime.latest import AsyncLatest, Closed, Latest
 
 def test_the_newest_value_replaces_the_waiting_one() -> None:
     channel: Latest[int] = Latest()
-    for value in range(5):
-        channel.put(value)
+    replaced = [channel.put(value) for value in range(5)]
+    assert replaced == [None, 0, 1, 2, 3], "whoever replaces a value learns which"
     assert channel.take(0) == 4
     assert channel.dropped == 4
     assert channel.take(0) is None

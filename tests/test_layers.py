@@ -35,6 +35,8 @@ LAYERS = (
         "realtime.pacing",
         "realtime.portrait",
         "realtime.smoothing",
+        "realtime.telemetry",
+        "realtime.tracing",
         "realtime.turns",
     ),
     ("realtime.drivers",),
@@ -47,26 +49,39 @@ LAYERS = (
     ("realtime.session",),
     ("realtime.sessions",),
     ("realtime.daemon",),
+    ("realtime.watching",),
     ("realtime.server",),
     # programs: above all that they use
     (
         "engines.training",
         "realtime.bench",
+        "realtime.cli_bench",
         "realtime.cli_models",
         "realtime.doctor",
+        "realtime.client",
         "realtime.media_file",
+        "realtime.precoding",
         "realtime.render",
+        "realtime.top",
+        "realtime.trace_file",
     ),
     ("realtime.cli",),
 )
 """from the bottom up; a package stands for all that is in it"""
 
 DOORS = {
-    "aiortc": ("realtime/rtc*.py", "realtime/session.py", "realtime/bench/performer.py"),
+    "aiortc": (
+        "realtime/rtc*.py",
+        "realtime/session.py",
+        "realtime/bench/performer.py",
+        "realtime/bench/glass_clients.py",
+    ),
     "mediapipe": ("realtime/drivers/camera.py",),
     "moderngl": ("engines/training/synthetic/renderer.py",),
     "numba": ("engines/compiled.py",),
     "onnxruntime": ("engines/backends/onnx.py",),
+    "playwright": ("realtime/bench/chromium.py",),
+    "prometheus_client": ("realtime/telemetry.py", "realtime/top.py"),
     "pycuda": (
         "engines/device.py",
         "engines/backends/tensorrt.py",

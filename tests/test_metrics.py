@@ -7,7 +7,9 @@ import logging
 import pytest
 
 from realtime.clock import NS_PER_MS, FakeClock
+from realtime.frames import OutputFrame, Timings
 from realtime.metrics import ErrorReporter, SessionMetrics, percentile
+from tests.pictures import i420_of, texture
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,12 @@ def test_percentile(values: list[float], share: float, expected: float) -> None:
     assert percentile(values, share) == expected
 
 
+def answer_to(arrived_ns: int) -> OutputFrame:
+    """A finished frame whose camera picture took 4 ms to come."""
+    timings = Timings(arrived_ns).with_stage("receive", 4 * NS_PER_MS, arrived_ns - 4 * NS_PER_MS)
+    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", timings)
+
+
 def test_rates_and_latencies_look_back_two_seconds_only() -> None:
     clock = FakeClock(10_000 * NS_PER_MS)
     metrics = SessionMetrics(clock)
@@ -31,11 +39,13 @@ def test_rates_and_latencies_look_back_two_seconds_only() -> None:
         clock.advance_ms(50)
         metrics.arrived(clock.now_ns(), 640, 480)
         metrics.sent(clock.now_ns() - 12 * NS_PER_MS, {"track": 8 * NS_PER_MS})
+        metrics.left(answer_to(clock.now_ns() - 17 * NS_PER_MS), send_ns=4 * NS_PER_MS)
     now = metrics.snapshot()
     assert now.fps_in == pytest.approx(20, abs=1)
     assert now.fps_out == pytest.approx(20, abs=1)
     assert now.latency_p50_ms == now.latency_p95_ms == 12
-    assert now.stages_ms == {"track": 8}
+    assert now.server_p50_ms == now.server_p95_ms == 21
+    assert now.stages_ms == {"track": 8, "send": 4}
     assert (now.camera_width_px, now.camera_height_px) == (640, 480)
     clock.advance_ms(3000)
     idle = metrics.snapshot()

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from aioice import ice
 from aiortc import RTCPeerConnection, codecs, rtcpeerconnection, rtcrtpreceiver, rtp
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.sdp import SessionDescription
+from av import VideoFrame
 
 from realtime import rtc, rtc_internals
 from realtime.clock import FakeClock, MonotonicClock
@@ -23,8 +24,9 @@ from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame, Timings
 from realtime.latest import Closed
+from realtime.metrics import SessionMetrics
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
-from realtime.rtc_encode import FastH264Encoder
+from realtime.rtc_encode import Bitrates, FastH264Encoder
 from realtime.rtc_internals import (
     PLAYOUT_DELAY_URI,
     PlayoutDelayMap,
@@ -33,6 +35,8 @@ from realtime.rtc_internals import (
     install,
 )
 from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
+from realtime.tracing import Tracer
+from realtime.workers import encode_pool
 from tests.helpers import Camera
 from tests.pictures import i420_of, texture
 
@@ -222,6 +226,81 @@ async def test_times_always_increase_and_a_camera_clock_that_jumps_is_taken_up_a
     got = await stamps_of(shown)
     assert got == pytest.approx([10, 50, 50, 200, 233], abs=0.05)
     assert all(later > earlier for earlier, later in pairwise(got))
+
+
+async def test_a_picture_is_reported_once_and_only_when_the_sender_comes_back() -> None:
+    clock = FakeClock()
+    metrics = SessionMetrics(clock)
+    first, second = taken(0, 0), taken(1, 33)
+    pictures = iter([CARD, first, first, second])
+
+    async def next_picture() -> OutputFrame:
+        clock.advance_ms(10)
+        picture = next(pictures, None)
+        if picture is None:
+            raise Closed
+        return picture
+
+    track = OutputTrack(next_picture, clock, metrics)
+    for _ in range(4):
+        await track.recv()
+        clock.advance_ms(3)
+    assert metrics.snapshot().server_p95_ms == 26  # the first's, from its arrival at 0
+    with pytest.raises(MediaStreamError):
+        await track.recv()
+    assert metrics.snapshot().server_p95_ms == 52  # and the second's
+    assert metrics.snapshot().stages_ms == {"send": 3}
+
+
+async def test_received_pictures_know_how_long_they_took_to_come() -> None:
+    clock, got = FakeClock(50), list[Arrived]()
+    fresh, local = camera_picture(), camera_picture()
+    fresh.opaque = 20
+    camera = _Track([fresh, local])
+    await drain(camera, got.append, clock)
+    assert [arrived.receive_ns for arrived in got] == [30, 0]
+
+
+class _Track(MediaStreamTrack):
+    """Gives what it holds, then ends."""
+
+    kind = "video"
+
+    def __init__(self, pictures: list[VideoFrame]) -> None:
+        super().__init__()
+        self._pictures = iter(pictures)
+
+    async def recv(self) -> VideoFrame:
+        try:
+            return next(self._pictures)
+        except StopIteration:
+            raise MediaStreamError from None
+
+
+def camera_picture() -> VideoFrame:
+    return VideoFrame(320, 240, "yuv420p")
+
+
+async def test_a_pictures_encoding_is_told_of_wherever_it_is_encoded() -> None:
+    """Its way through aiortc: the very frame that `recv` gave comes to the executor."""
+    clock = MonotonicClock()
+    metrics = SessionMetrics(clock, session="abcdef", tracer=Tracer(clock))
+    metrics.tracer.start()
+    track = OutputTrack(black, clock, metrics)
+    frame = await track.recv()
+    pool = encode_pool(1)
+    encoder = FastH264Encoder(Bitrates(start_bps=1_000_000, max_bps=2_000_000))
+    try:
+        payloads, _ = await asyncio.wrap_future(pool.submit(encoder.encode, frame, True))
+        assert payloads
+        assert await asyncio.wrap_future(pool.submit(len, "others go by untouched")) == 22
+    finally:
+        pool.shutdown()
+    send, encode = metrics.tracer.stop().events
+    assert (send.name, encode.name, encode.thread) == ("send", "encode", "encode_0")
+    assert send.frame == encode.frame and encode.ended_ns is not None
+    assert send.began_ns < encode.began_ns < encode.ended_ns
+    track.stop()
 
 
 async def test_the_output_track_ends_with_its_session() -> None:

@@ -9,18 +9,28 @@ import numpy as np
 import pytest
 from aiortc.codecs.h264 import h264_depayload
 from aiortc.codecs.vpx import vp8_depayload
-from aiortc.jitterbuffer import JitterFrame
 
+from realtime.clock import NS_PER_MS, FakeClock
+from realtime.errors import StartupError
 from realtime.rtc_encode import (
     H264_STEP,
+    KEY_FRAME_PAUSE_NS,
     MIN_BITRATE_BPS,
     VP8_STEP,
     Bitrates,
     CalmVp8Encoder,
     FastH264Encoder,
+    H264Choice,
+    KeyFrames,
     bitrate_moved,
+    choose_h264,
 )
-from realtime.rtc_receive import OneThreadH264Decoder, OneThreadVp8Decoder
+from realtime.rtc_receive import (
+    OneThreadH264Decoder,
+    OneThreadVp8Decoder,
+    TimedFrame,
+    first_packet_ns,
+)
 
 RATES = Bitrates(start_bps=1_500_000, max_bps=3_000_000)
 
@@ -119,9 +129,74 @@ def test_every_picture_comes_out_at_once_through_sizes_and_forced_key_frames(
         )
         assert timestamp == number * 3000
         data = b"".join(depayload(payload) for payload in payloads)
-        frames = decoder.decode(JitterFrame(data, timestamp))
+        frames = decoder.decode(TimedFrame(data, timestamp, first_ns=number + 1))
+        assert [first_packet_ns(frame) for frame in frames] == [number + 1]
         decoded = [frame for frame in frames if isinstance(frame, av.VideoFrame)]
         assert [(frame.width, frame.height) for frame in decoded] == [(width, height)]
+
+
+def test_a_key_frame_is_made_at_once_but_a_storm_of_requests_gets_one_per_pause() -> None:
+    clock = FakeClock()
+    frames = KeyFrames(clock)
+    assert frames.due(True)
+    made = []
+    for number in range(1, 31):  # asked for with every picture of a second
+        clock.advance_ms(33)
+        if frames.due(True):
+            made.append(number)
+    assert made == [8, 16, 24]
+    clock.advance_ms(33)
+    assert not frames.due(False)
+    clock.advance_ms(KEY_FRAME_PAUSE_NS / NS_PER_MS)
+    assert frames.due(False), "the last request was kept"
+    clock.advance_ms(10_000)
+    assert not frames.due(False)
+
+
+def test_a_new_encoder_answers_the_requests_before_it() -> None:
+    clock = FakeClock()
+    frames = KeyFrames(clock)
+    frames.due(True)
+    clock.advance_ms(10)
+    assert not frames.due(True)
+    frames.made()
+    clock.advance_ms(10_000)
+    assert not frames.due(False)
+
+
+def is_key(payloads: list[bytes]) -> bool:
+    return any(payload[0] & 0x1F in (7, 24) for payload in payloads)
+
+
+def test_a_requested_key_frame_is_coded_as_one() -> None:
+    clock = FakeClock()
+    encoder = FastH264Encoder(RATES, clock=clock)
+    coded = []
+    for number in range(12):
+        payloads, _ = encoder.encode(picture(number), force_keyframe=number in (4, 9))
+        coded.append(is_key(payloads))
+        clock.advance_ms(100)
+    assert [number for number, key in enumerate(coded) if key] == [0, 4, 9]
+
+
+def test_without_a_gpu_libx264_encodes_and_the_reason_is_said() -> None:
+    choice = choose_h264("auto")
+    if choice.name == "h264_nvenc":
+        pytest.skip("NVENC runs here")
+    assert "NVENC cannot be opened" in str(choice)
+    assert choose_h264("libx264").name == "libx264"
+    with pytest.raises(StartupError, match=r"rtc\.h264_encoder = h264_nvenc: NVENC cannot"):
+        choose_h264("h264_nvenc")
+
+
+def test_an_encoder_that_fails_later_is_replaced_and_that_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if choose_h264("auto").name == "h264_nvenc":
+        pytest.skip("NVENC runs here")
+    encoder = FastH264Encoder(RATES, H264Choice("h264_nvenc", "as a test wants it"))
+    payloads, _ = encoder.encode(picture(0))
+    assert payloads and "this session's encoder is libx264: NVENC failed" in caplog.text
 
 
 def test_a_1080p_picture_is_encoded_too() -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtpPacket
 
-from realtime.clock import NS_PER_MS
+from realtime.clock import NS_PER_MS, FakeClock
 from realtime.rtc_receive import (
+    MAX_TIMED,
     NACK_TRIES,
     HoleWatch,
     NackRetries,
     PromptJitterBuffer,
+    TimedFrame,
     is_key_frame,
 )
 
@@ -62,6 +64,25 @@ def test_a_frame_leaves_with_its_marker_packet() -> None:
     assert buffer.add(packet(1, 1, b"a"))[1] is None
     _, frame = buffer.add(packet(2, 1, b"b", marker=True))
     assert frame is not None and frame.data == b"ab"
+
+
+def test_a_frame_knows_when_its_first_packet_came_whichever_that_was() -> None:
+    clock = FakeClock()
+    buffer = PromptJitterBuffer(capacity=16, is_video=True, clock=clock)
+    buffer.add(packet(0, 0, VP8_KEY, marker=True))
+    clock.advance_ms(33)
+    buffer.add(packet(2, 1, b"b", marker=True))
+    clock.advance_ms(40)
+    _, frame = buffer.add(packet(1, 1, b"a"))  # it was lost, and sent again
+    assert isinstance(frame, TimedFrame) and frame.data == b"ab"
+    assert frame.first_ns == 33 * NS_PER_MS
+
+
+def test_times_of_frames_that_never_become_whole_do_not_pile_up() -> None:
+    buffer = started(capacity=1024)
+    for number in range(2, 500, 2):
+        buffer.add(packet(number, number))
+    assert len(buffer._first_ns) <= MAX_TIMED
 
 
 def test_a_frame_without_marker_leaves_when_the_next_begins() -> None:

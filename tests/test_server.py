@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from realtime import __version__, server
-from realtime.config import Config
+from realtime import __version__
 from realtime.errors import StartupError
 from realtime.server import choose_loop, run
 from tests.helpers import FakeStudio, Stand, config_with, standing, until
+from tests.running import Running
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
@@ -253,7 +252,8 @@ async def test_a_render_thread_that_cannot_go_on_is_told(
     monkeypatch.setattr(stand.daemon.services.render, "ensure", lambda: "the cpu-0 thread died")
     await until(lambda: stand.daemon.sessions.sick is not None)
     health = await stand.http.get("/healthz")
-    assert (health.status_code, health.json()["status"]) == (503, "sick")
+    assert (health.status_code, health.json()) == (503, {"status": "sick"}), "no more is told"
+    assert (await stand.http.get("/readyz")).json() == {"status": "sick"}
     refused = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers=SDP)
     assert refused.status_code == 503 and "restart the daemon" in refused.json()["error"]
 
@@ -288,40 +288,15 @@ def test_an_address_that_cannot_be_used_is_one_line(host: str, text: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-class Running:
-    """`server.run` on its own thread, with the fake studio."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, studio: FakeStudio, config: Config) -> None:
-        self.lines: list[str] = []
-        self.error: BaseException | None = None
-        self.servers: list[Any] = []
-        monkeypatch.setattr(server, "LiveStudio", lambda config: studio)
-        monkeypatch.setattr(server, "_stop_on_signals", self.servers.append)
-        self.thread = threading.Thread(target=self._run, args=(config,))
-        self.thread.start()
-
-    def _run(self, config: Config) -> None:
-        try:
-            run(config, self.lines.append)
-        except StartupError as exc:
-            self.error = exc
-
-    def stop(self) -> None:
-        if self.servers:
-            self.servers[0].should_exit = True
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-
-
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_a_started_daemon_listens_says_where_and_stops(
     monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     running = Running(monkeypatch, FakeStudio(), config_with(server={"port": 0, "loop": loop}))
     try:
-        await until(lambda: len(running.lines) == 2)
+        await running.listening()
         assert running.lines[0] == f"event loop: {loop} (server.loop = {loop})"
-        url, _, token = running.lines[1].partition("/#token=")
+        url, _, token = running.url.partition("/#token=")
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10) as http:
             status = (await http.get("/api/status")).json()

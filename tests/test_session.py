@@ -20,7 +20,7 @@ from tests.pictures import texture
 LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
-    "latency_ms", "stages_ms", "drops", "errors", "camera",
+    "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera",
 }  # fmt: skip
 
 
@@ -55,11 +55,12 @@ def test_a_round_trip_from_offer_to_delete(loop: str) -> None:
             hello = performer.heard("hello")[0]
             assert hello["type"] == "hello" and hello["identity"] == "juniper"
             assert Controls(**hello["controls"]) == Controls()
-            await until(lambda: performer.stat("fps_out") > 0)
+            await until(lambda: "send" in (performer.stat("stages_ms") or {}))
             stats = performer.heard("stats")[-1]
             assert set(stats) == STATS_FIELDS
             assert stats["state"] == "LIVE" and stats["face"] == "ok"
-            assert set(stats["stages_ms"]) == {"ingest", "track", "emit"}
+            assert set(stats["stages_ms"]) == {"ingest", "track", "emit", "send"}
+            assert stats["server_ms"]["p50"] > stats["latency_ms"]["p50"]
             assert stats["camera"] == {"width": 320, "height": 240}
             assert stats["latency_ms"]["p95"] >= stats["latency_ms"]["p50"] > 0
             numbers = [seen.number for seen in performer.seen if not seen.is_card]

@@ -3,7 +3,10 @@
  * Shows what the daemon's stats messages and the browser's WebRTC report say; measures nothing. */
 
 const HISTORY = 120; // messages, two a second: one minute
-const STAGES = ["ingest", "track", "matte", "retarget", "reenact", "composite", "mark", "emit"];
+const STAGES = [
+  ...["receive", "ingest", "track", "matte", "retarget"],
+  ...["reenact", "composite", "mark", "emit", "send"],
+];
 /** One frame at 30 fps: what is above it costs frames. */
 const BUDGET_MS = 1000 / 30;
 

@@ -1,0 +1,126 @@
+"""The running daemon, for its own command line: where it is, and one HTTP call.
+
+Found as `serve` was configured: host and port of the settings, and the token file that it made. No
+proxy is asked, and the token goes to this machine or over TLS only. Knows no metrics and no tables.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from realtime.access import find_token, is_loopback
+from realtime.config import Config, state_directory
+from realtime.errors import ConfigError, ReenactdError
+
+TIMEOUT_S = 5.0
+
+
+class Unanswered(ReenactdError):
+    """The daemon is not there, or does not let us in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A running daemon."""
+
+    url: str
+    """http://127.0.0.1:8700, without a path"""
+    token: str = field(repr=False)
+
+
+def find(config: Config, url: str | None) -> Address:
+    """Where the daemon of these settings listens, or the one that is named.
+
+    Args:
+        url: as the daemon printed it; its token may be left out, and is then read from the file.
+
+    Raises:
+        StartupError: no token can be had.
+        ConfigError: the URL is none, or the token would go over an open line; or the settings
+            leave the port to chance.
+    """
+    server = config.server
+    if url is None and server.port == 0:
+        raise ConfigError("[server] port = 0 takes any free port: give the printed URL as --url")
+    host = f"[{server.host}]" if ":" in server.host.strip("[]") else server.host
+    parts = urlsplit(url or f"http://{host}:{server.port}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"--url {url}: must be as http://127.0.0.1:8700")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigError(
+            f"--url {parts.scheme}://{parts.netloc}: the token would be sent in the open; "
+            "use https, or run this on the daemon's machine"
+        )
+    _, _, token = parts.fragment.partition("token=")
+    token = token or find_token(server.token_file or state_directory() / "token")
+    return Address(f"{parts.scheme}://{parts.netloc}", token)
+
+
+@contextmanager
+def call(
+    address: Address, method: str, path: str, timeout_s: float = TIMEOUT_S
+) -> Iterator[http.client.HTTPResponse]:
+    """The open answer to one request.
+
+    Args:
+        timeout_s: of connecting, and of each wait for more.
+
+    Raises:
+        Unanswered: nobody listens, the token is wrong, or the daemon refuses.
+    """
+    headers = {"Authorization": f"Bearer {address.token}"}
+    request = urllib.request.Request(address.url + path, None, headers, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    try:
+        with opener.open(request, timeout=timeout_s) as response:
+            yield response
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Unanswered(_refusal(address, path, error)) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise Unanswered(
+            f"no reenactd answers at {address.url} ({reason}): start it with `reenactd serve`, or "
+            "give the URL that it printed as --url"
+        ) from None
+
+
+def get(address: Address, path: str) -> str:
+    """
+    Raises:
+        Unanswered: as of `call`.
+    """
+    with call(address, "GET", path) as response:
+        text: str = response.read().decode()
+        return text
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A daemon sends nobody elsewhere; the token stays here."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _refusal(address: Address, path: str, error: urllib.error.HTTPError) -> str:
+    if error.code == 401:
+        return (
+            f"the token is not that of the daemon at {address.url}: give the --config with which "
+            "it was started, or the URL that it printed as --url"
+        )
+    if error.code == 404:
+        return f"{address.url}{path}: HTTP 404: no reenactd, or one of another release"
+    said = error.read().decode(errors="replace")
+    try:
+        text = json.loads(said)["error"]
+    except (ValueError, KeyError, TypeError):
+        text = said[:200]
+    return f"{address.url}{path}: HTTP {error.code}: {text}"
