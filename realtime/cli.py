@@ -19,8 +19,9 @@ from typer.core import TyperGroup
 
 from engines.errors import EngineError
 from realtime import __version__
+from realtime.cli_bench import ConfigFile, bench_app, size_of
 from realtime.cli_models import EXIT_INTERRUPTED, models_app
-from realtime.config import Config, layers, load, origin_of, resolve
+from realtime.config import Config, layers, load, origin_of, overrides, resolve
 from realtime.errors import ReenactdError
 
 CODECS = {
@@ -55,19 +56,12 @@ identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar
 config_app = typer.Typer(no_args_is_help=True, help="The settings, and where each was set.")
 app.add_typer(identity_app, name="identity")
 app.add_typer(models_app, name="models")
-bench_app = typer.Typer(
-    no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
-)
 app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML.", show_default=False),
-]
-ClipFile = Annotated[
-    Path | None,
-    typer.Option("--clip", metavar="FILE", help="Video of a performer.", show_default="performer1"),
+DaemonUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="As the daemon printed it.", show_default="of the settings"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON, for scripts.")]
 
@@ -79,16 +73,6 @@ def main() -> None:
     except (ReenactdError, EngineError) as error:
         print(f"reenactd: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
-
-
-def _overrides(**flags: Any) -> dict[str, dict[str, Any]]:
-    """`server__port=9000` -> `{"server": {"port": 9000}}`; None is a flag that was not given."""
-    tree: dict[str, dict[str, Any]] = {}
-    for name, value in flags.items():
-        if value is not None:
-            section, key = name.split("__")
-            tree.setdefault(section, {})[key] = value
-    return tree
 
 
 def _print_version(wanted: bool) -> None:
@@ -126,7 +110,7 @@ def serve(
     """
     config = load(
         config_file,
-        _overrides(server__host=host, server__port=port, identities__default=identity),
+        overrides(server__host=host, server__port=port, identities__default=identity),
     )
     from realtime.doctor import require_system_libraries
 
@@ -135,6 +119,41 @@ def serve(
 
     print(f"codec: {CODECS[config.rtc.codec]} (rtc.codec = {config.rtc.codec})")
     run(config)
+
+
+@app.command()
+def top(
+    url: DaemonUrl = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one table, and end.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Show the sessions of the running daemon, anew each second. End it with Ctrl-C.
+
+    Where the output is no terminal, one table is printed.
+    """
+    import time
+
+    from realtime import client
+    from realtime.top import run
+
+    address = client.find(load(config_file, {}), url)
+    run(address, Console(highlight=False), once=once, wait=time.sleep)
+
+
+@app.command()
+def trace(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSON file to write.")],
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long.")] = 10.0,
+    url: DaemonUrl = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Record what every thread of the running daemon does for each frame, for Perfetto.
+
+    The daemon goes on meanwhile. The file names no identity and holds no picture.
+    """
+    from realtime import client, trace_file
+
+    print(trace_file.fetch(client.find(load(config_file, {}), url), target, seconds))
 
 
 @app.command()
@@ -173,10 +192,10 @@ def render(
     Frames without a face hold the last picture for half a second, then show a card, as in a live
     session. The result replaces OUT only once it is complete.
     """
-    width, height = _size(size)
+    width, height = (None, None) if size is None else size_of(size)
     config = load(
         config_file,
-        _overrides(
+        overrides(
             engine__network=network,
             engine__backend=backend,
             video__width_px=width,
@@ -192,15 +211,6 @@ def render(
 
     controls = changed(Controls(), {"background": background, "color": color})
     render_with_progress(Job(source, target, identity, consent, controls), config)
-
-
-def _size(text: str | None) -> tuple[int | None, int | None]:
-    if text is None:
-        return None, None
-    width, separator, height = text.lower().partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise typer.BadParameter(f"{text}: must be WIDTHxHEIGHT, for example 640x480")
-    return int(width), int(height)
 
 
 @identity_app.command("list")
@@ -279,80 +289,6 @@ def config_check(config_file: ConfigFile = None) -> None:
     """Read the file and the environment, and say whether every setting is right."""
     load(config_file, {})
     print("all settings are right")
-
-
-@bench_app.command("pipeline")
-def bench_pipeline(
-    clip: ClipFile = None,
-    identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
-    frames: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 300,
-    backend: Annotated[
-        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
-    ] = None,
-    config_file: ConfigFile = None,
-) -> None:
-    """Milliseconds per stage, p50, p95 and p99, from camera picture to finished frame."""
-    config = load(config_file, _overrides(engine__backend=backend))
-    from realtime.bench.clips import choose_clip
-    from realtime.bench.pipeline import bench_pipeline as measure
-    from realtime.bench.report import finish
-
-    finish(measure(choose_clip(clip), identity, frames, config))
-
-
-@bench_app.command("models")
-def bench_models(
-    network: Annotated[str, typer.Option(metavar="NAME")] = "warp-refine-lite",
-    calls: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 200,
-    backend: Annotated[
-        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
-    ] = None,
-    config_file: ConfigFile = None,
-) -> None:
-    """Milliseconds of each graph of a network, against this machine's roofline."""
-    config = load(config_file, _overrides(engine__backend=backend))
-    from realtime.bench.models import bench_models as measure
-    from realtime.bench.report import finish
-
-    finish(measure(network, config.engine, calls))
-
-
-@bench_app.command("session")
-def bench_session(
-    minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 5,
-    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")] = 30,
-    clip: ClipFile = None,
-    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
-    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
-    config_file: ConfigFile = None,
-) -> None:
-    """One real session over WebRTC, minute by minute: latency, rate, memory, drops."""
-    import asyncio
-
-    config = load(config_file, {})
-    from realtime.bench.clips import choose_clip
-    from realtime.bench.report import finish
-    from realtime.bench.session import Plan
-    from realtime.bench.session import bench_session as measure
-
-    arguments = () if config_file is None else ("--config", str(config_file))
-    plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
-    finish(asyncio.run(measure(plan, config)))
-
-
-@bench_app.command("tracking")
-def bench_tracking(
-    clip: ClipFile = None,
-    smoothing: Annotated[float, typer.Option(min=0, max=1, help="0 raw, 1 calmest.")] = 0.5,
-    frames: Annotated[int, typer.Option(min=45, help="At most so many of the clip.")] = 150,
-    config_file: ConfigFile = None,
-) -> None:
-    """Jitter of a still face in pixels, and lag behind a moving one in milliseconds."""
-    config = load(config_file, {})
-    from realtime.bench.clips import choose_clip
-    from realtime.bench.tracking import run
-
-    run(choose_clip(clip), config.tracking, smoothing, frames)
 
 
 def _tree(config: Config) -> Mapping[str, Mapping[str, Any]]:

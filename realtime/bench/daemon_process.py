@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, as a user starts it: `reenactd serve` on a free port."""
+"""A real daemon in a process of its own, on a free port: `reenactd serve`, or a bench's variant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from realtime.bench.machine import resident_mib
+from realtime.bench.machine import processor_s, resident_mib
 from realtime.errors import StartupError
 
 START_TIMEOUT_S = 60.0
@@ -27,7 +27,10 @@ class DaemonProcess:
         StartupError: it ended, or did not listen in time.
     """
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(
+        self, *arguments: str, program: tuple[str, ...] = ("realtime.cli", "serve")
+    ) -> None:
+        self._program = program
         self._arguments = arguments
         self._log: IO[bytes] = tempfile.TemporaryFile()
         self._process: asyncio.subprocess.Process | None = None
@@ -35,7 +38,7 @@ class DaemonProcess:
         self.token = ""
 
     async def __aenter__(self) -> DaemonProcess:
-        command = (sys.executable, "-m", "realtime.cli", "serve", "--port", "0", *self._arguments)
+        command = (sys.executable, "-m", *self._program, "--port", "0", *self._arguments)
         path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
         self._process = await asyncio.create_subprocess_exec(
             *command,
@@ -63,9 +66,18 @@ class DaemonProcess:
         self._log.close()
 
     @property
-    def resident_mib(self) -> float:
+    def processor_s(self) -> float:
+        """Processor time that it has used so far, over all its threads."""
+        return processor_s(self.pid)
+
+    @property
+    def pid(self) -> int:
         assert self._process is not None
-        return resident_mib(self._process.pid)
+        return self._process.pid
+
+    @property
+    def resident_mib(self) -> float:
+        return resident_mib(self.pid)
 
     def log(self) -> str:
         self._log.seek(0)

@@ -89,6 +89,15 @@ def resident_mib(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
+def processor_s(pid: int) -> float:
+    """User and system time of a process so far. Raises ProcessLookupError when it is gone."""
+    for line in _lines(f"/proc/{pid}/stat"):
+        # Fields 14 and 15 (proc(5)), counted behind the name, which may hold blanks.
+        fields = line.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    raise ProcessLookupError(pid)
+
+
 def gpu_name() -> str:
     """Name and driver of the first NVIDIA GPU, or an empty text."""
     query = ["--query-gpu=name,driver_version", "--format=csv,noheader"]

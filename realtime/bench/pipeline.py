@@ -7,8 +7,10 @@ frame runs beside rendering of this one, as in the daemon; this is what fits int
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +18,22 @@ from pathlib import Path
 import av
 
 from realtime.bench.clips import back_and_forth, decode, rate_of
+from realtime.bench.machine import machine_record
 from realtime.bench.report import Report, percentiles, print_table
 from realtime.clock import NS_PER_MS, NS_PER_S
 from realtime.config import Config
 from realtime.errors import StartupError
 from realtime.frames import Arrived, Controls, OutputFrame
+from realtime.pipeline import NoOutput
 from realtime.render import Job, Performance, assemble
 
 WARM_UP_FRAMES = 60
 """long enough for the neutral to be taken, caches to fill and clocks to rise"""
+TURN_WARM_UP_FRAMES = 2
+"""after another process had the core: its caches, not its clocks"""
 
+CLIP_FRAMES = 250
+"""of those that are held in memory, at most"""
 TRACK_TO_COMPOSITE = ("track", "matte", "retarget", "reenact", "composite")
 
 
@@ -59,20 +67,43 @@ def bench_pipeline(clip: Path, identity: str, frames: int, config: Config) -> Re
     fps = measure_rate(performance, _arrivals(pictures, clip, began_s=3600.0), frames)
     metrics = _metrics(samples) | {"fps": fps, "frames": float(frames)}
     _print(metrics, clip)
-    return Report(
-        "pipeline",
-        {
-            "clip": clip.name,
-            "identity": identity,
-            "frames": frames,
-            "warm_up_frames": WARM_UP_FRAMES,
-            "canvas": f"{config.video.width_px}x{config.video.height_px}",
-            "network": config.engine.network,
-            "backend": config.engine.backend,
-            "threads": config.engine.threads,
-        },
-        metrics,
-    )
+    record = {"frames": frames, "warm_up_frames": WARM_UP_FRAMES}
+    return Report("pipeline", _conditions(clip, identity, config) | record, metrics)
+
+
+def bench_on_request(
+    clip: Path, identity: str, frames: int, config: Config, requests: Iterable[object]
+) -> Iterator[Report]:
+    """Load once, then go on through the clip by so many frames for every request.
+
+    `bench compare` holds two versions ready and gives them turns of half a second, so that a slow
+    minute of the machine is a slow minute of both. Latency only.
+
+    Raises:
+        StartupError: the backend is `auto`, or the clip shows no face.
+    """
+    require_named_backend(config)
+    performance = assemble(Job(clip, clip, identity, None, Controls()), config)
+    arrivals = _arrivals(decode(clip, at_most=CLIP_FRAMES), clip)
+    record = {"frames": frames, "warm_up_frames": TURN_WARM_UP_FRAMES}
+    conditions = _conditions(clip, identity, config) | record
+    machine = machine_record()
+    with contextlib.closing(_one_by_one(performance, arrivals)) as making:
+        _take(making, WARM_UP_FRAMES, 0)
+        for _ in requests:
+            metrics = _metrics(_take(making, TURN_WARM_UP_FRAMES, frames))
+            yield Report("pipeline", conditions, metrics | {"frames": float(frames)}, machine)
+
+
+def _conditions(clip: Path, identity: str, config: Config) -> dict[str, str | int]:
+    return {
+        "clip": clip.name,
+        "identity": identity,
+        "canvas": f"{config.video.width_px}x{config.video.height_px}",
+        "network": config.engine.network,
+        "backend": config.engine.backend,
+        "threads": config.engine.threads,
+    }
 
 
 def measure_latency(
@@ -83,25 +114,36 @@ def measure_latency(
     Raises:
         StartupError: a frame gave no avatar, so that its time would say nothing.
     """
+    with contextlib.closing(_one_by_one(performance, arrivals)) as making:
+        return _take(making, WARM_UP_FRAMES, frames)
+
+
+def _one_by_one(
+    performance: Performance, arrivals: Iterator[Arrived]
+) -> Generator[tuple[float, OutputFrame | NoOutput], None, None]:
+    """For every arrival how long it took (ms), and what was made of it."""
     track = performance.make_track()
-    samples = []
     try:
-        for index in range(WARM_UP_FRAMES + frames):
-            arrived = next(arrivals)
+        for arrived in arrivals:
             began = time.perf_counter()
             tracked = track(arrived, performance.controls)
             made = performance.pipeline.process(tracked, performance.controls, performance.identity)
-            spent_ms = (time.perf_counter() - began) * 1e3
-            if index < WARM_UP_FRAMES:
-                continue
-            if not isinstance(made, OutputFrame):
-                raise StartupError(
-                    f"frame {index} shows no avatar ({made.reason}); use another clip"
-                )
-            stages_ms = {name: ns / NS_PER_MS for name, ns in made.timings.stage_ns.items()}
-            samples.append(Sample(spent_ms, stages_ms))
+            yield (time.perf_counter() - began) * 1e3, made
     finally:
         track.close()
+
+
+def _take(
+    making: Iterator[tuple[float, OutputFrame | NoOutput]], warm_up: int, frames: int
+) -> list[Sample]:
+    samples = []
+    for index, (spent_ms, made) in enumerate(itertools.islice(making, warm_up + frames)):
+        if index < warm_up:
+            continue
+        if not isinstance(made, OutputFrame):
+            raise StartupError(f"frame {index} shows no avatar ({made.reason}); use another clip")
+        stages_ms = {name: ns / NS_PER_MS for name, ns in made.timings.stage_ns.items()}
+        samples.append(Sample(spent_ms, stages_ms))
     return samples
 
 

@@ -86,14 +86,14 @@ async def bench_session(plan: Plan, config: Config) -> Report:
             await performer.connect(plan.identity)
             await asyncio.sleep(SETTLE_S)
             began_ns = MonotonicClock().now_ns()
-            await _watch(daemon, performer, samples, plan.minutes * plan.minute_s)
+            await watch(daemon, performer, samples, plan.minutes * plan.minute_s)
         finally:
             await performer.hang_up()
     record = [
-        _minute(performer, samples, began_ns + round(index * plan.minute_s * NS_PER_S), plan)
+        minute_of(performer, samples, began_ns + round(index * plan.minute_s * NS_PER_S), plan)
         for index in range(plan.minutes)
     ]
-    _print(record)
+    print_record(record)
     errors = performer.stats[-1][1]["errors"]
     return Report(
         "session",
@@ -108,13 +108,17 @@ async def bench_session(plan: Plan, config: Config) -> Report:
     )
 
 
-async def _watch(
+async def watch(
     daemon: DaemonProcess,
     performer: Performer,
     samples: list[Sample],
     duration_s: float,
 ) -> None:
-    """Sample the daemon's memory and the machine's time until the time is over."""
+    """Sample the daemon's memory and the machine's time until the time is over.
+
+    Raises:
+        ReenactdError: the daemon ended the session.
+    """
     clock = MonotonicClock()
     end_ns = clock.now_ns() + round(duration_s * NS_PER_S)
     while clock.now_ns() < end_ns:
@@ -124,7 +128,7 @@ async def _watch(
         await asyncio.sleep(SAMPLE_INTERVAL_S)
 
 
-def _minute(performer: Performer, samples: Sequence[Sample], first_ns: int, plan: Plan) -> Minute:
+def minute_of(performer: Performer, samples: Sequence[Sample], first_ns: int, plan: Plan) -> Minute:
     within = range(first_ns, first_ns + round(plan.minute_s * NS_PER_S))
     said = [message for at_ns, message in performer.stats if at_ns in within]
     timed = [message["latency_ms"] for message in said if message["fps_out"] > 0]
@@ -173,7 +177,7 @@ def _slope(values: Sequence[float]) -> float:
     return float(np.polyfit(range(len(values)), values, 1)[0])
 
 
-def _print(record: Sequence[Minute]) -> None:
+def print_record(record: Sequence[Minute]) -> None:
     columns = (
         "minute",
         "p50 ms",

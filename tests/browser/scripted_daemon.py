@@ -69,7 +69,7 @@ class PortraitTrack(MediaStreamTrack):
         self._sent += 1
         await asyncio.sleep(max(0.0, self._begun_s + self._sent / 30 - time.monotonic()))
         picture = np.asarray(picture_of(self.identity, self._sent))
-        frame: av.VideoFrame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = self._sent * 3000, Fraction(1, 90_000)
         return frame
 

@@ -1,0 +1,233 @@
+"""`reenactd bench`: what a measurement is given, and which one; `realtime.bench` measures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from realtime.config import load, overrides
+
+EXIT_REGRESSION = 1
+
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings in TOML.", show_default=False),
+]
+ClipFile = Annotated[
+    Path | None,
+    typer.Option("--clip", metavar="FILE", help="Video of a performer.", show_default="performer1"),
+]
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(width, height) of a picture, as a person writes it."""
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"{text}: must be WIDTHxHEIGHT, for example 640x480")
+    return int(width), int(height)
+
+
+@bench_app.command("pipeline")
+def pipeline(
+    clip: ClipFile = None,
+    identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
+    frames: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 300,
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    on_request: Annotated[
+        bool,
+        typer.Option(help="Measure for each line on standard input; no tables, only JSON."),
+    ] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Milliseconds per stage, p50, p95 and p99, from camera picture to finished frame."""
+    config = load(config_file, overrides(engine__backend=backend))
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.pipeline import bench_on_request, bench_pipeline
+    from realtime.bench.report import finish
+
+    if not on_request:
+        finish(bench_pipeline(choose_clip(clip), identity, frames, config))
+        return
+    for report in bench_on_request(choose_clip(clip), identity, frames, config, sys.stdin):
+        finish(report)
+
+
+@bench_app.command("models")
+def models(
+    network: Annotated[str, typer.Option(metavar="NAME")] = "warp-refine-lite",
+    calls: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 200,
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Milliseconds of each graph of a network, against this machine's roofline."""
+    config = load(config_file, overrides(engine__backend=backend))
+    from realtime.bench.models import bench_models as measure
+    from realtime.bench.report import finish
+
+    finish(measure(network, config.engine, calls))
+
+
+@bench_app.command("session")
+def session(
+    minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 5,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")] = 30,
+    clip: ClipFile = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
+    config_file: ConfigFile = None,
+) -> None:
+    """One real session over WebRTC, minute by minute: latency, rate, memory, drops."""
+    import asyncio
+
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.report import finish
+    from realtime.bench.session import Plan
+    from realtime.bench.session import bench_session as measure
+
+    arguments = () if config_file is None else ("--config", str(config_file))
+    plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
+    finish(asyncio.run(measure(plan, config)))
+
+
+@bench_app.command("glass")
+def glass(
+    client: Annotated[str, typer.Option(help="aiortc, chromium or both.")] = "aiortc",
+    seconds: Annotated[float, typer.Option(min=2, help="Of each turn.")] = 15.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 2,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the camera.")] = "640x480",
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the camera.")] = 30,
+    profile: Annotated[
+        str, typer.Option(help="loopback, lan, wifi or lossy: what lies between.")
+    ] = "loopback",
+    delay_ms: Annotated[float | None, typer.Option(min=0, help="Instead of the profile's.")] = None,
+    loss_pct: Annotated[
+        float | None, typer.Option(min=0, max=50, help="Instead of the profile's.")
+    ] = None,
+    outage_s: Annotated[
+        float, typer.Option(min=0, max=10, help="The link goes dark once in each turn.")
+    ] = 0.0,
+    clip: ClipFile = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Camera to screen over WebRTC, beside an echo over the same transport."""
+    import asyncio
+
+    config = load(config_file, {})
+    width, height = size_of(size)
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.glass import Plan, bench_glass, clients_of
+    from realtime.bench.link import profile_of
+    from realtime.bench.report import finish
+
+    plan = Plan(
+        choose_clip(clip),
+        identity,
+        width,
+        height,
+        fps,
+        seconds,
+        rounds,
+        clients_of(client),
+        profile_of(profile, delay_ms, loss_pct),
+        outage_s,
+        () if config_file is None else ("--config", str(config_file)),
+    )
+    finish(asyncio.run(bench_glass(plan, config)))
+
+
+@bench_app.command("tracking")
+def tracking(
+    clip: ClipFile = None,
+    smoothing: Annotated[float, typer.Option(min=0, max=1, help="0 raw, 1 calmest.")] = 0.5,
+    frames: Annotated[int, typer.Option(min=45, help="At most so many of the clip.")] = 150,
+    config_file: ConfigFile = None,
+) -> None:
+    """Jitter of a still face in pixels, and lag behind a moving one in milliseconds."""
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.tracking import run
+
+    run(choose_clip(clip), config.tracking, smoothing, frames)
+
+
+@bench_app.command("compare")
+def compare(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="File of runs, or a revision.")],
+    head: Annotated[
+        str, typer.Argument(metavar="HEAD", help="The same; . is the working tree as it is.")
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGUMENTS]", help="For the bench; they replace its defaults."),
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="Which bench, for revisions.")] = "pipeline",
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=6, help="Of runs.", show_default="30 short turns, or 10 runs"),
+    ] = None,
+    margin: Annotated[float, typer.Option(min=0, max=10, help="Share that is let pass.")] = 0.05,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC", help="Judge by this; repeatable.", show_default="its own"),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the runs: base.jsonl, head.jsonl.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table for a pull request.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write head's figures for github-action-benchmark."),
+    ] = None,
+) -> None:
+    """Is HEAD slower than BASE? Exit code 1 if so, 2 if that could not be found out.
+
+    Two files of runs (the last lines of any bench, as many in either), or two revisions, which take
+    turns on this machine. A gate regresses when it is worse by more than the margin at the nearer
+    end of its interval.
+    """
+    from realtime.bench.gate import Job, run
+
+    job = Job(base, head, scenario, tuple(arguments or ()), pairs, margin, tuple(gate or ()))
+    comparison = run(job, save, markdown, history)
+    raise typer.Exit(EXIT_REGRESSION if comparison.regressions else 0)
+
+
+@bench_app.command("soak")
+def soak(
+    minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 30,
+    churn: Annotated[
+        bool, typer.Option("--churn", help="Others come, do awkward things, and go.")
+    ] = False,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the one who stays.")] = 30,
+    clip: ClipFile = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
+    config_file: ConfigFile = None,
+) -> None:
+    """One session for long, others beside it: does anything grow, is anything left behind?"""
+    import asyncio
+
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.report import finish
+    from realtime.bench.session import Plan
+    from realtime.bench.soak import bench_soak
+
+    arguments = () if config_file is None else ("--config", str(config_file))
+    plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
+    finish(asyncio.run(bench_soak(plan, churn, config)))

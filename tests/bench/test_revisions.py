@@ -1,0 +1,183 @@
+"""Two revisions in turns: on a small repository whose "bench" is a script, with real processes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from realtime.bench import revisions
+from realtime.bench.gate import Job, run
+from realtime.bench.records import Record
+from realtime.bench.revisions import checked_out, commit_of, measure_in_turns, runners
+from realtime.errors import StartupError
+
+BENCH = """
+import json, subprocess, sys
+commit = subprocess.run(
+    ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
+).stdout.strip()
+SPENT_MS = 20.0
+
+def say():
+    metrics = {{"frame_p50_ms": SPENT_MS}}
+    record = {{"machine": {{"commit": commit}}, "config": {{}}, "metrics": metrics}}
+    print(json.dumps({{"scenario": "pipeline", **record}}), flush=True)
+
+{body}
+"""
+ON_REQUEST = """
+assert sys.argv[-1] == "--on-request"
+for _ in sys.stdin:
+    say()
+"""
+OLD = """
+if "--on-request" in sys.argv:
+    sys.exit("No such option: --on-request")
+print("a table")
+say()
+"""
+BROKEN = 'sys.exit("reenactd: there is no clip")'
+
+
+class Repository:
+    """A checkout of something that answers as reenactd's command line does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "realtime").mkdir(parents=True)
+        (folder / "realtime" / "__init__.py").touch()
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        done = subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def commit(self, body: str, spent_ms: float = 20.0) -> str:
+        script = BENCH.format(body=body).replace("SPENT_MS = 20.0", f"SPENT_MS = {spent_ms}")
+        (self.folder / "realtime" / "cli.py").write_text(script)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "x")
+        return self.git("rev-parse", "HEAD")
+
+    def worktrees(self) -> int:
+        return len(self.git("worktree", "list").splitlines())
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    made = Repository(tmp_path / "checkout")
+    monkeypatch.setattr(revisions, "ROOT", made.folder)
+    return made
+
+
+def test_the_slower_revision_is_found_out(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = repository.commit(ON_REQUEST)
+    head = repository.commit(ON_REQUEST, spent_ms=30.0)
+    found = run(Job(base, head, pairs=6))
+    assert [row.name for row in found.regressions] == ["frame_p50_ms"]
+    assert repository.worktrees() == 1
+    assert not run(Job(base, base, pairs=6)).regressions
+    assert not run(Job(head, base, pairs=6)).regressions
+    assert '"turns": true' in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_revision_that_knows_no_turns_is_run_anew_each_time_and_that_is_said(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = repository.commit(OLD), repository.commit(OLD.replace("a table", "another"), 30.0)
+    assert run(Job(old, new, pairs=6)).regressions
+    said = capsys.readouterr()
+    assert "a process of its own" in said.err
+    assert '"turns": false' in said.out.splitlines()[-1]
+
+
+def test_the_working_tree_is_measured_where_it_is(repository: Repository) -> None:
+    base = repository.commit(ON_REQUEST)
+    changed = BENCH.format(body=ON_REQUEST).replace("= 20.0", "= 50.0")
+    (repository.folder / "realtime" / "cli.py").write_text(changed)
+    found = run(Job(base, ".", pairs=6))
+    assert found.head == f". ({base[:12]}+)"
+    assert found.rows[0].ratio is not None
+    assert found.rows[0].ratio.estimate == pytest.approx(2.5)
+
+
+def test_changes_that_no_revision_has_are_pointed_out(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = repository.commit(ON_REQUEST)
+    (repository.folder / "realtime" / "__init__.py").write_text("changed = True\n")
+    run(Job(base, "HEAD", pairs=6))
+    assert "uncommitted changes are in neither revision; give ." in capsys.readouterr().err
+
+
+def test_what_was_checked_out_is_removed_after_ctrl_c(repository: Repository) -> None:
+    repository.commit(ON_REQUEST)
+    folders = []
+
+    def interrupt(done: int) -> None:
+        assert repository.worktrees() == 3
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), checked_out("HEAD", "main") as versions:
+        folders += [version.folder for version in versions]
+        with runners(versions, "pipeline", ()) as (ready, turns):
+            assert turns
+            measure_in_turns(ready, 6, interrupt)
+    assert repository.worktrees() == 1
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_turns_go_abba(tmp_path: Path) -> None:
+    order = []
+
+    class Noting:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self) -> Record:
+            order.append(self.name)
+            return Record(self.name, {}, {}, {})
+
+    base, head = measure_in_turns([Noting("a"), Noting("b")], 4, lambda done: None)
+    assert "".join(order) == "abbaabba"
+    assert {run.scenario for run in base} == {"a"} and {run.scenario for run in head} == {"b"}
+
+
+def test_a_bench_that_fails_says_why(repository: Repository) -> None:
+    base, head = repository.commit(ON_REQUEST), repository.commit(BROKEN)
+    with pytest.raises(StartupError, match="its bench ended with code 1: there is no clip"):
+        run(Job(base, head, pairs=6))
+    assert repository.worktrees() == 1
+
+
+def test_a_bench_that_measured_other_code_is_found_out(repository: Repository) -> None:
+    base = repository.commit(ON_REQUEST)
+    other = repository.commit(ON_REQUEST.replace("say()", "commit = 'fedcba'; say()"))
+    with pytest.raises(StartupError, match="measured commit fedcba; another installation"):
+        run(Job(base, other, pairs=6))
+
+
+@pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD~99"])
+def test_a_revision_that_is_none_is_refused(repository: Repository, revision: str) -> None:
+    repository.commit(ON_REQUEST)
+    with pytest.raises(StartupError, match="neither a file nor a revision .* `git fetch`"):
+        commit_of(revision)
+
+
+def test_without_a_checkout_there_are_only_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisions, "ROOT", tmp_path)
+    with pytest.raises(StartupError, match="this is no checkout; give two files"):
+        commit_of("main")
