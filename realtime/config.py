@@ -52,8 +52,10 @@ class Server(_Section):
     """where the access token is kept; default: `token` in the state directory, mode 0600"""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     """event loop; auto takes uvloop where it is installed"""
-    max_sessions: int = Field(2, ge=1, le=64)
+    max_sessions: int = Field(8, ge=1, le=64)
     """performers at the same time; one more is refused with HTTP 503"""
+    min_fps: float = Field(15.0, ge=0, le=60)
+    """a further performer whom the machine could not serve so fast is refused, too; 0: nobody is"""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Host headers that are answered; others get 421 (DNS rebinding)"""
 
@@ -139,6 +141,13 @@ class Liveportrait(_Section):
     """keep encoded portraits in `~/.cache/reenactd/identities`, so that they load at once"""
 
 
+class Quality(_Section):
+    adapt: bool = True
+    """where the machine does not keep up: smaller pictures, then fewer; back when there is room"""
+    hold_s: float = Field(4.0, ge=2, le=60)
+    """how long it must not keep up before a step down; a step up takes four times as long"""
+
+
 class Identities(_Section):
     default: str = "juniper"
     """identity of a new session"""
@@ -165,6 +174,7 @@ class Config(BaseSettings):
     output: Output = Output()
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
+    quality: Quality = Quality()
     identities: Identities = Identities()
     log: Log = Log()
 

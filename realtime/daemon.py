@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engines.errors import EngineError
 from realtime import rtc_internals
 from realtime.access import is_loopback
 from realtime.clock import MonotonicClock
 from realtime.config import Config
-from realtime.errors import AdmissionRefused, ReenactdError, StartupError
+from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
+from realtime.ladder import smaller_canvases
+from realtime.rehearsal import rehearse
 from realtime.rtc import peer_configuration
 from realtime.session import Services, Session, Studio
 from realtime.sessions import Sessions
@@ -23,6 +25,9 @@ from realtime.telemetry import Telemetry
 from realtime.tracing import Tracer
 from realtime.wardrobe import Wardrobe
 from realtime.workers import BackgroundWorker, RenderWorker, encode_pool
+
+if TYPE_CHECKING:
+    from realtime.identity import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +151,8 @@ class Daemon:
         default = services.config.identities.default
         try:
             self.engine = await services.loader.run(services.studio.load)
-            await services.wardrobe.get(default)
+            identity = await services.wardrobe.get(default)
+            await self._rehearse(identity)
         except (ReenactdError, EngineError) as exc:
             self.failure = exc if isinstance(exc, StartupError) else StartupError(str(exc))
             return
@@ -159,3 +165,27 @@ class Daemon:
         logger.info("ready: %s", self.engine)
         others = await services.loader.run(services.studio.list_identities)
         await services.wardrobe.prepare(card.id for card in others if card.id != default)
+        if services.config.quality.adapt:
+            video = services.config.video
+            for canvas_hw in smaller_canvases(video.width_px, video.height_px):
+                await services.wardrobe.prepare([default], canvas_hw)
+
+    async def _rehearse(self, identity: Identity) -> None:
+        """Learn what a frame costs, where that decides who is let in; and warm the caches."""
+        services = self.services
+        min_fps = services.config.server.min_fps
+        if min_fps == 0:
+            return
+        pipeline = await services.maker.run(services.studio.make_pipeline)
+        try:
+            cost = await services.render.run(lambda: rehearse(pipeline, identity))
+        except FrameError as exc:
+            logger.warning("the rehearsal failed: %s; costs are known once somebody performs", exc)
+            return
+        self.sessions.rehearsed(cost)
+        logger.info(
+            "a frame takes %.1f ms of render time: room for about %d at server.min_fps = %g",
+            cost.render_ms,
+            1000 / max(cost.render_ms * min_fps, 1e-3),
+            min_fps,
+        )

@@ -63,6 +63,10 @@ class OutputGate:
         """Why the output is not LIVE; empty while it is."""
         return "" if self._pace.phase == "LIVE" else self._reason
 
+    def replace_cards(self, cards: Mapping[str, OutputFrame]) -> None:
+        """From the next card on; for pictures of another size."""
+        self._cards = cards
+
     async def next_frame(self) -> OutputFrame:
         """The next picture to send, as soon as there is one; about 10 fps while nothing is new.
 

@@ -22,6 +22,10 @@ from realtime.tracing import Frame, Tracer
 WINDOW_NS = 2 * NS_PER_S
 """rates and percentiles look back this far"""
 REPORT_INTERVAL_NS = NS_PER_S
+SHED_SHARE = 0.1
+"""of the camera's frames; who loses more gets all that the machine has"""
+SHED = ("track", "render", "output")
+"""who did not take a frame in time; a frame that is dropped for another reason was looked at"""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -86,6 +90,8 @@ class Snapshot:
 
     fps_in: float
     fps_out: float
+    fps_shed: float
+    """camera frames that a newer one replaced before they were taken"""
     latency_p50_ms: float
     latency_p95_ms: float
     server_p50_ms: float
@@ -118,6 +124,7 @@ class SessionMetrics:
     """likewise"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _arrivals_ns: deque[int] = field(default_factory=deque)
+    _shed_ns: deque[int] = field(default_factory=deque)
     _sent: deque[_Sent] = field(default_factory=deque)
     _left: deque[_Left] = field(default_factory=deque)
 
@@ -196,6 +203,12 @@ class SessionMetrics:
     def dropped(self, reason: str, seq: int | None) -> None:
         """A camera frame gave no picture: who did not take it in time, or why there is none."""
         self.telemetry.dropped(reason)
+        if reason in SHED:
+            now_ns = self.clock.now_ns()
+            with self._lock:
+                self._shed_ns.append(now_ns)
+                while self._shed_ns[0] < now_ns - WINDOW_NS:
+                    self._shed_ns.popleft()
         if self.tracer.armed:
             self.tracer.instant(f"dropped: {reason}", Frame(self.session, 0, seq))
 
@@ -203,10 +216,19 @@ class SessionMetrics:
         """A stage refused a frame, or has a bug."""
         self.telemetry.failed(unexpected=unexpected)
 
+    @property
+    def sheds(self) -> bool:
+        """Whether frames of the last seconds were lost because nobody took them in time."""
+        since_ns = self.clock.now_ns() - WINDOW_NS
+        with self._lock:
+            shed = sum(at_ns >= since_ns for at_ns in self._shed_ns)
+            return shed > SHED_SHARE * sum(at_ns >= since_ns for at_ns in self._arrivals_ns)
+
     def snapshot(self) -> Snapshot:
         since_ns = self.clock.now_ns() - WINDOW_NS
         with self._lock:
             arrivals = sum(at_ns >= since_ns for at_ns in self._arrivals_ns)
+            shed = sum(at_ns >= since_ns for at_ns in self._shed_ns)
             sent = [entry for entry in self._sent if entry.at_ns >= since_ns]
             left = [entry for entry in self._left if entry.at_ns >= since_ns]
             camera_px, face = self.camera_px, self.face
@@ -222,6 +244,7 @@ class SessionMetrics:
         return Snapshot(
             fps_in=arrivals * NS_PER_S / WINDOW_NS,
             fps_out=len(sent) * NS_PER_S / WINDOW_NS,
+            fps_shed=shed * NS_PER_S / WINDOW_NS,
             latency_p50_ms=percentile(latencies, 0.5),
             latency_p95_ms=percentile(latencies, 0.95),
             server_p50_ms=percentile(server_ms, 0.5),

@@ -128,15 +128,16 @@ class Pipeline:
 
     def __init__(self, config: Config, reenactor: AnyReenactor, clock: Clock | None = None) -> None:
         self._clock = clock or MonotonicClock()
-        self._canvas = (config.video.height_px, config.video.width_px)
+        self._video = config.video
+        self._canvas_hw = (config.video.height_px, config.video.width_px)
         self._retarget = Retarget(config.retarget)
         self._look = Look(reenactor, config.tracking) if reenactor.looks else None
         self._reenact = Reenact(reenactor)
-        self._composite = Composite(config.video)
-        self._mark = Mark(config.output)
+        self._composite, self._composite_hw = Composite(config.video), self._canvas_hw
+        self._mark, self._card_mark = Mark(config.output), Mark(config.output)
         self._steps = Steps()
         """between frames that are driven"""
-        self._cards: dict[str, OutputFrame] = {}
+        self._cards: dict[tuple[str, tuple[int, int]], OutputFrame] = {}
 
     @property
     def calibrated(self) -> bool:
@@ -150,7 +151,7 @@ class Pipeline:
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput:
-        """One frame of the avatar, or why there is none.
+        """One frame of the avatar, of the size for which the identity is encoded, or why not.
 
         Raises:
             FrameError: a stage refused this frame (not finite, wrong shape, engine failed).
@@ -170,6 +171,7 @@ class Pipeline:
         if look is not None:
             seen = watch.run("look", lambda: look(source, face, motion.rest, controls))
         rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded, seen))
+        self._fit(identity)
         composited = watch.run(
             "composite", lambda: self._composite(rendered, identity, controls, tracked)
         )
@@ -179,13 +181,28 @@ class Pipeline:
         )
         return replace(output, timings=watch.timings)
 
-    def card(self, text: str) -> OutputFrame:
-        """A still picture with a text, marked like any other; the same one for the same text."""
-        if text not in self._cards:
-            composited = Composited(draw_card(text, self._canvas))
+    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
+        """A still picture with a text, marked like any other; the same one for the same text.
+
+        Args:
+            canvas_hw: its height and width; None for the configured ones.
+
+        Called on another thread than `process`, with which it shares nothing that changes.
+        """
+        size = canvas_hw or self._canvas_hw
+        if (text, size) not in self._cards:
+            composited = Composited(draw_card(text, size))
             timings = Timings(self._clock.now_ns())
-            self._cards[text] = emit(self._mark(composited), -1, 0, "CARD", timings)
-        return self._cards[text]
+            self._cards[text, size] = emit(self._card_mark(composited), -1, 0, "CARD", timings)
+        return self._cards[text, size]
+
+    def _fit(self, identity: Identity) -> None:
+        """Have the compositor work at the identity's size, which changes with the quality."""
+        height, width = identity.background_rgb.shape[:2]
+        if (height, width) != self._composite_hw:
+            self._composite_hw = (height, width)
+            size = {"width_px": width, "height_px": height}
+            self._composite = Composite(self._video.model_copy(update=size))
 
 
 def _of_any_size(face: FaceTrack, source: SourceFrame) -> FaceTrack:

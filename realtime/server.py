@@ -174,6 +174,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
             "canvas": {"width": config.video.width_px, "height": config.video.height_px},
             "sessions": len(daemon.sessions),
             "max_sessions": config.server.max_sessions,
+            "next_session_fps": _rounded(daemon.sessions.next_session_fps),
             "default_identity": config.identities.default,
             "ice_servers": list(config.rtc.ice_servers),
         }
@@ -198,6 +199,10 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
             if card.id == identity_id:
                 return FileResponse(card.portrait_path, media_type="image/png")
         raise HTTPException(404, f"there is no identity {identity_id[:64]!r}")
+
+
+def _rounded(fps: float | None) -> float | None:
+    return None if fps is None else round(fps, 1)
 
 
 async def _read_text(request: Request, content_type: str, limit: int) -> str:

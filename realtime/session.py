@@ -19,10 +19,13 @@ from realtime.config import Config
 from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
+from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest
+from realtime.load import Exertion
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
+from realtime.quality import QualityControl
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
@@ -75,7 +78,9 @@ class Studio(Protocol):
 
     def make_track_stage(self) -> TrackStage: ...
     def make_pipeline(self) -> Pipeline: ...
-    def load_identity(self, identity_id: str) -> Identity: ...
+    def load_identity(
+        self, identity_id: str, canvas_hw: tuple[int, int] | None = None
+    ) -> Identity: ...
 
     def check_identity(self, identity_id: str) -> object:
         """Its valid consent record; fails as `load_identity` does when there is none."""
@@ -176,6 +181,9 @@ class Session:
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
         self._calibration_told = False
+        self._quality = QualityControl(config)
+        self._dressing = asyncio.Lock()
+        """held by who changes the identity in `_live`, or its canvas"""
         self._born_ns = self._heard_ns = clock.now_ns()
         self._packets = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -188,6 +196,15 @@ class Session:
     def state(self) -> OutputState:
         """What its output shows."""
         return self._gate.state
+
+    @property
+    def quality_step(self) -> int:
+        """How far down the ladder it stands."""
+        return self._quality.step
+
+    def exertion(self) -> Exertion:
+        """What it costs, and whether the machine has lately lost frames of it."""
+        return Exertion(self._job.spent, self._metrics.sheds)
 
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""
@@ -220,12 +237,59 @@ class Session:
         """
         await self._peer.add_candidates(fragment)
 
-    def watch(self) -> None:
-        """Called several times a second: ends what cannot live on."""
+    def watch(self, busy: float) -> None:
+        """Called several times a second: ends what cannot live on, and fits the picture's quality.
+
+        Args:
+            busy: share of the last second in which the render thread worked, for all sessions.
+        """
+        now_ns = self._services.clock.now_ns()
         if self.phase in ("connecting", "live"):
-            reason = self._end_reason(self._services.clock.now_ns())
+            reason = self._end_reason(now_ns)
             if reason is not None:
                 self.close_soon(reason)
+        if self.phase == "live" and self._quality.due(now_ns):
+            self._adapt(busy, now_ns)
+
+    def _adapt(self, busy: float, now_ns: int) -> None:
+        now = self._metrics.snapshot()
+        seen = Seen(now.fps_in, now.fps_shed, now.fps_out, now.latency_p50_ms, busy)
+        rung = self._quality.look(seen, now_ns)
+        if rung is not None:
+            self._spawn(self._change_quality(rung))
+
+    async def _change_quality(self, rung: Rung) -> None:
+        """What is shown stays until the other size is ready; only then do pictures change."""
+        current, step = self._quality.rung, self._quality.step
+        try:
+            if rung.canvas_hw != current.canvas_hw:
+                await self._change_canvas(self._quality.canvas_hw(rung))
+        except ReenactdError as exc:
+            self._log.warning("the picture stays at %s: %s", current, exc)
+            self._quality.settle(rung, done=False)
+            return
+        self._worker.thinning.limit(rung.max_fps)
+        self._quality.settle(rung, done=True)
+        down = self._quality.step > step
+        self._services.telemetry.stepped(down=down)
+        why = self._quality.describe()["reason"] if down else "there is room again"
+        self._log.info("the picture is now %s: %s", rung, why)
+
+    async def _change_canvas(self, canvas_hw: tuple[int, int] | None) -> None:
+        """
+        Raises:
+            ReenactdError: there is no identity or no card of that size.
+        """
+
+        def cards() -> Mapping[str, OutputFrame]:
+            card = self._pipeline.card
+            return {reason: card(text, canvas_hw) for reason, text in CARD_TEXTS.items()}
+
+        made = await self._services.maker.run(cards)
+        async with self._dressing:
+            identity = await self._services.wardrobe.get(self._live.identity.id, canvas_hw)
+            self._live.identity = identity
+        self._gate.replace_cards(made)
 
     def _end_reason(self, now_ns: int) -> str | None:
         rtc = self._services.config.rtc
@@ -316,7 +380,9 @@ class Session:
     async def _change_identity(self, identity_id: str) -> None:
         """The old face stays until the new one is ready."""
         try:
-            self._live.identity = await self._services.wardrobe.get(identity_id)
+            async with self._dressing:
+                canvas_hw = self._quality.canvas_hw(self._quality.rung)
+                self._live.identity = await self._services.wardrobe.get(identity_id, canvas_hw)
         except ReenactdError as exc:
             self._tell({"type": "error", "message": str(exc)})
         else:
@@ -362,6 +428,7 @@ class Session:
             },
             "errors": self._errors.total,
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
+            "quality": self._quality.describe(),
         }
 
     def _tell(self, message: Mapping[str, Any]) -> bool:

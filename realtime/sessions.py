@@ -7,7 +7,9 @@ import logging
 import secrets
 from collections.abc import Iterator
 
+from realtime.admission import Cost
 from realtime.errors import AdmissionRefused
+from realtime.load import Load
 from realtime.session import Services, Session, make_cast
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ class Sessions:
         self._limit = services.config.server.max_sessions
         self._sessions: dict[str, Session] = {}
         self._opening = 0
+        self._telemetry = services.telemetry
+        self._load = Load(services.render, services.clock)
         self._watchdog: asyncio.Task[None] | None = None
         self.sick: str | None = None
         """why nobody can be served, if so"""
@@ -40,17 +44,23 @@ class Sessions:
         """A new session and its SDP answer.
 
         Raises:
-            AdmissionRefused: all places are taken, or the render thread is gone.
+            AdmissionRefused: all places are taken, the machine could not serve one more, or the
+                render thread is gone.
             OfferRejected, IdentityError: the offer or the identity cannot be used.
         """
         if self.sick is not None:
             raise AdmissionRefused(f"{self.sick}; restart the daemon")
         taken = len(self._sessions) + self._opening
         if taken >= self._limit:
+            self._telemetry.refused("places")
             raise AdmissionRefused(
                 f"{taken} of {self._limit} sessions are running; "
                 "end one, or raise server.max_sessions"
             )
+        too_dear = self._load.refusal(taken, self._services.config.server.min_fps)
+        if too_dear is not None:
+            self._telemetry.refused("cost")
+            raise AdmissionRefused(too_dear)
         self._opening += 1
         try:
             cast = await make_cast(self._services, identity_id)
@@ -63,6 +73,15 @@ class Sessions:
         except BaseException as exc:  # also when the request is cancelled: nothing may stay behind
             await session.close(f"the offer was not answered: {exc}")
             raise
+
+    def rehearsed(self, cost: Cost) -> None:
+        """What a frame has cost before anybody performed."""
+        self._load.rehearsed(cost)
+
+    @property
+    def next_session_fps(self) -> float | None:
+        """What one more session would get; None while nothing is known of the cost."""
+        return self._load.next_session_fps(len(self._sessions) + self._opening)
 
     def get(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
@@ -79,8 +98,9 @@ class Sessions:
         """Independent of every worker thread."""
         while True:
             self.sick = self._services.render.ensure()
+            self._load.look({session.id: session.exertion for session in self})
             for session in list(self._sessions.values()):
                 if self.sick is not None:
                     session.close_soon(self.sick)
-                session.watch()
+                session.watch(self._load.busy)
             await asyncio.sleep(WATCH_INTERVAL_S)

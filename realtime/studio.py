@@ -83,9 +83,10 @@ class LiveStudio:
 
         return RenderPipeline(self._config, self._loaded())
 
-    def load_identity(self, identity_id: str) -> Identity:
+    def load_identity(self, identity_id: str, canvas_hw: tuple[int, int] | None = None) -> Identity:
         video = self._config.video
-        return self._store.load(identity_id, self._loaded(), (video.height_px, video.width_px))
+        size = canvas_hw or (video.height_px, video.width_px)
+        return self._store.load(identity_id, self._loaded(), size)
 
     def check_identity(self, identity_id: str) -> ConsentRecord:
         return self._store.consent(identity_id)

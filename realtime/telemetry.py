@@ -7,6 +7,7 @@ HTTP. Each daemon has a registry of its own; the library's global one is not use
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Standing:
     """phase -> sessions in it, for every phase that there is"""
     states: Mapping[str, int]
     """what the outputs show -> how many of them, likewise"""
+    steps: Mapping[int, int]
+    """how far down the quality ladder -> sessions there"""
+    next_session_fps: float | None
+    """what one more session would get, as far as that is known"""
     gpu: GpuMemory | None
     """none where no GPU is in use: a zero would say that it is full"""
 
@@ -76,10 +81,26 @@ class Telemetry:
             self._dropped.labels(reason)
         for kind in ("refused", "bug"):
             self._errors.labels(kind)
+        self._refused = self._counter(
+            "sessions_refused", "Sessions for which there was no place, or no time.", "reason"
+        )
+        for refusal in ("places", "cost"):
+            self._refused.labels(refusal)
+        self._stepped = self._counter(
+            "quality_steps", "Steps on the quality ladder, over all sessions.", "direction"
+        )
+        for direction in ("down", "up"):
+            self._stepped.labels(direction)
         self._build = self._gauge("build_info", "What runs.", "version", "engine", "loop")
         self._ready = self._gauge("ready", "1 where a session can be opened, as of /readyz.")
         self._sessions = self._gauge("sessions", "Sessions by phase.", "phase")
         self._outputs = self._gauge("outputs", "What the outputs show, by state.", "state")
+        self._steps = self._gauge(
+            "quality", "Sessions by how many steps they are below full quality.", "step"
+        )
+        self._next = self._gauge(
+            "next_session_fps", "What one more session would get, as far as that is known."
+        )
         self._gpu = self._gauge("gpu_memory_bytes", "GPU memory, of all processes.", "kind")
 
     def stage(self, name: str, spent_ns: int) -> None:
@@ -104,6 +125,14 @@ class Telemetry:
     def failed(self, *, unexpected: bool) -> None:
         self._errors.labels("bug" if unexpected else "refused").inc()
 
+    def refused(self, reason: str) -> None:
+        """A session was refused; the reason is one of the code's own words."""
+        self._refused.labels(reason).inc()
+
+    def stepped(self, *, down: bool) -> None:
+        """A session's quality changed."""
+        self._stepped.labels("down" if down else "up").inc()
+
     def render(self, standing: Standing, accept: str = "") -> tuple[bytes, str]:
         """The text and its content type: OpenMetrics where the Accept header asks for it."""
         encode, content_type = choose_encoder(accept)
@@ -119,6 +148,10 @@ class Telemetry:
             self._sessions.labels(phase).set(count)
         for state, count in now.states.items():
             self._outputs.labels(state).set(count)
+        self._steps.clear()
+        for step, count in now.steps.items():
+            self._steps.labels(str(step)).set(count)
+        self._next.set(math.nan if now.next_session_fps is None else now.next_session_fps)
         self._gpu.clear()
         if now.gpu is not None:
             self._gpu.labels("free").set(now.gpu.free_bytes)

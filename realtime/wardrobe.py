@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CanvasHw = tuple[int, int] | None
+
 
 class Wardrobe:
-    """Encoded identities by id, for the one canvas size that the daemon serves."""
+    """Encoded identities by id and canvas; None is the canvas that the daemon is configured for."""
 
     def __init__(
         self,
-        load: Callable[[str], Identity],
+        load: Callable[[str, CanvasHw], Identity],
         check: Callable[[str], object],
         loader: BackgroundWorker,
     ) -> None:
         self._load, self._check = load, check
         self._loader = loader
-        self._loading: dict[str, asyncio.Task[Identity]] = {}
-        self._records: dict[str, object] = {}
+        self._loading: dict[tuple[str, CanvasHw], asyncio.Task[Identity]] = {}
+        self._records: dict[tuple[str, CanvasHw], object] = {}
         """what each was loaded by"""
 
-    async def get(self, identity_id: str) -> Identity:
+    async def get(self, identity_id: str, canvas_hw: CanvasHw = None) -> Identity:
         """The encoded identity; at once if it was used or prepared before and its record still
         says the same.
 
@@ -41,31 +43,32 @@ class Wardrobe:
             IdentityError: there is none of that id, or it may not be used, or no longer.
         """
         record = self._check(identity_id)  # two small files, half a millisecond
-        task = self._loading.get(identity_id)
-        if task is None or self._records[identity_id] != record:
-            self._records[identity_id] = record
+        key = identity_id, canvas_hw
+        task = self._loading.get(key)
+        if task is None or self._records[key] != record:
+            self._records[key] = record
             task = asyncio.create_task(
-                self._loader.run(lambda: self._load(identity_id)), name=f"load {identity_id}"
+                self._loader.run(lambda: self._load(*key)), name=f"load {identity_id}"
             )
-            self._loading[identity_id] = task
-            task.add_done_callback(lambda done: self._forget_failed(identity_id, done))
+            self._loading[key] = task
+            task.add_done_callback(lambda done: self._forget_failed(key, done))
         return await asyncio.shield(task)
 
     def is_ready(self, identity_id: str) -> bool:
         """Whether it can be worn at once."""
-        task = self._loading.get(identity_id)
+        task = self._loading.get((identity_id, None))
         return task is not None and task.done()
 
-    async def prepare(self, identity_ids: Iterable[str]) -> None:
+    async def prepare(self, identity_ids: Iterable[str], canvas_hw: CanvasHw = None) -> None:
         """Encode one after the other, so that a performer's own wish waits for one at most."""
         for identity_id in identity_ids:
             try:
-                await self.get(identity_id)
+                await self.get(identity_id, canvas_hw)
             except ReenactdError as exc:
                 logger.warning("identity %s cannot be used: %s", identity_id, exc)
 
-    def _forget_failed(self, identity_id: str, task: asyncio.Task[Identity]) -> None:
+    def _forget_failed(self, key: tuple[str, CanvasHw], task: asyncio.Task[Identity]) -> None:
         """A failed one is tried again when it is next asked for: its files may have been mended."""
         failed = task.cancelled() or task.exception() is not None
-        if failed and self._loading.get(identity_id) is task:
-            del self._loading[identity_id]
+        if failed and self._loading.get(key) is task:
+            del self._loading[key]

@@ -114,6 +114,8 @@ def _standing(daemon: Daemon, loop: str, gpu: GpuMemory | None) -> Standing:
         loop=loop,
         ready=daemon.state == "ready",
         phases={phase: phases[phase] for phase in get_args(Phase)},
+        steps=Counter(session.quality_step for session in daemon.sessions),
+        next_session_fps=daemon.sessions.next_session_fps,
         states={state: states[state] for state in get_args(OutputState)},
         gpu=gpu,
     )

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from av import VideoFrame
 
@@ -32,6 +32,7 @@ from realtime.clock import NS_PER_S, Clock, MonotonicClock
 from realtime.errors import FrameError, SessionError
 from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Timings, Tracked
 from realtime.gate import Withheld
+from realtime.ladder import Thinning
 from realtime.latest import AsyncLatest, Closed, Latest
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.turns import Turn
@@ -71,7 +72,7 @@ class Pipeline(Protocol):
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput: ...
-    def card(self, text: str) -> OutputFrame: ...
+    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame: ...
     def calibrate(self) -> None: ...
 
 
@@ -198,6 +199,8 @@ class TrackWorker:
         clock: Clock,
     ) -> None:
         self.arrivals: Latest[Arrived] = Latest()
+        self.thinning = Thinning()
+        """which frames are taken at all; the event loop's, as `offer` is"""
         self._make_stage = make_stage
         self._desk = desk
         self._deliver = deliver
@@ -211,6 +214,9 @@ class TrackWorker:
         """A new camera frame; it replaces one that still waits."""
         frame = arrived.frame
         self._desk.metrics.arrived(arrived.arrived_ns, frame.width, frame.height)
+        if not self.thinning.takes(arrived.arrived_ns):
+            self._desk.metrics.dropped("rate", None)
+            return
         replaced = self.arrivals.put(arrived)
         self._desk.metrics.offered(arrived.arrived_ns, replaced=replaced is not None)
 
@@ -258,6 +264,18 @@ class TrackWorker:
         desk.metrics.worked("tracking", began_ns, timings, seq)
 
 
+class Spent(NamedTuple):
+    """What one session's frames have taken of the render thread so far."""
+
+    frames: int = 0
+    busy_ns: int = 0
+    """on all of them, by the clock"""
+    avatar_frames: int = 0
+    """those that gave a picture"""
+    avatar_ns: int = 0
+    """on those"""
+
+
 @dataclass(eq=False)
 class RenderJob:
     """One session's place on the render thread."""
@@ -265,6 +283,8 @@ class RenderJob:
     pipeline: Pipeline
     desk: Desk
     tracked: Latest[Tracked] = field(default_factory=Latest)
+    spent: Spent = Spent()
+    """replaced whole by the render thread; anybody may read it"""
     _requests: deque[Callable[[], None]] = field(default_factory=deque)
 
     def request(self, action: Callable[[], None]) -> None:
@@ -282,10 +302,10 @@ class RenderJob:
             return False
         live, desk = self.desk.live, self.desk
         timings, began_ns = tracked.timings, desk.metrics.clock.now_ns()
+        result: OutputFrame | NoOutput | Withheld | None = None
         try:
             while self._requests:
                 self._requests.popleft()()
-            result: OutputFrame | NoOutput | Withheld
             result = self.pipeline.process(tracked, live.controls, live.identity)
         except SessionError as exc:
             desk.end(str(exc))
@@ -297,8 +317,18 @@ class RenderJob:
             else:
                 result = Withheld(result.reason)
             desk.deliver(result)
+        self._account(desk.metrics.clock.now_ns() - began_ns, isinstance(result, OutputFrame))
         desk.metrics.worked("rendering", began_ns, timings, tracked.source.seq)
         return True
+
+    def _account(self, spent_ns: int, avatar: bool) -> None:
+        frames, busy_ns, avatar_frames, avatar_ns = self.spent
+        self.spent = Spent(
+            frames + 1,
+            busy_ns + spent_ns,
+            avatar_frames + avatar,
+            avatar_ns + (spent_ns if avatar else 0),
+        )
 
 
 class RenderWorker:
@@ -311,6 +341,9 @@ class RenderWorker:
     def __init__(self, name: str, clock: Clock) -> None:
         self._clock = clock
         self._jobs: tuple[RenderJob, ...] = ()
+        self._calls: deque[Callable[[], None]] = deque()
+        self.busy_ns = 0
+        """how long it has worked in all; anybody may read it"""
         self._awake = threading.Event()
         self._thread = _Thread(name, self._run, clock, logging.getLogger(__name__))
 
@@ -324,6 +357,13 @@ class RenderWorker:
         """At most the waiting frame is begun after this, and ends in a closed channel."""
         job.tracked.close()
         self._jobs = tuple(other for other in self._jobs if other is not job)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Await what only the thread of the networks may do; nothing is rendered meanwhile."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._calls.append(functools.partial(_settle, future, function))
+        self._awake.set()
+        return await asyncio.wrap_future(future)
 
     def deliver(self, job: RenderJob, tracked: Tracked) -> None:
         """Replace the job's waiting frame; called on the session's track thread."""
@@ -345,6 +385,8 @@ class RenderWorker:
         while not self._thread.closing:
             self._awake.wait()
             self._awake.clear()
+            while self._calls:
+                self._calls.popleft()()
             while self._turn():
                 pass
 
@@ -352,10 +394,21 @@ class RenderWorker:
         """One frame of each session that has one. Returns whether any had."""
         worked = False
         for job in self._jobs:
-            self._thread.busy_since_ns = self._clock.now_ns()
+            began_ns = self._thread.busy_since_ns = self._clock.now_ns()
             worked |= job.step()
             self._thread.busy_since_ns = None
+            self.busy_ns += self._clock.now_ns() - began_ns
         return worked
+
+
+def _settle(future: concurrent.futures.Future[T], function: Callable[[], T]) -> None:
+    """Do what is awaited, unless nobody awaits it any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function())
+    except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits it
+        future.set_exception(exc)
 
 
 class BackgroundWorker:
@@ -376,12 +429,7 @@ class BackgroundWorker:
         def call() -> None:
             if self._closing:
                 future.cancel()
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function())
-            except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits it
-                future.set_exception(exc)
+            _settle(future, function)
 
         self._calls.put(call)
         return await asyncio.wrap_future(future)

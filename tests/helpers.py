@@ -141,16 +141,18 @@ class FakePipeline:
             raise SystemExit
         if isinstance(tracked.face, NoFace):
             return FakeNoOutput(tracked.face.reason)
-        luma = np.full((HEIGHT, WIDTH), FACE_LUMA[identity.id], np.uint8)
+        height, width = cast(FakeIdentity, identity).canvas_hw
+        luma = np.full((height, width), FACE_LUMA[identity.id], np.uint8)
         draw_number(luma, read_number(tracked.source.rgb[:, :, 0]))
         timings = tracked.timings.with_stage("emit", 3, time.monotonic_ns() - 3)
         return OutputFrame(
-            i420_of(luma), WIDTH, HEIGHT, tracked.source.seq, tracked.source.pts, "LIVE", timings
+            i420_of(luma), width, height, tracked.source.seq, tracked.source.pts, "LIVE", timings
         )
 
-    def card(self, text: str) -> OutputFrame:
-        luma = np.full((HEIGHT, WIDTH), CARD_LUMA, np.uint8)
-        return OutputFrame(i420_of(luma), WIDTH, HEIGHT, -1, 0, "CARD", Timings(0))
+    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
+        height, width = canvas_hw or (HEIGHT, WIDTH)
+        luma = np.full((height, width), CARD_LUMA, np.uint8)
+        return OutputFrame(i420_of(luma), width, height, -1, 0, "CARD", Timings(0))
 
     def calibrate(self) -> None:
         self._script.calibrations += 1
@@ -160,6 +162,7 @@ class FakePipeline:
 @dataclass(frozen=True)
 class FakeIdentity:
     id: str
+    canvas_hw: tuple[int, int] = (HEIGHT, WIDTH)
 
 
 class FakeStudio:
@@ -180,11 +183,11 @@ class FakeStudio:
     def make_pipeline(self) -> FakePipeline:
         return FakePipeline(self.script)
 
-    def load_identity(self, identity_id: str) -> Identity:
+    def load_identity(self, identity_id: str, canvas_hw: tuple[int, int] | None = None) -> Identity:
         self.loads.append(identity_id)
         if identity_id not in FACE_LUMA:
             raise IdentityError(f"no identity {identity_id!r}; there are: juniper, coral")
-        return cast(Identity, FakeIdentity(identity_id))
+        return cast(Identity, FakeIdentity(identity_id, canvas_hw or (HEIGHT, WIDTH)))
 
     def check_identity(self, identity_id: str) -> object:
         return None

@@ -22,6 +22,8 @@ NOW = Standing(
     ready=True,
     phases={"live": 2, "connecting": 0},
     states={"LIVE": 1, "CARD": 1},
+    steps={0: 2, 3: 1},
+    next_session_fps=12.5,
     gpu=None,
 )
 

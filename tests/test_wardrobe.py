@@ -10,7 +10,7 @@ import pytest
 
 from realtime.errors import IdentityError
 from realtime.identity import Identity
-from realtime.wardrobe import Wardrobe
+from realtime.wardrobe import CanvasHw, Wardrobe
 from realtime.workers import BackgroundWorker
 from tests.helpers import FakeStudio
 
@@ -38,7 +38,7 @@ async def test_a_failure_reaches_who_asked_and_is_tried_again(loader: Background
         cast(Identity, "mended"),
     ]
 
-    def load(identity_id: str) -> Identity:
+    def load(identity_id: str, canvas_hw: CanvasHw) -> Identity:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

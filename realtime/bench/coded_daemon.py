@@ -48,8 +48,8 @@ class CodedPipeline:
     def calibrate(self) -> None:
         self._pipeline.calibrate()
 
-    def card(self, text: str) -> OutputFrame:
-        return self._pipeline.card(text)
+    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
+        return self._pipeline.card(text, canvas_hw)
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
@@ -97,10 +97,10 @@ class EchoPipeline:
     def calibrate(self) -> None:
         """There is no neutral to take."""
 
-    def card(self, text: str) -> OutputFrame:
+    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         from realtime.cards import draw_card
 
-        marked = self._mark(Composited(draw_card(text, self._canvas)))
+        marked = self._mark(Composited(draw_card(text, canvas_hw or self._canvas)))
         return emit(marked, -1, 0, "CARD", Timings(self._clock.now_ns()))
 
     def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> OutputFrame:

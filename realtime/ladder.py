@@ -1,0 +1,188 @@
+"""The quality ladder, decided purely: state, what was seen and time in; state out.
+
+    640x480 -> 480x360 -> 320x240 -> at most 20 fps -> at most 15 fps
+
+One rung down when the machine has not kept up with the camera for `hold_s` without a break, one up
+when it has kept up for four times as long and would have room to spare. A climb that fails doubles
+the wait for the next, so that a load which lies between two rungs does not make a session go up
+and down. There is no rung of a smaller network: each network has one size here. Never sleeps, never
+reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from realtime.clock import NS_PER_S
+
+SCALES = (0.75, 0.5)
+"""of the configured canvas' edges"""
+RATES_FPS = (20.0, 15.0)
+"""at the smallest canvas; one that the camera does not reach is stepped over"""
+SMALLEST_PX = (160, 120)
+"""width and height: as of `video.width_px` and `video.height_px`"""
+POOR_SHARE = 0.2
+"""of the wanted frames; more were not taken in time: the machine does not keep up"""
+FINE_SHARE = 0.05
+LATE_MS, IN_TIME_MS = 150.0, 100.0
+"""median from decoded to handed to the encoder; above the first is poor, below the second fine"""
+ROOM = 0.8
+"""a busier render thread has no room for more"""
+CLIMB_AFTER = 4
+"""times `hold_s`: how long it must be fine"""
+MOST_PATIENCE = 16
+"""a failed climb doubles the wait, up to this factor"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    width_px: int
+    height_px: int
+    max_fps: float | None = None
+    """None: as fast as the camera"""
+
+    @property
+    def canvas_hw(self) -> tuple[int, int]:
+        return self.height_px, self.width_px
+
+    def __str__(self) -> str:
+        size = f"{self.width_px}x{self.height_px}"
+        return size if self.max_fps is None else f"{size}, at most {self.max_fps:g} fps"
+
+
+def rungs_of(width_px: int, height_px: int) -> tuple[Rung, ...]:
+    """From the best down: smaller canvases of the same shape with even sides, then lower rates."""
+    smaller = [Rung(width, height) for height, width in smaller_canvases(width_px, height_px)]
+    rungs = (Rung(width_px, height_px), *smaller)
+    return (*rungs, *(replace(rungs[-1], max_fps=fps) for fps in RATES_FPS))
+
+
+def smaller_canvases(width_px: int, height_px: int) -> tuple[tuple[int, int], ...]:
+    """(height, width) of those below the configured one."""
+    sizes = [(_even(scale * height_px), _even(scale * width_px)) for scale in SCALES]
+    least_width, least_height = SMALLEST_PX
+    return tuple(
+        (height, width)
+        for height, width in sizes
+        if height >= least_height and width >= least_width
+    )
+
+
+def _even(length_px: float) -> int:
+    return 2 * round(length_px / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last seconds of one session."""
+
+    camera_fps: float
+    shed_fps: float
+    """frames that a newer one replaced before the machine took them"""
+    avatar_fps: float
+    latency_ms: float
+    """median; meaningless without avatar frames"""
+    busy: float
+    """share of the time in which the render thread worked, for all sessions"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a session stands, and since when it has been how."""
+
+    step: int = 0
+    """index into the rungs"""
+    reason: str = ""
+    """why not at the top"""
+    poor_since_ns: int | None = None
+    fine_since_ns: int | None = None
+    climbed_ns: int | None = None
+    """when it last went up, until that has proved right or wrong"""
+    patience: int = 1
+
+
+def decide(stand: Stand, seen: Seen, now_ns: int, hold_ns: int, rungs: Sequence[Rung]) -> Stand:
+    """The next state; a change of `step` is the decision."""
+    reason = _trouble(seen, rungs[stand.step])
+    if reason:
+        return _on_poor(stand, reason, seen, now_ns, hold_ns, rungs)
+    if not _is_fine(seen, rungs[stand.step]):
+        return replace(stand, poor_since_ns=None, fine_since_ns=None)
+    return _on_fine(stand, seen, now_ns, hold_ns)
+
+
+def _wanted_fps(seen: Seen, rung: Rung) -> float:
+    return seen.camera_fps if rung.max_fps is None else min(seen.camera_fps, rung.max_fps)
+
+
+def _trouble(seen: Seen, rung: Rung) -> str:
+    """What the machine does not manage, in words; empty if it does."""
+    wanted_fps = _wanted_fps(seen, rung)
+    if seen.shed_fps > POOR_SHARE * wanted_fps:
+        kept_fps = max(wanted_fps - seen.shed_fps, 0.0)
+        return f"the machine keeps up with {kept_fps:.0f} of {wanted_fps:.0f} fps"
+    if seen.avatar_fps > 0 and seen.latency_ms > LATE_MS:
+        return f"a frame takes {seen.latency_ms:.0f} ms"
+    return ""
+
+
+def _is_fine(seen: Seen, rung: Rung) -> bool:
+    """Whether it keeps up, with an avatar to show: without a face there is little to do."""
+    in_time = seen.latency_ms < IN_TIME_MS and seen.avatar_fps > 0
+    return in_time and seen.shed_fps <= FINE_SHARE * _wanted_fps(seen, rung)
+
+
+def _on_poor(  # noqa: PLR0913 - the state, and all that decides
+    stand: Stand, reason: str, seen: Seen, now_ns: int, hold_ns: int, rungs: Sequence[Rung]
+) -> Stand:
+    since_ns = now_ns if stand.poor_since_ns is None else stand.poor_since_ns
+    lower = next(
+        (step for step in range(stand.step + 1, len(rungs)) if _relieves(rungs[step], seen)), None
+    )
+    if now_ns - since_ns < hold_ns or lower is None:
+        return replace(stand, poor_since_ns=since_ns, fine_since_ns=None)
+    failed = stand.climbed_ns is not None
+    patience = min(2 * stand.patience, MOST_PATIENCE) if failed else stand.patience
+    return Stand(lower, reason, patience=patience)
+
+
+def _relieves(rung: Rung, seen: Seen) -> bool:
+    return rung.max_fps is None or rung.max_fps < 0.95 * seen.camera_fps
+
+
+def _on_fine(stand: Stand, seen: Seen, now_ns: int, hold_ns: int) -> Stand:
+    since_ns = now_ns if stand.fine_since_ns is None else stand.fine_since_ns
+    stand = replace(stand, poor_since_ns=None, fine_since_ns=since_ns)
+    if now_ns - since_ns < CLIMB_AFTER * stand.patience * hold_ns:
+        return stand
+    if stand.climbed_ns is not None:  # the last climb was right
+        stand = replace(stand, climbed_ns=None, patience=max(stand.patience // 2, 1))
+    if stand.step == 0 or seen.busy > ROOM:
+        return stand
+    reason = stand.reason if stand.step > 1 else ""
+    return Stand(stand.step - 1, reason, climbed_ns=now_ns, patience=stand.patience)
+
+
+class Thinning:
+    """Which camera frames are taken where fewer are wanted than come. Used on one thread."""
+
+    def __init__(self) -> None:
+        self._max_fps: float | None = None
+        self._due_ns = 0
+
+    def limit(self, max_fps: float | None) -> None:
+        self._max_fps = max_fps
+
+    def takes(self, arrived_ns: int) -> bool:
+        """Whether this frame is one of them; the others are let go as they come."""
+        if self._max_fps is None:
+            return True
+        interval_ns = round(NS_PER_S / self._max_fps)
+        early_ns = self._due_ns - arrived_ns
+        if early_ns > interval_ns // 4:
+            return False
+        # Late by more than a frame is a pause, which is not made up for.
+        on_time = early_ns > -interval_ns
+        self._due_ns = (self._due_ns if on_time else arrived_ns) + interval_ns
+        return True
