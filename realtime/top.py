@@ -135,11 +135,20 @@ def _row(session: dict[str, Any]) -> list[Text]:
         session["face"],
         f"{camera['width']}x{camera['height']}",
         _age(session["age_s"]),
-        session["reason"],
+        session["reason"] or _lowered(session["quality"]),
     ]
     texts = [Text(cell) for cell in cells]
     texts[2].stylize(COLOURS.get(state, ""))
     return texts
+
+
+def _lowered(quality: dict[str, Any]) -> str:
+    """The picture's size and rate, and why, where they are below what is configured."""
+    if quality["step"] == 0:
+        return ""
+    size = f"{quality['width']}x{quality['height']}"
+    rate = "" if quality["max_fps"] is None else f", at most {quality['max_fps']:g} fps"
+    return f"{size}{rate}: {quality['reason']}"
 
 
 def _age(seconds: float) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from realtime.config import Config, Server
+from realtime.config import Config, Quality, Server
 from realtime.daemon import Daemon, build_services
 from realtime.errors import FrameError, IdentityError, SessionError
 from realtime.frames import (
@@ -373,7 +373,7 @@ async def standing(
     config: Config | None = None, studio: Studio | None = None
 ) -> AsyncIterator[Stand]:
     """A started daemon, with the fake studio unless given one, and a client that has its token."""
-    config = config or Config(server=Server(max_sessions=2))
+    config = config or config_with(server={"max_sessions": 2})
     fake = FakeStudio()
     daemon = Daemon(build_services(config, studio or fake))
     app = create_app(daemon, TOKEN, "test loop")
@@ -391,8 +391,12 @@ async def standing(
 
 
 def config_with(**sections: dict[str, Any]) -> Config:
-    """The default settings with some of them replaced."""
-    config = Config()
+    """The default settings with some of them replaced.
+
+    A slow test machine must change nothing of what a test sees: nobody is refused for cost, and
+    every picture has its full quality, unless a test asks for it.
+    """
+    config = Config(server=Server(min_fps=0), quality=Quality(adapt=False))
     changed = {
         name: getattr(config, name).model_copy(update=values) for name, values in sections.items()
     }

@@ -70,7 +70,7 @@ def no_wait(seconds: float) -> None:
 async def test_one_table_where_there_is_no_terminal(daemon: Running, performer: Performer) -> None:
     said = await asyncio.to_thread(shown, find(Config(), daemon.url), no_wait)
     header, engine, _, names, row = said.rstrip().split("\n")
-    assert re.match(r"reenactd \S+ +1 of 2 sessions +\d+ MiB +loop ", header)
+    assert re.match(r"reenactd \S+ +1 of 8 sessions +\d+ MiB +loop ", header)
     assert engine == "engine fake network: for tests"
     assert (
         names.split()
@@ -144,6 +144,13 @@ async def test_a_real_terminal_is_left_clean(daemon: Running) -> None:
 def test_the_processors_share_is_of_the_time_between_two_looks() -> None:
     before = Look(10.0, {}, [], cpu_s=5.0, resident_bytes=0.0)
     assert top._cpu_pct(replace(before, at_s=12.0, cpu_s=6.5), before) == 75
+
+
+def test_a_lowered_picture_is_told_where_nothing_worse_is() -> None:
+    full = {"width": 640, "height": 480, "max_fps": None, "step": 0, "reason": ""}
+    assert top._lowered(full) == ""
+    low = {**full, "width": 320, "height": 240, "max_fps": 15.0, "step": 4, "reason": "it is slow"}
+    assert top._lowered(low) == "320x240, at most 15 fps: it is slow"
 
 
 async def test_sessions_are_in_the_look(daemon: Running, performer: Performer) -> None:

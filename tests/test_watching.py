@@ -135,6 +135,8 @@ async def test_sessions_states_and_stages_are_told_without_naming_anybody(stand:
         "kind",
         "phase",
         "state",
+        "step",
+        "direction",
         "version",
         "engine",
         "loop",

@@ -2,6 +2,8 @@
  *
  * Shows what the daemon's stats messages and the browser's WebRTC report say; measures nothing. */
 
+import { qualityWords } from "./words.js";
+
 const HISTORY = 120; // messages, two a second: one minute
 const STAGES = [
   ...["receive", "ingest", "track", "matte", "retarget"],
@@ -26,7 +28,7 @@ export class Readout {
   }
 
   /** @param {object} stats a stats message of the daemon */
-  update({ latency_ms, fps_in, fps_out, drops, stages_ms }) {
+  update({ latency_ms, fps_in, fps_out, drops, stages_ms, quality }) {
     const { p50 = null, p95 = null } = fps_out > 0 ? latency_ms : {}; // no frames, no latency
     show("p50", p50);
     show("p95", p95);
@@ -35,6 +37,7 @@ export class Readout {
     const kinds = Object.entries(drops ?? {});
     show("drops", kinds.reduce((sum, [, count]) => sum + count, 0));
     byId("drops").title = kinds.map(([name, count]) => `${name} ${count}`).join(", ");
+    byId("quality").textContent = quality ? qualityWords(quality) : "";
     for (const [name, row] of this.#rows) this.#showStage(row, stages_ms?.[name]);
     this.#history.push({ p50, p95 });
     if (this.#history.length > HISTORY) this.#history.shift();
@@ -61,7 +64,7 @@ export class Readout {
     this.#lastBuffer = null;
     for (const id of ["p50", "p95", "fps-in", "fps-out", "drops"]) show(id, NaN);
     for (const row of this.#rows.values()) this.#showStage(row, undefined);
-    byId("network").textContent = "";
+    byId("network").textContent = byId("quality").textContent = "";
     this.#draw();
   }
 

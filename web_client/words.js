@@ -182,6 +182,13 @@ export const TOASTS = {
   "no-fullscreen": "This browser does not let the page fill the screen",
 };
 
+/** The size of the avatar's picture; and what bounds it, where the machine does not keep up. */
+export function qualityWords({ width, height, max_fps, step, reason }) {
+  const rate = max_fps === null ? "" : `, at most ${max_fps} fps`;
+  const picture = `Picture ${width}×${height}${rate}`;
+  return step > 0 ? `${picture}: ${reason}` : picture;
+}
+
 /**
  * @param {string} text with {detail} where the detail goes; one that begins with it, or follows a
  *   full stop, gets it as a sentence

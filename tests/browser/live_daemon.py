@@ -40,6 +40,10 @@ class LiveDaemon:
         }
         environment["XDG_STATE_HOME"] = str(self._directory)
         environment["PYTHONUNBUFFERED"] = "1"
+        environment["REENACTD_QUALITY__ADAPT"] = (
+            "false"  # a slow machine shows what a quick one does
+        )
+        environment["REENACTD_SERVER__MIN_FPS"] = "0"
         with (self._directory / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "realtime.cli", "serve", "--port", str(self.port)],

@@ -7,7 +7,7 @@ import { INITIAL } from "../../web_client/link.js";
 import { noticeFor } from "../../web_client/notice.js";
 import { sdpFragment } from "../../web_client/sdp.js";
 import { newestWins } from "../../web_client/throttle.js";
-import { ACTIONS, WORDS, fill } from "../../web_client/words.js";
+import { ACTIONS, WORDS, fill, qualityWords } from "../../web_client/words.js";
 
 const OFF = { phase: "off", problem: null, detail: "" };
 const ON = { phase: "on", problem: null, detail: "" };
@@ -109,4 +109,11 @@ test("the accent is the hue of what is opaque; grey has no chroma", () => {
   assert.ok(green.hue > 130 && green.hue < 160, `hue ${green.hue}`);
   assert.ok(meanColour(Uint8ClampedArray.of(90, 90, 90, 255)).chroma < 0.001);
   assert.deepEqual(meanColour(Uint8ClampedArray.of(1, 2, 3, 0)), { hue: 0, chroma: 0 });
+});
+
+test("the picture's quality says what bounds it, and nothing where nothing does", () => {
+  const full = { width: 640, height: 480, max_fps: null, step: 0, reason: "" };
+  assert.equal(qualityWords(full), "Picture 640×480");
+  const low = { width: 320, height: 240, max_fps: 15, step: 4, reason: "a frame takes 180 ms" };
+  assert.equal(qualityWords(low), "Picture 320×240, at most 15 fps: a frame takes 180 ms");
 });

@@ -292,6 +292,13 @@ def stats_message(identity: str, tick: int) -> dict[str, Any]:
         "drops": {"track": tick // 9, "render": 1, "output": 0},
         "errors": 0,
         "camera": {"width": 640, "height": 480},
+        "quality": {
+            "width": 480,
+            "height": 360,
+            "max_fps": None,
+            "step": 1,
+            "reason": "the machine keeps up with 21 of 30 fps",
+        },  # fmt: skip
     }
 
 
