@@ -16,7 +16,7 @@ import numpy as np
 
 from engines import face_mesh
 from realtime.admission import Cost
-from realtime.clock import NS_PER_MS, NS_PER_S, VIDEO_CLOCK_HZ
+from realtime.clock import NS_PER_MS, NS_PER_S, VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.errors import FrameError
 from realtime.frames import (
     Controls,
@@ -44,22 +44,23 @@ class Stage(Protocol):
     def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> object: ...
 
 
-def rehearse(stage: Stage, identity: Identity) -> Cost:
+def rehearse(stage: Stage, identity: Identity, clock: Clock | None = None) -> Cost:
     """The median cost of rendering a frame, after some that are not counted.
 
     Raises:
         FrameError: a stage refused a frame, or the made-up face gave no avatar.
     """
-    spent = [_timed(stage, identity, index) for index in range(WARM_UP_FRAMES + COUNTED_FRAMES)]
-    counted = spent[WARM_UP_FRAMES:]
+    timer = clock or MonotonicClock()
+    frames = range(WARM_UP_FRAMES + COUNTED_FRAMES)
+    counted = [_timed(stage, identity, index, timer) for index in frames][WARM_UP_FRAMES:]
     return Cost(median(cost.render_ms for cost in counted), median(cost.cpu_ms for cost in counted))
 
 
-def _timed(stage: Stage, identity: Identity, index: int) -> Cost:
+def _timed(stage: Stage, identity: Identity, index: int, clock: Clock) -> Cost:
     tracked = _performance(index)
-    began_ns, cpu_ns = time.monotonic_ns(), time.thread_time_ns()
+    began_ns, cpu_ns = clock.now_ns(), time.thread_time_ns()
     made = stage.process(tracked, Controls(), identity)
-    wall_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
+    wall_ms = (clock.now_ns() - began_ns) / NS_PER_MS
     if not isinstance(made, OutputFrame):
         raise FrameError(f"frame {index} of a made-up face gave no avatar: {made}")
     return Cost(wall_ms, (time.thread_time_ns() - cpu_ns) / NS_PER_MS)

@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helpers import Camera, Performer, run_on, standing, until
+from tests.helpers import (
+    Camera,
+    FakeStudio,
+    Performer,
+    Script,
+    Seen,
+    config_with,
+    run_on,
+    standing,
+    until,
+)
 
 Figure = Callable[[str], None]
 STAGE_S = 0.2
@@ -74,5 +84,104 @@ def test_one_slow_session_leaves_the_other_half_of_the_turns() -> None:
             assert min(rates) >= 0.6 * max(rates) > 0
             for performer in performers:
                 await performer.close()
+
+    run_on("uvloop", main)
+
+
+def size_of(seen: Seen) -> tuple[int, int]:
+    height, width = seen.luma.shape
+    return width, height
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(
+    codec: str, figure: Figure
+) -> None:
+    """Down a rung and up again, as the client sees it: other sizes, no picture out of order."""
+    config = config_with(
+        video={"width_px": 320, "height_px": 240},
+        quality={"adapt": True, "hold_s": 0.5},
+        rtc={"codec": codec.lower()},
+    )
+
+    async def main() -> None:
+        async with standing(config) as stand:
+            performer = Performer(stand.http, Camera())
+            await performer.connect()
+            await until(lambda: performer.stat("state") == "LIVE")
+            assert performer.stat("quality")["step"] == 0
+            stand.script.render_delay_s = 0.08
+            await until(lambda: bool(performer.seen) and size_of(performer.seen[-1]) == (240, 180))
+            stand.script.render_delay_s = 0
+            await until(lambda: performer.stat("quality")["step"] > 0)
+            told = performer.stat("quality")
+            assert told["reason"].startswith("the machine keeps up with ") and told["width"] < 320
+            await until(lambda: size_of(performer.seen[-1]) == (320, 240))
+            await until(lambda: performer.stat("quality")["step"] == 0)
+            live = [seen for seen in performer.seen if not seen.is_card]
+            numbers = [seen.number for seen in live]
+            assert numbers == sorted(numbers)
+            changes = [
+                (later.at_s - earlier.at_s, size_of(later))
+                for earlier, later in zip(live, live[1:], strict=False)
+                if size_of(later) != size_of(earlier)
+            ]
+            assert len(changes) >= 2 and not performer.heard("closed")
+            said = ", ".join(f"to {size[0]}x{size[1]} {gap * 1e3:.0f} ms" for gap, size in changes)
+            figure(
+                f"{codec}, between the last picture of one size and the first of another: {said}"
+            )
+            metrics = (await stand.http.get("/metrics")).text
+            assert 'reenactd_quality_steps_total{direction="up"}' in metrics
+            assert 'reenactd_quality{step="0"} 1.0' in metrics
+            await performer.close()
+
+    run_on("uvloop", main)
+
+
+def test_an_identity_that_is_put_on_meanwhile_has_the_size_of_the_others() -> None:
+    config = config_with(
+        video={"width_px": 320, "height_px": 240}, quality={"adapt": True, "hold_s": 0.5}
+    )
+
+    async def main() -> None:
+        async with standing(config) as stand:
+            performer = Performer(stand.http, Camera())
+            await performer.connect()
+            await until(lambda: performer.stat("state") == "LIVE")
+            stand.script.render_delay_s = 0.08
+            await until(lambda: performer.stat("quality") not in (0, None))
+            await until(lambda: performer.stat("quality")["step"] >= 2)
+            performer.say(type="identity", id="coral")
+            await until(lambda: performer.stat("identity") == "coral")
+            begin = len(performer.seen)
+            await until(lambda: len(performer.seen) >= begin + 5)
+            low = performer.stat("quality")
+            assert size_of(performer.seen[-1]) == (low["width"], low["height"]) == (160, 120)
+            await performer.close()
+
+    run_on("uvloop", main)
+
+
+def test_a_session_that_the_machine_could_not_serve_is_refused_with_the_figures() -> None:
+    config = config_with(server={"max_sessions": 4, "min_fps": 15.0})
+    studio = FakeStudio(Script(render_delay_s=0.04))
+
+    async def main() -> None:
+        async with standing(config, studio) as stand:
+            first = Performer(stand.http, Camera())
+            await first.connect()
+            headers = {"Content-Type": "application/sdp"}
+            offer = first.peer.localDescription.sdp
+            refused = await stand.http.post("/whip", content=offer, headers=headers)
+            assert refused.status_code == 503 and int(refused.headers["Retry-After"]) > 0
+            error = refused.json()["error"]
+            assert error.startswith("1 session takes ") and "server.min_fps is 15" in error
+            assert (await stand.http.get("/api/status")).json()["next_session_fps"] < 15
+            studio.script.render_delay_s = 0
+            metrics = (await stand.http.get("/metrics")).text
+            assert 'reenactd_sessions_refused_total{reason="cost"} 1.0' in metrics
+            assert not first.heard("closed") and len(stand.daemon.sessions) == 1
+            await first.close()
 
     run_on("uvloop", main)

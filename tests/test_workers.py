@@ -198,6 +198,71 @@ async def test_sessions_take_turns_and_only_their_newest_frame_is_rendered() -> 
     await worker.close()
 
 
+async def test_a_slow_session_gets_no_second_turn_before_the_quick_one_had_its_own() -> None:
+    """While the slow one renders, new frames of both come in: nobody ever lacks work."""
+    benches = [Bench(), Bench()]
+    order: list[str] = []
+    stage = FakeTrackStage(Script())
+    worker = RenderWorker("cpu-test", MonotonicClock())
+
+    class Slow(FakePipeline):
+        def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> OutputFrame:
+            order.append("slow")
+            if len(order) < 20:
+                for job in (slow, quick, quick, quick):
+                    worker.deliver(job, stage(arrived(), Controls()))
+            output = super().process(tracked, controls, identity)
+            assert isinstance(output, OutputFrame)
+            return output
+
+    class Quick(FakePipeline):
+        def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> OutputFrame:
+            order.append("quick")
+            output = super().process(tracked, controls, identity)
+            assert isinstance(output, OutputFrame)
+            return output
+
+    slow = RenderJob(Slow(benches[0].script), benches[0].desk)
+    quick = RenderJob(Quick(benches[1].script), benches[1].desk)
+    worker.add(slow)
+    worker.add(quick)
+    worker.start()
+    worker.deliver(slow, stage(arrived(), Controls()))
+    await until(lambda: len(order) >= 20)
+    assert order[:20] == ["slow", "quick"] * 10
+    assert slow.spent.frames >= 9 and slow.spent.avatar_frames == slow.spent.frames
+    assert worker.busy_ns >= slow.spent.busy_ns + quick.spent.busy_ns > 0
+    await worker.close()
+
+
+async def test_what_only_the_render_thread_may_do_is_awaited_there() -> None:
+    worker = RenderWorker("cpu-test", MonotonicClock())
+    worker.start()
+    assert await worker.run(lambda: threading.current_thread().name) == "cpu-test"
+
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        await worker.run(fail)
+    assert await worker.run(lambda: 1) == 1, "the thread lives on"
+    await worker.close()
+
+
+async def test_a_frame_beyond_the_rate_is_let_go_before_it_costs_anything() -> None:
+    bench = Bench()
+    got: list[Tracked] = []
+    worker = bench.tracker(got.append)
+    worker.thinning.limit(10)
+    worker.start()
+    for at_ms, delivered in ((0, 1), (33, 1), (66, 1), (100, 2)):
+        worker.offer(Arrived(arrived().frame, 10**12 + at_ms * 10**6))
+        await until(lambda: len(got) == delivered)  # noqa: B023 - awaited in this turn
+    assert [tracked.timings.arrived_ns - 10**12 for tracked in got] == [0, 100 * 10**6]
+    assert worker.arrivals.dropped == 0
+    await worker.close()
+
+
 async def test_frames_that_rendering_has_no_time_for_are_not_tracked() -> None:
     bench = Bench()
     bench.script.render_delay_s = 0.05
