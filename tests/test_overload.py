@@ -93,15 +93,12 @@ def size_of(seen: Seen) -> tuple[int, int]:
     return width, height
 
 
-@pytest.mark.parametrize("codec", ["H264", "VP8"])
-def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(
-    codec: str, figure: Figure
-) -> None:
+def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(figure: Figure) -> None:
     """Down a rung and up again, as the client sees it: other sizes, no picture out of order."""
     config = config_with(
         video={"width_px": 320, "height_px": 240},
         quality={"adapt": True, "hold_s": 0.5},
-        rtc={"codec": codec.lower()},
+        rtc={"codec": "h264"},
     )
 
     async def main() -> None:
@@ -128,9 +125,7 @@ def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(
             ]
             assert len(changes) >= 2 and not performer.heard("closed")
             said = ", ".join(f"to {size[0]}x{size[1]} {gap * 1e3:.0f} ms" for gap, size in changes)
-            figure(
-                f"{codec}, between the last picture of one size and the first of another: {said}"
-            )
+            figure(f"between the last picture of one size and the first of another: {said}")
             metrics = (await stand.http.get("/metrics")).text
             assert 'reenactd_quality_steps_total{direction="up"}' in metrics
             assert 'reenactd_quality{step="0"} 1.0' in metrics
@@ -141,7 +136,9 @@ def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(
 
 def test_an_identity_that_is_put_on_meanwhile_has_the_size_of_the_others() -> None:
     config = config_with(
-        video={"width_px": 320, "height_px": 240}, quality={"adapt": True, "hold_s": 0.5}
+        video={"width_px": 320, "height_px": 240},
+        quality={"adapt": True, "hold_s": 0.5},
+        rtc={"codec": "vp8"},
     )
 
     async def main() -> None:
@@ -150,7 +147,6 @@ def test_an_identity_that_is_put_on_meanwhile_has_the_size_of_the_others() -> No
             await performer.connect()
             await until(lambda: performer.stat("state") == "LIVE")
             stand.script.render_delay_s = 0.08
-            await until(lambda: performer.stat("quality") not in (0, None))
             await until(lambda: performer.stat("quality")["step"] >= 2)
             performer.say(type="identity", id="coral")
             await until(lambda: performer.stat("identity") == "coral")

@@ -250,6 +250,33 @@ def test_a_switched_identity_shows_in_the_next_frame(pipeline: Pipeline) -> None
     assert int(after.i420[HEIGHT - 5, 5]) > int(before.i420[HEIGHT - 5, 5]) + 60
 
 
+def test_the_picture_has_the_size_for_which_the_identity_is_encoded(
+    pipeline: Pipeline, reenactor: FakeReenactor
+) -> None:
+    """So that the quality can change between two frames; the neutral that was taken stays."""
+    full = output(pipeline, tracked(0))
+    card = pipeline.card("Paused")
+    half = (HEIGHT // 2, WIDTH // 2)
+    reenactor.picture = RenderedArrays(
+        np.full((*half, 3), 90, np.uint8), np.full(half, 255, np.uint8)
+    )
+    small = pipeline.process(
+        tracked(1), Controls(), fakes.identity(np.full((*half, 3), 200, np.uint8))
+    )
+    assert isinstance(small, OutputFrame)
+    assert (small.height_px, small.width_px) == half and small.i420.shape == (
+        half[0] * 3 // 2,
+        half[1],
+    )
+    assert small.i420[: half[0] // 5, -half[1] // 3 :].max() > 200, "it is marked, too"
+    assert pipeline.card("Paused") is card and card.width_px == full.width_px
+    small_card = pipeline.card("Paused", half)
+    assert (small_card.height_px, small_card.width_px) == half
+    assert pipeline.card("Paused", half) is small_card
+    reenactor.picture = None
+    assert output(pipeline, tracked(2)).width_px == full.width_px
+
+
 def test_nothing_is_held_over_a_gap(pipeline: Pipeline, reenactor: FakeReenactor) -> None:
     """Whatever made it: no face, no picture of the camera, or frames that were refused."""
     for index in (0, 1):
