@@ -231,3 +231,34 @@ def soak(
     arguments = () if config_file is None else ("--config", str(config_file))
     plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
     finish(asyncio.run(bench_soak(plan, churn, config)))
+
+
+@bench_app.command("crowd")
+def crowd(
+    sessions: Annotated[int, typer.Option(min=1, max=32, help="At most so many.")] = 3,
+    apart: Annotated[
+        bool, typer.Option("--apart", help="Also each in a daemon of its own, in turns.")
+    ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="With the quality ladder, and admission by cost.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=2, help="Of each turn.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Of all turns.")] = 1,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of each camera.")] = 30,
+    clip: ClipFile = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """More and more performers on this machine: what each further one costs all of them."""
+    import asyncio
+
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.crowd import Plan, bench_crowd
+    from realtime.bench.report import finish
+
+    arguments = () if config_file is None else ("--config", str(config_file))
+    plan = Plan(
+        choose_clip(clip), identity, sessions, seconds, fps, rounds, apart, adapt, arguments
+    )
+    finish(asyncio.run(bench_crowd(plan, config)))

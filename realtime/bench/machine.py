@@ -47,6 +47,8 @@ class Ticks(NamedTuple):
 
     stolen: int
     """given by the host to others"""
+    idle: int
+    """or waiting for a disk"""
     total: int
 
     @classmethod
@@ -54,7 +56,12 @@ class Ticks(NamedTuple):
         # user nice system idle iowait irq softirq steal; guest time is in user's (proc(5))
         lines = _lines("/proc/stat")
         ticks = [int(field) for field in lines[0].split()[1:9]] if lines else [0] * 8
-        return cls(ticks[7], sum(ticks))
+        return cls(ticks[7], ticks[3] + ticks[4], sum(ticks))
+
+    def busy_since(self, before: Ticks) -> float:
+        """Share of the time between in which a process of this machine ran, 0..1."""
+        waited = (self.idle - before.idle) + (self.stolen - before.stolen)
+        return 1 - waited / max(self.total - before.total, 1)
 
     def stolen_since(self, before: Ticks) -> float:
         """Share of the time between that the host gave to others, 0..1."""

@@ -61,7 +61,9 @@ def test_a_missing_package_has_no_version() -> None:
 
 
 def test_stolen_time_is_a_share_of_the_time_between() -> None:
-    assert Ticks(30, 400).stolen_since(Ticks(10, 300)) == pytest.approx(0.2)
-    assert Ticks(10, 300).stolen_since(Ticks(10, 300)) == 0
+    before = Ticks(stolen=10, idle=100, total=300)
+    assert Ticks(30, 150, 400).stolen_since(before) == pytest.approx(0.2)
+    assert Ticks(30, 150, 400).busy_since(before) == pytest.approx(0.3)
+    assert before.stolen_since(before) == 0
     now = Ticks.now()
     assert 0 <= now.stolen <= now.total
