@@ -226,7 +226,7 @@ def _is_prepared(daemon: DaemonProcess) -> bool:
 async def _measure(house: House, seconds: float) -> Turn:
     """
     Raises:
-        ReenactdError: a session was ended, or shows no avatar.
+        ReenactdError: a session was ended, or nobody has a face.
     """
     clock, daemons, performers = MonotonicClock(), house.daemons, house.performers
     began_ns, ticks = clock.now_ns(), Ticks.now()
@@ -246,8 +246,8 @@ async def _measure(house: House, seconds: float) -> Turn:
             sum(at_ns in within for at_ns in performer.received_ns) / spent_s
             for performer in performers
         ),
-        fmean(median(message["latency_ms"]["p50"] for message in each) for each in said),
-        fmean(median(message["latency_ms"]["p95"] for message in each) for each in said),
+        _latency_ms(said, "p50"),
+        _latency_ms(said, "p95"),
         server_cpu_s,
         client_cpu_s,
         after.busy_since(ticks) * usable_cores() - server_cpu_s - client_cpu_s,
@@ -260,9 +260,22 @@ def _said(performer: Performer, within: range) -> list[dict[str, Any]]:
     if performer.closed is not None:
         raise ReenactdError(f"the daemon ended a session: {performer.closed}")
     said = [message for at_ns, message in performer.stats if at_ns in within]
-    if not any(message["fps_out"] > 0 for message in said):
-        raise ReenactdError("a session showed no avatar for a whole turn; use another --clip")
+    if not any(message["face"] == "ok" for message in said):
+        raise ReenactdError("no face was tracked for a whole turn; use another --clip")
     return said
+
+
+def _latency_ms(said: Sequence[Sequence[dict[str, Any]]], name: str) -> float:
+    """Mean over the performers; one who got no avatar at all, so short is time, has none.
+
+    Raises:
+        ReenactdError: nobody got one.
+    """
+    shown = [[message for message in each if message["fps_out"] > 0] for each in said]
+    medians = [median(message["latency_ms"][name] for message in each) for each in shown if each]
+    if not medians:
+        raise ReenactdError("no session showed an avatar: too many for this machine; take fewer")
+    return fmean(medians)
 
 
 def summarise(turns: Sequence[Turn]) -> dict[str, float]:
