@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -381,3 +382,23 @@ def test_nothing_moves_where_motion_is_unwanted(daemon: ScriptedDaemon, visit: O
     visited.page.click("#power")
     title(visited.page, "The daemon cannot take you yet")
     assert visited.page.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_desk_is_light_by_day_and_pictures_stay_on_dark_ground(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    """That it can be read is looked at when the visit ends, as for every page."""
+    page = visit(daemon.url, color_scheme="light").page
+    go_live(page)
+
+    def lightness(selector: str) -> float:
+        colour = page.locator(selector).evaluate(
+            "element => getComputedStyle(element).backgroundColor"
+        )
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / (3 * 255)
+
+    assert lightness(".panel >> nth=0") > 0.9
+    assert lightness(".self") < 0.1
+    page.emulate_media(color_scheme="dark")
+    assert lightness(".panel >> nth=0") < 0.15
+    page.emulate_media(color_scheme="light")
