@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -33,6 +34,7 @@ SWITCHES = (
     "--disable-sync",
 )
 FAKE_DEVICE = "--use-fake-device-for-media-stream"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 STATES = Path(__file__).parents[2] / "build" / "page-states"
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 
@@ -120,7 +122,9 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
     barriers: list[str] = []
     for number, entry in enumerate(visits):
         if not entry.page.is_closed():
-            barriers += found_barriers(entry.page)
+            for scheme in SCHEMES:
+                entry.page.emulate_media(color_scheme=scheme)
+                barriers += found_barriers(entry.page)
             entry.page.screenshot(path=STATES / f"{_file_name(request.node.name)}_{number}.png")
     for context in contexts:
         context.close()
