@@ -37,7 +37,7 @@ export class Readout {
     const kinds = Object.entries(drops ?? {});
     show("drops", kinds.reduce((sum, [, count]) => sum + count, 0));
     byId("drops").title = kinds.map(([name, count]) => `${name} ${count}`).join(", ");
-    byId("quality").textContent = quality ? qualityWords(quality) : "";
+    this.#showQuality(quality);
     for (const [name, row] of this.#rows) this.#showStage(row, stages_ms?.[name]);
     this.#history.push({ p50, p95 });
     if (this.#history.length > HISTORY) this.#history.shift();
@@ -64,7 +64,8 @@ export class Readout {
     this.#lastBuffer = null;
     for (const id of ["p50", "p95", "fps-in", "fps-out", "drops"]) show(id, NaN);
     for (const row of this.#rows.values()) this.#showStage(row, undefined);
-    byId("network").textContent = byId("quality").textContent = "";
+    byId("network").textContent = "";
+    this.#showQuality(null);
     this.#draw();
   }
 
@@ -85,6 +86,14 @@ export class Readout {
     row.append(label, bar, value);
     this.#rows.set(name, { row, bar, value });
     return row;
+  }
+
+  #showQuality(quality) {
+    byId("picture").textContent = quality ? `${quality.width}×${quality.height}` : "–";
+    const limit = quality?.max_fps ?? null;
+    byId("picture-label").textContent = limit === null ? "picture" : `≤ ${limit} fps`;
+    byId("quality").title = quality ? qualityWords(quality) : "";
+    byId("quality").dataset.lowered = quality?.step > 0;
   }
 
   #showStage({ row, bar, value }, ms) {

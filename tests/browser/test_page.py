@@ -239,6 +239,21 @@ def test_live_states_are_said_under_the_picture(daemon: ScriptedDaemon, visit: O
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_a_lower_quality_is_shown_and_its_reason_told(daemon: ScriptedDaemon, visit: Open) -> None:
+    page = visit(daemon.url).page
+    full = {"width": 640, "height": 480, "max_fps": None, "step": 0, "reason": ""}
+    daemon.script.stats = {"quality": full}
+    go_live(page)
+    expect(page.locator("#quality")).to_have_text("640×480picture")
+    expect(page.locator("#quality[data-lowered=false]")).to_be_visible()
+    reason = "the machine keeps up with 14 of 20 fps"
+    low = {"width": 320, "height": 240, "max_fps": 15, "step": 4, "reason": reason}
+    daemon.script.stats = {"quality": low}
+    expect(page.locator("#quality[data-lowered=true]")).to_have_text("320×240≤ 15 fps")
+    told = f"Picture 320×240, at most 15 fps: {reason}"
+    expect(page.locator("#quality")).to_have_attribute("title", told)
+
+
 def test_identity_shows_consent_and_switches_live(daemon: ScriptedDaemon, visit: Open) -> None:
     page = visit(daemon.url).page
     go_live(page)
