@@ -74,3 +74,18 @@ def test_an_unexpected_error_brings_its_traceback(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "test"):
         reporter.add(ValueError("a bug"), unexpected=True)
     assert caplog.records[0].exc_info is not None
+
+
+def test_frames_that_nobody_took_in_time_are_told_from_those_that_were_looked_at() -> None:
+    clock = FakeClock(10**12)
+    metrics = SessionMetrics(clock)
+    for index in range(60):
+        metrics.arrived(clock.now_ns(), 640, 480)
+        if index % 6 == 0:
+            metrics.dropped("track", None)
+        metrics.dropped("rate" if index % 2 else "none", None)
+        clock.advance_ms(33)
+    assert metrics.snapshot().fps_shed == 5 and metrics.sheds
+    assert not SessionMetrics(clock).sheds, "nothing came, nothing was lost"
+    clock.advance_ms(3000)
+    assert metrics.snapshot().fps_shed == 0 and not metrics.sheds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
@@ -117,3 +118,23 @@ def test_each_daemon_counts_for_itself_and_nothing_is_global() -> None:
     one.arrived()
     assert samples(other)["reenactd_frames_in_total{}"] == 0
     assert b"reenactd" not in generate_latest(REGISTRY)
+
+
+def test_quality_and_refusals_are_told() -> None:
+    telemetry = Telemetry()
+    found = samples(telemetry)
+    assert found["reenactd_sessions_refused_total{reason=cost}"] == 0
+    assert found["reenactd_quality_steps_total{direction=down}"] == 0
+    telemetry.refused("cost")
+    telemetry.stepped(down=True)
+    telemetry.stepped(down=False)
+    found = samples(telemetry)
+    assert found["reenactd_sessions_refused_total{reason=cost}"] == 1
+    assert found["reenactd_sessions_refused_total{reason=places}"] == 0
+    assert found["reenactd_quality_steps_total{direction=down}"] == 1
+    assert found["reenactd_quality_steps_total{direction=up}"] == 1
+    assert found["reenactd_quality{step=0}"] == 2 and found["reenactd_quality{step=3}"] == 1
+    assert found["reenactd_next_session_fps{}"] == 12.5
+    nobody = samples(telemetry, dataclasses.replace(NOW, steps={}, next_session_fps=None))
+    assert math.isnan(nobody["reenactd_next_session_fps{}"]), "not known is not 0"
+    assert not any(name.startswith("reenactd_quality{") for name in nobody)

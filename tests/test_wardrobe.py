@@ -89,3 +89,16 @@ async def test_a_record_that_changes_or_ends_is_noticed_at_the_next_switch(
     assert studio.loads == ["coral", "coral"]
     with pytest.raises(IdentityError, match="expired"):
         await wardrobe.get("coral")
+
+
+async def test_another_canvas_is_another_encoding_of_the_same_identity(
+    loader: BackgroundWorker,
+) -> None:
+    studio = FakeStudio()
+    wardrobe = Wardrobe(studio.load_identity, studio.check_identity, loader)
+    full, small = await wardrobe.get("coral"), await wardrobe.get("coral", (120, 160))
+    assert full is not small and studio.loads == ["coral", "coral"]
+    assert await wardrobe.get("coral", (120, 160)) is small
+    assert await wardrobe.get("coral") is full and len(studio.loads) == 2
+    await wardrobe.prepare(["juniper"], (120, 160))
+    assert not wardrobe.is_ready("juniper"), "only small"
