@@ -37,12 +37,13 @@ from realtime.frames import (
 )
 from realtime.smoothing import LandmarkSmoother, Steps
 from realtime.stages.composite import Composite
-from realtime.stages.emit import emit
+from realtime.stages.emit import Emit
 from realtime.stages.ingest import Ingest
 from realtime.stages.look import Look
-from realtime.stages.mark import Mark
+from realtime.stages.mark import Mark, Marks
 from realtime.stages.reenact import Reenact
 from realtime.stages.retarget import Retarget
+from realtime.watermark import Payload
 
 if TYPE_CHECKING:
     from engines.avatar import AnyReenactor
@@ -133,10 +134,16 @@ class Pipeline:
         self._look = Look(reenactor, config.tracking) if reenactor.looks else None
         self._reenact = Reenact(reenactor)
         self._composite = Composite(config.video)
-        self._mark = Mark(config.output)
+        self._mark = Mark(config.output, Payload.random())
+        self._emit = Emit()
         self._steps = Steps()
         """between frames that are driven"""
         self._cards: dict[str, OutputFrame] = {}
+
+    @property
+    def marks(self) -> Marks:
+        """How every picture from here is marked."""
+        return self._mark.marks
 
     @property
     def calibrated(self) -> bool:
@@ -175,7 +182,7 @@ class Pipeline:
         )
         marked = watch.run("mark", lambda: self._mark(composited))
         output = watch.run(
-            "emit", lambda: emit(marked, source.seq, source.pts, "LIVE", watch.timings)
+            "emit", lambda: self._emit(marked, source.seq, source.pts, "LIVE", watch.timings)
         )
         return replace(output, timings=watch.timings)
 
@@ -184,7 +191,7 @@ class Pipeline:
         if text not in self._cards:
             composited = Composited(draw_card(text, self._canvas))
             timings = Timings(self._clock.now_ns())
-            self._cards[text] = emit(self._mark(composited), -1, 0, "CARD", timings)
+            self._cards[text] = self._emit(self._mark(composited), -1, 0, "CARD", timings)
         return self._cards[text]
 
 
