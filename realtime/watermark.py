@@ -36,17 +36,15 @@ ROWS, COLUMNS = 120, 216
 """cells of the field: 16:9 fits, a wider picture begins anew"""
 STEPS = 32
 """of a pattern, per grey level"""
-GAIN_STEPS = 16
-"""of a gain, per 1"""
 BLOCK_PX = 8
 """pixels, in both directions, that share one gain"""
-FAINTEST, STRONGEST = 17, 46
-"""gains, in steps: of a block that is smooth, and of one that is full of detail"""
+FAINTEST, STRONGEST = 10, 40
+"""gains, in sixteenths: of a block that is smooth, and of one that is full of detail"""
 PER_LEVEL = 3
-"""steps of gain for each grey level by which neighbours in a block differ in the mean"""
-_SHIFT = 9
-"""a pattern times a gain, in these bits of a grey level: STEPS * GAIN_STEPS = 2**_SHIFT"""
-_HALF = 1 << (_SHIFT - 1)
+"""sixteenths of gain for each grey level by which neighbours in a block differ in the mean"""
+SHIFT = 9
+"""a grey level is 1 << SHIFT, where a pattern is multiplied by a gain: a gain of 16 is 1"""
+_HALF = 1 << (SHIFT - 1)
 _KEY = b"reenactd invisible mark, field 1"
 
 
@@ -139,24 +137,23 @@ def add_pattern(luma: U8, pattern: I8) -> None:
         pattern: (H, W) in `STEPS` of a grey level.
     """
     height, width = luma.shape
-    gains = np.empty(width, np.int32)
+    detail, gains = np.empty(width, np.int32), np.empty(width, np.int32)
     for top in range(0, height, BLOCK_PX):
         bottom = min(top + BLOCK_PX, height)
+        detail[:] = 0
+        for row in range(top, bottom, 2):  # every other row says enough
+            for column in range(width - 1):
+                detail[column] += abs(np.int32(luma[row, column + 1]) - np.int32(luma[row, column]))
         for left in range(0, width, BLOCK_PX):
             right = min(left + BLOCK_PX, width)
             total = 0
-            for row in range(top, bottom, 2):
-                for column in range(left, right - 1):
-                    total += abs(np.int32(luma[row, column + 1]) - np.int32(luma[row, column]))
-            pairs = (right - left - 1) * ((bottom - top + 1) // 2)
-            gain = FAINTEST
-            if pairs > 0:
-                gain = min(FAINTEST + PER_LEVEL * total // pairs, STRONGEST)
+            for column in range(left, right - 1):
+                total += detail[column]
+            pairs = max((right - left - 1) * ((bottom - top + 1) // 2), 1)
+            gain = min(FAINTEST + PER_LEVEL * total // pairs, STRONGEST)
             for column in range(left, right):
                 gains[column] = gain
         for row in range(top, bottom):
             for column in range(width):
-                change = (pattern[row, column] * gains[column] + _HALF) >> _SHIFT
+                change = (pattern[row, column] * gains[column] + _HALF) >> SHIFT
                 luma[row, column] = min(max(luma[row, column] + change, 0), 255)
-
-

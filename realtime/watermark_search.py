@@ -39,7 +39,8 @@ _SIZE_STEP = 0.01
 """at half a step too much, a cell at the edge of a 4:3 picture is off by 0.4 of itself"""
 SIZES = tuple(
     sorted(
-        (math.exp(_SIZE_STEP * step) for step in range(-51, 48)), key=lambda size: abs(math.log(size))
+        (math.exp(_SIZE_STEP * step) for step in range(-51, 48)),
+        key=lambda size: abs(math.log(size)),
     )
 )
 """from the likeliest on"""
@@ -54,7 +55,9 @@ _OBVIOUS = 10.0
 _CLOSER_STEPS = ((0.004, 0.25), (0.002, 0.12), (0.001, 0.06))
 """of the logarithm of the size, and of the place in cells: round by round of a closer look"""
 HYPOTHESES = len(SIZES) * 2 * (2 * ROWS * 2 * COLUMNS + 6 * len(_CLOSER_STEPS) + 1)
-FALSE_ALARM = HYPOTHESES * (math.exp(-(CERTAIN**2) / 2) + math.exp(-(LIKELY**2) / 2) / 2**CHECK_BITS)
+FALSE_ALARM = HYPOTHESES * (
+    math.exp(-(CERTAIN**2) / 2) + math.exp(-(LIKELY**2) / 2) / 2**CHECK_BITS
+)
 """chance of a finding in what is not marked, per search, at most"""
 _SHARE_OF_BEST = 0.7
 _TINY = 1e-9

@@ -44,7 +44,10 @@ class Recode:
         encoder.time_base = encoder.framerate = Fraction(1, self.fps)
         encoder.framerate = Fraction(self.fps)
         encoder.gop_size = 10 * self.fps
-        encoder.options = _OPTIONS[self.codec] | {"maxrate": str(self.bitrate_bps), "bufsize": str(self.bitrate_bps // 2)}
+        encoder.options = _OPTIONS[self.codec] | {
+            "maxrate": str(self.bitrate_bps),
+            "bufsize": str(self.bitrate_bps // 2),
+        }
         name = {"libx264": "h264", "libvpx": "vp8"}[self.codec]
         decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
         made: list[U8] = []

@@ -106,7 +106,9 @@ def _draw(config: Output, width: int, height: int) -> _Patch:
         )
     pill = Image.new("RGBA", (long * _SUPERSAMPLING, big), (0, 0, 0, 0))
     pen = ImageDraw.Draw(pill)
-    pen.rounded_rectangle((0, 0, pill.width - 1, big - 1), radius=big * 0.5, fill=(*ground, _PILL_OPACITY))
+    pen.rounded_rectangle(
+        (0, 0, pill.width - 1, big - 1), radius=big * 0.5, fill=(*ground, _PILL_OPACITY)
+    )
     centre = ((pill.width - left - right) / 2, (big - top - bottom) / 2)
     pen.text(centre, label, font=font, fill=(*letters, 255), stroke_width=big // 48)
     rgba = np.asarray(pill.resize((long, tall), Image.Resampling.LANCZOS), np.uint16)
