@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.compiled import compiled
-from realtime.frames import F32, U8
+from realtime.frames import U8
 from realtime.watermark_code import CODED_BITS, ID_BITS, encode
 
 I8 = NDArray[np.int8]

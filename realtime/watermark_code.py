@@ -39,7 +39,7 @@ def encode(session_id: int) -> I8:
     if not 0 <= session_id < 1 << ID_BITS:
         raise ValueError(f"id {session_id}: must be of 0 to 2**{ID_BITS} - 1; take its low bits")
     message = (session_id << CHECK_BITS) | _check(session_id)
-    state, signs = 0, []
+    state, signs = 0, list[int]()
     for place in reversed(range(-_MEMORY, _MESSAGE_BITS)):
         bit = (message >> place) & 1 if place >= 0 else 0
         register = (bit << _MEMORY) | state

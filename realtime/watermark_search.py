@@ -54,12 +54,14 @@ _OBVIOUS = 10.0
 """score at which no other size is tried"""
 _CLOSER_STEPS = ((0.004, 0.25), (0.002, 0.12), (0.001, 0.06))
 """of the logarithm of the size, and of the place in cells: round by round of a closer look"""
-HYPOTHESES = len(SIZES) * 2 * (2 * ROWS * 2 * COLUMNS + 6 * len(_CLOSER_STEPS) + 1)
+_DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+HYPOTHESES = len(SIZES) * 2 * (2 * ROWS * 2 * COLUMNS + len(_DIRECTIONS) * len(_CLOSER_STEPS) + 1)
 FALSE_ALARM = HYPOTHESES * (
     math.exp(-(CERTAIN**2) / 2) + math.exp(-(LIKELY**2) / 2) / 2**CHECK_BITS
 )
 """chance of a finding in what is not marked, per search, at most"""
 _SHARE_OF_BEST = 0.7
+"""of the best score: what promises less is not looked at closely"""
 _TINY = 1e-9
 """keeps an empty picture from a division by zero"""
 _LOUDEST = 2.5
@@ -90,6 +92,11 @@ class Finding:
     @property
     def marked(self) -> bool:
         return self.score >= (CERTAIN if self.payload is None else LIKELY)
+
+    @property
+    def sureness(self) -> tuple[bool, bool, float]:
+        """Marked before unmarked, one that can be read before one that cannot."""
+        return self.marked, self.payload is not None, self.score
 
 
 class Search:
@@ -125,7 +132,7 @@ class Search:
         for alignment, score in _candidates(self._sum):
             if score > max(_PROMISING, _SHARE_OF_BEST * best.score):
                 found = _look_closer(self._sum, alignment)
-                best = max(best, found, key=lambda finding: finding.score)
+                best = max(best, found, key=lambda finding: finding.sureness)
                 if best.score >= _OBVIOUS and best.payload is not None:
                     break
         return best
@@ -143,7 +150,7 @@ def _candidates(picture: F32) -> Iterator[tuple[Alignment, float]]:
     height, width = picture.shape
     for size in SIZES:
         # two samples per cell, from the first pixel on
-        heard = _sample(_match(picture, size), size, 0.0, 0.0, width / size, height / size)
+        heard = _sample(_match(picture, size), size, (0.0, 0.0), (width / size, height / size))
         torus = _fold(heard, 2 * ROWS, 2 * COLUMNS)
         # of the samples a quarter lie on cells, and of those a third on signs to find the field by
         energy = float(np.vdot(torus, torus)) * _FINDING_SHARE / 4
@@ -163,12 +170,13 @@ def _look_closer(picture: F32, alignment: Alignment) -> Finding:
     best, heard = alignment, _hear(picture, alignment)
     score = _score(heard)
     for size_step, place_step in _CLOSER_STEPS:
-        for change in (
-            *({"size": best.size * math.exp(step)} for step in (size_step, -size_step)),
-            *({"across": best.across + step} for step in (place_step, -place_step)),
-            *({"down": best.down + step} for step in (place_step, -place_step)),
-        ):
-            near = replace(best, **change)
+        for larger, right, down in _DIRECTIONS:
+            near = replace(
+                best,
+                size=best.size * math.exp(larger * size_step),
+                across=best.across + right * place_step,
+                down=best.down + down * place_step,
+            )
             heard_near = _hear(picture, near)
             if (score_near := _score(heard_near)) > score:
                 best, heard, score = near, heard_near, score_near
@@ -186,7 +194,7 @@ def _hear(picture: F32, alignment: Alignment) -> F32:
     column, row = math.ceil(left), math.ceil(top)  # the first whole ones
     columns, rows = left + width / cell - column, top + height / cell - row
     at = (column - left) * cell, (row - top) * cell
-    heard = _sample(_match(picture, alignment.size), cell, *at, columns, rows)
+    heard = _sample(_match(picture, alignment.size), cell, at, (columns, rows))
     return np.roll(_fold(heard, ROWS, COLUMNS), (row, column), (0, 1))
 
 
@@ -200,10 +208,10 @@ def _match(picture: F32, size: float) -> F32:
     )
 
 
-def _sample(picture: F32, step: float, x: float, y: float, columns: float, rows: float) -> F32:
-    """Every `step` pixels from (x, y) on; so many, rounded up."""
-    size = max(math.ceil(columns), 1), max(math.ceil(rows), 1)
-    px_from_sample = np.array([[step, 0, x], [0, step, y]])
+def _sample(picture: F32, step: float, at: tuple[float, float], wh: tuple[float, float]) -> F32:
+    """Every `step` pixels from `at` on; as many, across and down, as `wh` rounded up."""
+    size = max(math.ceil(wh[0]), 1), max(math.ceil(wh[1]), 1)
+    px_from_sample = np.array([[step, 0, at[0]], [0, step, at[1]]])
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(picture, px_from_sample, size, flags=how), np.float32)
 
@@ -212,7 +220,8 @@ def _fold(samples: F32, rows: int, columns: int) -> F32:
     """(rows, columns): what reaches beyond is added at the beginning."""
     height, width = samples.shape
     whole = np.pad(samples, ((0, -height % rows), (0, -width % columns)))
-    return whole.reshape(-1, rows, whole.shape[1] // columns, columns).sum(axis=(0, 2))
+    folded: F32 = whole.reshape(-1, rows, whole.shape[1] // columns, columns).sum(axis=(0, 2))
+    return folded
 
 
 def _score(heard: F32) -> float:

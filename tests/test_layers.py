@@ -63,10 +63,12 @@ LAYERS = (
         "realtime.doctor",
         "realtime.client",
         "realtime.media_file",
+        "realtime.picture_file",
         "realtime.precoding",
         "realtime.render",
         "realtime.top",
         "realtime.trace_file",
+        "realtime.verify",
     ),
     ("realtime.cli",),
 )

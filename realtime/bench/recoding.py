@@ -58,7 +58,10 @@ class Recode:
             packets.extend(encoder.encode(frame))
         packets.extend(encoder.encode(None))
         for packet in (*packets, None):
-            made.extend(frame.to_ndarray(format="rgb24") for frame in decoder.decode(packet))
+            made.extend(
+                np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                for frame in decoder.decode(packet)
+            )
         return made
 
 
