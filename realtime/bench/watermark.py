@@ -66,7 +66,7 @@ class Survival:
     read_after_3_s: int
     wrong: int
     lowest_score: float
-    """after 3 s"""
+    """after 3 s; a search ends at a size that is good enough, so it may not be the best one"""
 
 
 def bench_watermark(clip: Path, trials: int, seed: int, config: Config) -> Report:
@@ -125,8 +125,7 @@ def _performed(
                 break
     finally:
         track.close()
-    rgb = [np.asarray(cv2.cvtColor(one.i420, cv2.COLOR_YUV2RGB_I420), np.uint8) for one in made]
-    return rgb, who.pipeline.marks.payload.id
+    return [_rgb(one.i420) for one in made], who.pipeline.marks.payload.id
 
 
 def survival(hosts: Sequence[tuple[list[U8], int]], chain: Sequence[Treatment]) -> Survival:
@@ -162,20 +161,29 @@ def visibility(pictures: Sequence[av.VideoFrame]) -> dict[str, float]:
     noise = np.random.default_rng(0).integers(0, 256, (720, 640)).astype(np.uint8)
     found: dict[str, list[float]] = {}
     for name, i420 in (
-        *(("filmed", np.asarray(one.to_ndarray(format="yuv420p"))) for one in pictures[::25]),
+        *(("filmed", _i420(one)) for one in pictures[::25]),
         ("smooth", np.full((720, 640), 128, np.uint8)),
         ("noise", noise),
     ):
         marked, height = i420.copy(), i420.shape[0] * 2 // 3
         watermark.embed(marked[:height])
-        found.setdefault(f"{name}_luma_psnr_db", []).append(_psnr_db(i420, marked, height))
-        rgb = (cv2.cvtColor(one, cv2.COLOR_YUV2RGB_I420) for one in (i420, marked))
-        found.setdefault(f"{name}_rgb_psnr_db", []).append(_psnr_db(*map(np.asarray, rgb), height))
+        luma_db = _psnr_db(i420[:height], marked[:height])
+        rgb_db = _psnr_db(_rgb(i420), _rgb(marked))
+        found.setdefault(f"{name}_luma_psnr_db", []).append(luma_db)
+        found.setdefault(f"{name}_rgb_psnr_db", []).append(rgb_db)
     return {name: min(values) for name, values in found.items()}
 
 
-def _psnr_db(before: U8, after: U8, rows: int) -> float:
-    error = np.mean((before[:rows].astype(float) - after[:rows]) ** 2)
+def _i420(frame: av.VideoFrame) -> U8:
+    return np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+
+
+def _rgb(i420: U8) -> U8:
+    return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def _psnr_db(before: U8, after: U8) -> float:
+    error = np.mean((before.astype(float) - after) ** 2)
     return float(10 * np.log10(255**2 / error))
 
 
