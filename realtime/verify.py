@@ -29,7 +29,7 @@ Progressing = Callable[[int, int], None]
 
 EARLY_S = 3.0
 """of a stretch: a mark is looked for after that much, and again at its end"""
-TRACE = 6.0
+TRACE = 7.0
 """score from which a mark is possible, but too faint to say so"""
 
 

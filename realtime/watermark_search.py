@@ -13,9 +13,11 @@ over it at every size from `SMALLEST` to `LARGEST`, as it is and mirrored, at ev
 How sure a finding is: at one size and place each sign of the field meets one number `x`, and
 `score = sum(sign * x) / sqrt(sum(x**2))`. For pictures that do not know the field the signs are
 independent coin tosses, so that `score >= s` has a chance of at most `exp(-s**2 / 2)` (Hoeffding,
-J. Am. Stat. Assoc. 58(301), 1963), whatever the picture; and a search is `HYPOTHESES` such tests.
-The check of the id is fair by the same coin tosses. Turned pictures, those seen at an angle, and
-those stretched in one direction only, are not found.
+J. Am. Stat. Assoc. 58(301), 1963), whatever the picture; and no search can try more places than
+`HYPOTHESES`, whichever it chooses to. The cells that carry the id are tossed apart from those that
+the field is found by, and turn every id into every other alike: what is no id passes its check once
+in 65536. `FALSE_ALARM` is the sum. Turned pictures, those seen at an angle, and those stretched in
+one direction only, are not found.
 """
 
 from __future__ import annotations
@@ -44,18 +46,20 @@ SIZES = tuple(
     )
 )
 """from the likeliest on"""
-CERTAIN = 8.5
+CERTAIN = 9.1
 """score of a mark, whatever its id"""
-LIKELY = 7.0
+LIKELY = 7.8
 """score of a mark whose id's check fits"""
 _PROMISING = 5.0
 """approximate score from which a place is looked at closely"""
 _OBVIOUS = 10.0
 """score at which no other size is tried"""
-_CLOSER_STEPS = ((0.004, 0.25), (0.002, 0.12), (0.001, 0.06))
+_CLOSER_STEPS = ((0.004, 0.25), (0.002, 0.12))
 """of the logarithm of the size, and of the place in cells: round by round of a closer look"""
 _DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
-HYPOTHESES = len(SIZES) * 2 * (2 * ROWS * 2 * COLUMNS + len(_DIRECTIONS) * len(_CLOSER_STEPS) + 1)
+HYPOTHESES = len(SIZES) * 2 * (2 * ROWS * 2 * COLUMNS) * 27 ** len(_CLOSER_STEPS)
+"""every size, side and place; and all that a closer look might come to from there, which is one
+step or none in three directions, each round"""
 FALSE_ALARM = HYPOTHESES * (
     math.exp(-(CERTAIN**2) / 2) + math.exp(-(LIKELY**2) / 2) / 2**CHECK_BITS
 )

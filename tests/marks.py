@@ -1,4 +1,4 @@
-"""Is a picture marked? Measured in a way of its own, so that a search that sees things is found out."""
+"""Is a picture marked? Measured in a way of its own, so that a search which imagines is caught."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.bench import recoding
 from realtime.bench.recoding import Recode, Treatment, cropped, mirrored, scaled
 from realtime.bench.watermark import false_alarms
 from realtime.frames import U8
@@ -26,7 +25,7 @@ from tests import performers
 
 PAYLOAD = Payload(0xC0FFEE42)
 X264, VP8 = Recode("libx264", 1_500_000), Recode("libvpx", 500_000)
-FRAMES = 30
+FRAMES = 25
 """of a performer who moves before a still wall, with the camera's noise: harder than an avatar"""
 
 
@@ -48,16 +47,12 @@ def found(pictures: Sequence[U8]) -> Finding:
 
 
 CHAINS: dict[str, tuple[Treatment, ...]] = {
-    "nothing": (),
-    "x264": (X264,),
     "VP8": (VP8,),
     "half size": (partial(scaled, share=0.5), X264),
-    "larger": (partial(scaled, share=1.5), X264),
     "cropped": (partial(cropped, share=0.1), X264),
-    "mirrored": (mirrored, X264),
-    "two codecs": (VP8, X264),
-    "a screen": (X264, recoding.filmed_off),
+    "mirrored, two codecs": (mirrored, VP8, X264),
 }
+"""the bench has more of them, and longer pictures"""
 
 
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=list(CHAINS))
@@ -96,7 +91,7 @@ def test_nothing_is_found_in_what_is_not_marked() -> None:
     lumas = [
         np.ascontiguousarray(picture[:, :, 1]) for picture in performers.pictures("performer2")
     ]
-    count, highest = false_alarms(lumas, trials=8, seed=5)
+    count, highest = false_alarms(lumas, trials=4, seed=5)
     assert count == 0
     assert highest < LIKELY
 
