@@ -213,6 +213,24 @@ def render(
     render_with_progress(Job(source, target, identity, consent, controls), config)
 
 
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures and videos.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per file.")] = False,
+) -> None:
+    """Was this made by reenactd? Looks for its marks; needs no network and no running daemon.
+
+    Exit code 0 signed and intact, 1 marked as synthetic, 2 tampered with, 3 nothing found, 4 not
+    readable; of several files the gravest: 2, 4, 3, 1, 0.
+    """
+    from realtime.doctor import require_system_libraries
+
+    require_system_libraries()
+    from realtime.verify import run
+
+    raise typer.Exit(run(files, as_json, sys.stdout, sys.stderr))
+
+
 @identity_app.command("list")
 def identity_list(config_file: ConfigFile = None) -> None:
     """Show the identities that ship with reenactd, and your own."""

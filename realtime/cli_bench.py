@@ -163,6 +163,22 @@ def tracking(
     run(choose_clip(clip), config.tracking, smoothing, frames)
 
 
+@bench_app.command("watermark")
+def watermark(
+    clip: ClipFile = None,
+    trials: Annotated[int, typer.Option(min=1, help="Searches in what is not marked.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of their crops and sizes.")] = 0,
+    config_file: ConfigFile = None,
+) -> None:
+    """Is the invisible mark read after codecs, crops and mirrors; is it seen; what does it cost?"""
+    config = load(config_file, {})
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.report import finish
+    from realtime.bench.watermark import bench_watermark
+
+    finish(bench_watermark(choose_clip(clip), trials, seed, config))
+
+
 @bench_app.command("compare")
 def compare(
     base: Annotated[str, typer.Argument(metavar="BASE", help="File of runs, or a revision.")],

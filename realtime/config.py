@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -37,10 +44,12 @@ else:
 
 ENV_PREFIX = "REENACTD_"
 ENV_DELIMITER = "__"
+LABEL_OFF = "off"
+"""the value of output.label that takes the visible mark away"""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Server(_Section):
@@ -112,9 +121,25 @@ class Output(_Section):
     recover_frames: int = Field(5, ge=1, le=60)
     """good frames in a row before a card gives way to the avatar again"""
     label: str = Field("AI", min_length=1, max_length=16)
-    """the visible mark, top right"""
+    """the visible mark; "off" takes it away and needs label_off_reason. No setting takes away the
+    invisible one"""
+    label_position: Literal["top-right", "top-left", "bottom-right", "bottom-left"] = "top-right"
     label_height: float = Field(0.05, ge=0.04, le=0.2)
     """its height as a share of the picture's"""
+    label_style: Literal["dark", "light"] = "dark"
+    """white letters on dark, or dark ones on white"""
+    label_off_reason: str = Field("", max_length=200)
+    """why the visible mark is off, for the log and the session's record"""
+
+    @field_validator("label_off_reason")
+    @classmethod
+    def _off_with_a_reason_only(cls, reason: str, info: ValidationInfo) -> str:
+        off = info.data.get("label") == LABEL_OFF
+        if off and not reason.strip():
+            raise ValueError(f"must say why, for output.label is {LABEL_OFF!r}; write a sentence")
+        if reason.strip() and not off:
+            raise ValueError(f"must be empty while output.label is not {LABEL_OFF!r}; remove it")
+        return reason.strip()
 
 
 class Engine(_Section):
@@ -322,7 +347,7 @@ def _explain(error: ErrorDetails, stack: tuple[Layer, ...]) -> str:
     key = rest[0]
     if error["type"] == "extra_forbidden":
         return f"[{section}] {key}: no such setting{_nearest(key, sections[section])}"
-    rule = error["msg"].replace("Input should be", "must be")
+    rule = error["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     origin = origin_of(stack, section, key)
     return f"[{section}] {key} = {error['input']!r}: {rule} (set by: {origin})"
 

@@ -145,16 +145,25 @@ class Composited:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A picture that carries the mark of synthesis. Only `stages/mark.py` makes one."""
+    """A picture that carries the visible mark, and knows the invisible one that it has to carry.
+
+    Only `stages/mark.py` makes one.
+    """
 
     rgb: U8
     """(H, W, 3), H and W even"""
     label: str
+    """as it stands in the picture; empty where a setting took it off"""
+    payload: int
+    """32 bits that the invisible mark has to say, for `emit` to add"""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFrame:
-    """What a sink may show. Only `stages/emit.py` makes one, and only from a Marked."""
+    """What a sink may show: it carries the invisible mark, whatever the settings.
+
+    Only `stages/emit.py` makes one, and only from a Marked.
+    """
 
     i420: U8
     """(H * 3 // 2, W), BT.601 limited range"""
@@ -166,6 +175,8 @@ class OutputFrame:
     """1/90000 s of that source frame; a sink may re-stamp it"""
     state: OutputState
     timings: Timings
+    payload: int
+    """what its invisible mark says"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,13 @@ from realtime.frames import (
 )
 from realtime.smoothing import LandmarkSmoother, Steps
 from realtime.stages.composite import Composite
-from realtime.stages.emit import emit
+from realtime.stages.emit import Emit
 from realtime.stages.ingest import Ingest
 from realtime.stages.look import Look
-from realtime.stages.mark import Mark
+from realtime.stages.mark import Mark, Marks
 from realtime.stages.reenact import Reenact
 from realtime.stages.retarget import Retarget
+from realtime.watermark import Payload
 
 if TYPE_CHECKING:
     from engines.avatar import AnyReenactor
@@ -134,10 +135,17 @@ class Pipeline:
         self._look = Look(reenactor, config.tracking) if reenactor.looks else None
         self._reenact = Reenact(reenactor)
         self._composite, self._composite_hw = Composite(config.video), self._canvas_hw
-        self._mark, self._card_mark = Mark(config.output), Mark(config.output)
+        payload = Payload.random()
+        self._mark, self._emit = Mark(config.output, payload), Emit()
+        self._card_mark, self._card_emit = Mark(config.output, payload), Emit()
         self._steps = Steps()
         """between frames that are driven"""
         self._cards: dict[tuple[str, tuple[int, int]], OutputFrame] = {}
+
+    @property
+    def marks(self) -> Marks:
+        """How every picture from here is marked."""
+        return self._mark.marks
 
     @property
     def calibrated(self) -> bool:
@@ -177,7 +185,7 @@ class Pipeline:
         )
         marked = watch.run("mark", lambda: self._mark(composited))
         output = watch.run(
-            "emit", lambda: emit(marked, source.seq, source.pts, "LIVE", watch.timings)
+            "emit", lambda: self._emit(marked, source.seq, source.pts, "LIVE", watch.timings)
         )
         return replace(output, timings=watch.timings)
 
@@ -193,7 +201,8 @@ class Pipeline:
         if (text, size) not in self._cards:
             composited = Composited(draw_card(text, size))
             timings = Timings(self._clock.now_ns())
-            self._cards[text, size] = emit(self._card_mark(composited), -1, 0, "CARD", timings)
+            marked = self._card_mark(composited)
+            self._cards[text, size] = self._card_emit(marked, -1, 0, "CARD", timings)
         return self._cards[text, size]
 
     def _fit(self, identity: Identity) -> None:

@@ -213,6 +213,11 @@ def render_with_progress(job: Job, config: Config) -> None:
 
         outcome = render(job.source, job.target, performance, config, advance)
     console.print(f"{job.target}: {_summary(outcome)}", markup=False, soft_wrap=True)
+    marks = performance.pipeline.marks
+    console.print(f"marked {marks.payload}", markup=False, soft_wrap=True)
+    if marks.label_off_reason:
+        said = f"without the visible mark: {marks.label_off_reason}"
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def assemble(job: Job, config: Config) -> Performance:

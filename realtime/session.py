@@ -27,6 +27,7 @@ from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.quality import QualityControl
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
 from realtime.turns import Turn
@@ -193,6 +194,11 @@ class Session:
         self._doomed_ns = 0
 
     @property
+    def marks(self) -> Marks:
+        """How every picture that it sends is marked."""
+        return self._pipeline.marks
+
+    @property
     def state(self) -> OutputState:
         """What its output shows."""
         return self._gate.state
@@ -226,7 +232,10 @@ class Session:
         self._worker.start()
         self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
         self.phase = "connecting"
-        self._log.info("connecting as %s", self._live.identity.id)
+        marks = self._pipeline.marks
+        self._log.info("connecting as %s, marked %s", self._live.identity.id, marks.payload)
+        if marks.label_off_reason:
+            self._log.warning("without the visible mark: %s", marks.label_off_reason)
         return answer
 
     async def add_candidates(self, fragment: str) -> None:
@@ -408,6 +417,7 @@ class Session:
             "state": self._gate.state,
             "reason": self._gate.reason,
             "identity": self._live.identity.id,
+            "mark": str(self._pipeline.marks.payload),
             "calibrated": self._pipeline.calibrated,
             "face": now.face,
             "fps_in": round(now.fps_in, 1),

@@ -35,6 +35,7 @@ from realtime.gate import Withheld
 from realtime.ladder import Thinning
 from realtime.latest import AsyncLatest, Closed, Latest
 from realtime.metrics import ErrorReporter, SessionMetrics
+from realtime.stages.mark import Marks
 from realtime.turns import Turn
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class NoOutput(Protocol):
 class Pipeline(Protocol):
     @property
     def calibrated(self) -> bool: ...
+    @property
+    def marks(self) -> Marks: ...
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput: ...

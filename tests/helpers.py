@@ -40,7 +40,9 @@ from realtime.frames import (
 from realtime.identity import Identity, IdentityCard
 from realtime.server import choose_loop, create_app
 from realtime.session import Studio
+from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory
+from realtime.watermark import Payload
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
 
 T = TypeVar("T")
@@ -125,6 +127,7 @@ class FakePipeline:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calibrated = True
+        self.marks = Marks(Payload(0xFEED), "AI", "")
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
@@ -145,14 +148,13 @@ class FakePipeline:
         luma = np.full((height, width), FACE_LUMA[identity.id], np.uint8)
         draw_number(luma, read_number(tracked.source.rgb[:, :, 0]))
         timings = tracked.timings.with_stage("emit", 3, time.monotonic_ns() - 3)
-        return OutputFrame(
-            i420_of(luma), width, height, tracked.source.seq, tracked.source.pts, "LIVE", timings
-        )
+        source, i420 = tracked.source, i420_of(luma)
+        return OutputFrame(i420, width, height, source.seq, source.pts, "LIVE", timings, 0)
 
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         height, width = canvas_hw or (HEIGHT, WIDTH)
         luma = np.full((height, width), CARD_LUMA, np.uint8)
-        return OutputFrame(i420_of(luma), width, height, -1, 0, "CARD", Timings(0))
+        return OutputFrame(i420_of(luma), width, height, -1, 0, "CARD", Timings(0), 0)
 
     def calibrate(self) -> None:
         self._script.calibrations += 1

@@ -19,7 +19,7 @@ FAST = Limits(hold_ns=60 * NS_PER_MS, watchdog_ns=30 * NS_PER_MS, recover_frames
 
 
 def frame(state: OutputState, seq: int = 0) -> OutputFrame:
-    return OutputFrame(np.zeros((6, 4), np.uint8), 4, 4, seq, 0, state, Timings(0, {"emit": 1}))
+    return OutputFrame(np.zeros((6, 4), np.uint8), 4, 4, seq, 0, state, Timings(0, {"emit": 1}), 0)
 
 
 PAUSED, FACELESS = frame("CARD", -1), frame("CARD", -2)

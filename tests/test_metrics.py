@@ -29,7 +29,7 @@ def test_percentile(values: list[float], share: float, expected: float) -> None:
 def answer_to(arrived_ns: int) -> OutputFrame:
     """A finished frame whose camera picture took 4 ms to come."""
     timings = Timings(arrived_ns).with_stage("receive", 4 * NS_PER_MS, arrived_ns - 4 * NS_PER_MS)
-    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", timings)
+    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", timings, 0)
 
 
 def test_rates_and_latencies_look_back_two_seconds_only() -> None:

@@ -68,7 +68,7 @@ def luma(path: Path) -> list[int]:
 def picture(value: int, arrived_ns: int = 0) -> OutputFrame:
     i420 = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
     i420[:HEIGHT] = value
-    return OutputFrame(i420, WIDTH, HEIGHT, 0, 0, "LIVE", Timings(arrived_ns))
+    return OutputFrame(i420, WIDTH, HEIGHT, 0, 0, "LIVE", Timings(arrived_ns), 0)
 
 
 @dataclass

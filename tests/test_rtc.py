@@ -66,7 +66,7 @@ class Listener:
 
 async def black() -> OutputFrame:
     await asyncio.sleep(0.02)
-    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", Timings(0))
+    return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", Timings(0), 0)
 
 
 def make_peer(config: Rtc | None = None) -> Peer:
@@ -194,7 +194,7 @@ PICTURE = i420_of(texture())
 
 
 def taken(seq: int, camera_ms: float) -> OutputFrame:
-    return OutputFrame(PICTURE, 320, 240, seq, round(camera_ms * 90), "LIVE", Timings(0))
+    return OutputFrame(PICTURE, 320, 240, seq, round(camera_ms * 90), "LIVE", Timings(0), 0)
 
 
 CARD = replace(taken(-1, 0), state="CARD")

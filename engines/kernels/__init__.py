@@ -23,6 +23,7 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     BLEND               backdrop.blend, and Composite's mirror
     MARK                stages/mark.py, which draws the patch
     RGB_TO_I420         stages/emit.py
+    EMBED_MARK          watermark.add_pattern, which stages/emit.py calls last
 
 Pictures on the GPU are (H, W, 4) uint8: colour and alpha of a pixel are one aligned word. The
 `.cu` files say each kernel's shapes. This file is the table of them and knows no GPU;
@@ -44,6 +45,7 @@ _FILES = (
     "steady.cu",
     "picture.cu",
     "volume.cu",
+    "watermark.cu",
 )
 """in this order one source: what the others share comes first"""
 _AFFINE = "dddddd"
@@ -80,6 +82,7 @@ FIND_CHANGE = Kernel("find_change", "PPiiiP")
 HOLD = Kernel("hold", "PPiiiiiddP")
 BLEND = Kernel("blend", "PPiP")
 MARK = Kernel("mark", "PiiPi")
+EMBED_MARK = Kernel("embed_mark", "PiiiiiiP")
 SAMPLE_VOLUME = Kernel("sample_volume", "PiiiPP")
 
 EVERY = (
@@ -89,7 +92,7 @@ EVERY = (
     *(LAY_EYE, LAY_MOUTH),
     *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
     *(FIND_CHANGE, HOLD),
-    *(BLEND, MARK),
+    *(BLEND, MARK, EMBED_MARK),
     SAMPLE_VOLUME,
 )
 

@@ -28,10 +28,11 @@ from realtime.frames import (
 )
 from realtime.identity import Identity
 from realtime.server import run
-from realtime.stages.emit import emit
+from realtime.stages.emit import Emit
 from realtime.stages.ingest import Ingest
-from realtime.stages.mark import Mark
+from realtime.stages.mark import Mark, Marks
 from realtime.studio import LiveStudio
+from realtime.watermark import Payload
 from realtime.workers import NoOutput, Pipeline, TrackStage
 
 
@@ -44,6 +45,10 @@ class CodedPipeline:
     @property
     def calibrated(self) -> bool:
         return self._pipeline.calibrated
+
+    @property
+    def marks(self) -> Marks:
+        return self._pipeline.marks
 
     def calibrate(self) -> None:
         self._pipeline.calibrate()
@@ -90,9 +95,14 @@ class EchoPipeline:
     calibrated = True
 
     def __init__(self, config: Config, clock: Clock) -> None:
-        self._mark = Mark(config.output)
+        self._mark = Mark(config.output, Payload.random())
+        self._emit = Emit()
         self._clock = clock
         self._canvas = (config.video.height_px, config.video.width_px)
+
+    @property
+    def marks(self) -> Marks:
+        return self._mark.marks
 
     def calibrate(self) -> None:
         """There is no neutral to take."""
@@ -101,13 +111,13 @@ class EchoPipeline:
         from realtime.cards import draw_card
 
         marked = self._mark(Composited(draw_card(text, canvas_hw or self._canvas)))
-        return emit(marked, -1, 0, "CARD", Timings(self._clock.now_ns()))
+        return self._emit(marked, -1, 0, "CARD", Timings(self._clock.now_ns()))
 
     def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> OutputFrame:
         source, began_ns = tracked.source, self._clock.now_ns()
         height, width = (side // 2 * 2 for side in source.rgb.shape[:2])
         marked = self._mark(Composited(source.rgb[:height, :width]))
-        output = emit(marked, source.seq, source.pts, "LIVE", tracked.timings)
+        output = self._emit(marked, source.seq, source.pts, "LIVE", tracked.timings)
         spent_ns = self._clock.now_ns() - began_ns
         return replace(output, timings=tracked.timings.with_stage("copy", spent_ns, began_ns))
 

@@ -7,19 +7,38 @@ once per size and blended into its corner, so that it costs next to nothing per 
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from realtime.config import Output
+from realtime.config import LABEL_OFF, Output
 from realtime.errors import FrameError
 from realtime.frames import U8, Composited, Marked
+from realtime.watermark import Payload
 
 _SUPERSAMPLING = 4
 _MIN_HEIGHT_PX = 16  # below it the letters are no longer legible after a video codec
-_PILL_RGBA = (12, 14, 20, 205)
+_PILL_OPACITY = 205
+_STYLES = {
+    "dark": ((255, 255, 255), (12, 14, 20)),
+    "light": ((12, 14, 20), (255, 255, 255)),
+}
+"""letters and pill"""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How the pictures of one session are marked."""
+
+    payload: Payload
+    label: str
+    """as it stands in them; empty while it is off"""
+    label_off_reason: str
+    """empty while it is not"""
 
 
 class _Patch(NamedTuple):
@@ -34,11 +53,16 @@ class _Patch(NamedTuple):
 
 
 class Mark:
-    """Composited to Marked; keeps the drawn mark for the size that it saw last."""
+    """Composited to Marked; keeps the drawn mark for the size that it saw last.
 
-    def __init__(self, config: Output) -> None:
-        self._label = config.label
-        self._share = config.label_height
+    Args:
+        payload: what the invisible mark is to say, which `emit` adds.
+    """
+
+    def __init__(self, config: Output, payload: Payload) -> None:
+        label = "" if config.label == LABEL_OFF else config.label
+        self.marks = Marks(payload, label, config.label_off_reason)
+        self._config = config
         self._size_px = (0, 0)
         self._patch: _Patch | None = None
 
@@ -49,22 +73,27 @@ class Mark:
             FrameError: the picture has odd sides, or is too small to carry the mark.
         """
         height, width = composited.rgb.shape[:2]
+        if height % 2 or width % 2:
+            raise FrameError(f"picture of {width}x{height}: both sides must be even for I420")
+        marks, rgb = self.marks, composited.rgb.copy()
+        if marks.label:
+            self._lay(rgb, width, height)
+        return Marked(rgb, marks.label, marks.payload.id)
+
+    def _lay(self, rgb: U8, width: int, height: int) -> None:
         if self._patch is None or self._size_px != (width, height):
-            self._patch = _draw(self._label, self._share, width, height)
+            self._patch = _draw(self._config, width, height)
             self._size_px = (width, height)
-        rgb = composited.rgb.copy()
         patch = self._patch
         rows, columns = patch.premultiplied.shape[:2]
         corner = rgb[patch.top_px : patch.top_px + rows, patch.left_px : patch.left_px + columns]
         corner[...] = patch.premultiplied + (corner * patch.transparency // 255).astype(np.uint8)
-        return Marked(rgb, self._label)
 
 
-def _draw(label: str, share: float, width: int, height: int) -> _Patch:
-    """The pill for a picture of `width` x `height`, `share` of its height tall."""
-    if height % 2 or width % 2:
-        raise FrameError(f"picture of {width}x{height}: both sides must be even for I420")
-    tall = max(round(share * height), _MIN_HEIGHT_PX)
+def _draw(config: Output, width: int, height: int) -> _Patch:
+    """The pill for a picture of `width` x `height`."""
+    label, (letters, ground) = config.label, _STYLES[config.label_style]
+    tall = max(math.ceil(config.label_height * height), _MIN_HEIGHT_PX)
     big = tall * _SUPERSAMPLING
     font = ImageFont.load_default(size=big * 0.68)
     left, top, right, bottom = font.getbbox(label)
@@ -77,10 +106,15 @@ def _draw(label: str, share: float, width: int, height: int) -> _Patch:
         )
     pill = Image.new("RGBA", (long * _SUPERSAMPLING, big), (0, 0, 0, 0))
     pen = ImageDraw.Draw(pill)
-    pen.rounded_rectangle((0, 0, pill.width - 1, big - 1), radius=big * 0.5, fill=_PILL_RGBA)
+    pen.rounded_rectangle(
+        (0, 0, pill.width - 1, big - 1), radius=big * 0.5, fill=(*ground, _PILL_OPACITY)
+    )
     centre = ((pill.width - left - right) / 2, (big - top - bottom) / 2)
-    pen.text(centre, label, font=font, fill=(255, 255, 255, 255), stroke_width=big // 48)
+    pen.text(centre, label, font=font, fill=(*letters, 255), stroke_width=big // 48)
     rgba = np.asarray(pill.resize((long, tall), Image.Resampling.LANCZOS), np.uint16)
     alpha = rgba[:, :, 3:]
     premultiplied = (rgba[:, :, :3] * alpha // 255).astype(np.uint8)
-    return _Patch(margin, width - margin - long, premultiplied, np.uint16(255) - alpha)
+    at_top, at_left = "top" in config.label_position, "left" in config.label_position
+    top_px = margin if at_top else height - margin - tall
+    left_px = margin if at_left else width - margin - long
+    return _Patch(top_px, left_px, premultiplied, np.uint16(255) - alpha)

@@ -15,6 +15,7 @@ from engines.eyes import Eye
 from engines.fields import cover
 from engines.mouth import Mouth
 from engines.warp import Placement, SourceMap
+from realtime import watermark
 from tests.engines.launching import Launch
 
 F32 = NDArray[np.float32]
@@ -163,3 +164,12 @@ def add(launch: Launch, patch: crop.Patch, change: F32, share: float, canvas: U8
     size, begin, matrix = reached(patch, canvas.shape[:2])
     at = canvas, canvas.shape[1], *begin
     launch(kernels.PAINT_ADD, *size, *at, change, patch.px, share, *matrix)
+
+
+def embedded(launch: Launch, luma: U8, payload: watermark.Payload) -> None:
+    """`Watermark.embed` by kernel, in place."""
+    height, width = luma.shape
+    pattern = watermark.draw_pattern(payload, width, height)
+    blocks = (-(-side // watermark.BLOCK_PX) for side in (width, height))
+    gains = watermark.FAINTEST, watermark.STRONGEST, watermark.PER_LEVEL, watermark.SHIFT
+    launch(kernels.EMBED_MARK, *blocks, pattern, width, height, *gains, luma)

@@ -24,15 +24,17 @@ from engines.warp import sample as warp_sample
 from realtime.backdrop import blend
 from realtime.config import Output, Video
 from realtime.frames import Arrived, Composited, Timings
-from realtime.stages.emit import emit
+from realtime.stages.emit import Emit
 from realtime.stages.ingest import Ingest
 from realtime.stages.mark import Mark
+from realtime.watermark import Payload, Watermark
 from tests.conftest import PERFORMERS
 from tests.engines import faces
 from tests.engines.kernel_steps import (
     add,
     cut,
     displaced,
+    embedded,
     grid_of,
     held,
     lay_eye,
@@ -51,6 +53,7 @@ SIZES = [(2, 2), (34, 18), (322, 242), (640, 480)]
 """columns and rows; of the two in the middle, blocks of threads reach beyond the picture"""
 CANVAS = (482, 642)
 WIDTH, HEIGHT = CANVAS[1], CANVAS[0]
+PAYLOAD = Payload(0xC0FFEE42)
 
 
 def random_pixels(width: int, height: int, seed: int = 0, channels: int = 4) -> U8:
@@ -106,10 +109,28 @@ def test_a_filmed_picture_becomes_the_rgb_that_tracking_sees(launch: Launch) -> 
 @pytest.mark.parametrize("size", [size for size in SIZES if size[0] >= 322])
 def test_rgb_becomes_the_i420_that_is_emitted(launch: Launch, size: tuple[int, int]) -> None:
     width, height = size
-    marked = Mark(Output())(Composited(random_pixels(width, height, channels=3)))
+    marked = Mark(Output(), PAYLOAD)(Composited(random_pixels(width, height, channels=3)))
     i420 = np.zeros((height * 3 // 2, width), np.uint8)
     launch(kernels.RGB_TO_I420, width // 2, height // 2, with_alpha(marked.rgb), i420)
-    assert_alike(i420, emit(marked, 0, 0, "LIVE", Timings(0)).i420)
+    embedded(launch, i420[:height], PAYLOAD)
+    assert_alike(i420, Emit()(marked, 0, 0, "LIVE", Timings(0)).i420)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (1280, 720), (330, 250)])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_the_invisible_mark_is_embedded_alike(
+    launch: Launch, size: tuple[int, int], smooth: bool
+) -> None:
+    luma = random_pixels(*size, channels=1)[..., 0]
+    if smooth:  # down to the faintest gain, and black and white
+        luma = np.ascontiguousarray(
+            np.linspace(0, 255, luma.size).astype(np.uint8).reshape(luma.shape)
+        )
+    expected = luma.copy()
+    Watermark(PAYLOAD).embed(expected)
+    assert (expected != luma).any() or luma.size < 64
+    embedded(launch, luma, PAYLOAD)
+    assert_alike(luma, expected, 0.0)
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)])
@@ -508,7 +529,7 @@ def test_a_person_stands_before_the_background_alike(
 
 def drawn_mark(width: int, height: int) -> tuple[U8, int, int]:
     """The mark as the kernel takes it, and where it lies: what it makes of black and of white."""
-    burn = Mark(Output())
+    burn = Mark(Output(), PAYLOAD)
     black, white = (
         burn(Composited(np.full((height, width, 3), level, np.uint8))).rgb for level in (0, 255)
     )
@@ -521,7 +542,7 @@ def drawn_mark(width: int, height: int) -> tuple[U8, int, int]:
 
 def test_the_mark_is_burned_in_alike(launch: Launch) -> None:
     picture = random_pixels(WIDTH, HEIGHT)
-    marked = Mark(Output())(Composited(np.ascontiguousarray(picture[..., :3]))).rgb
+    marked = Mark(Output(), PAYLOAD)(Composited(np.ascontiguousarray(picture[..., :3]))).rgb
     expected = with_alpha(marked, picture[..., 3])
     patch, left, top = drawn_mark(WIDTH, HEIGHT)
     launch(kernels.MARK, patch.shape[1], patch.shape[0], patch, left, top, picture, WIDTH)

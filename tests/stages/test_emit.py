@@ -8,8 +8,11 @@ import pytest
 
 from realtime.config import Output
 from realtime.frames import Composited, Marked, OutputFrame, Rendered, SourceFrame, Timings
-from realtime.stages.emit import emit
+from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
+from realtime.watermark import Payload
+
+PAYLOAD = Payload(0x600DF00D)
 
 
 def marked() -> Marked:
@@ -19,11 +22,11 @@ def marked() -> Marked:
         + [np.full((480, 640), 80, np.uint8)],
         2,
     )
-    return Mark(Output())(Composited(rgb))
+    return Mark(Output(), PAYLOAD)(Composited(rgb))
 
 
 def emitted() -> OutputFrame:
-    return emit(marked(), 7, 9000, "LIVE", Timings(1))
+    return Emit()(marked(), 7, 9000, "LIVE", Timings(1))
 
 
 def test_it_emits_contiguous_i420_of_the_pictures_size() -> None:
@@ -44,7 +47,7 @@ def test_colours_survive_a_decoder_that_expects_bt601_limited_range() -> None:
 def test_black_and_white_are_16_and_235() -> None:
     rgb = np.zeros((480, 640, 3), np.uint8)
     rgb[:, :320] = 255
-    luma = emit(Mark(Output())(Composited(rgb)), 0, 0, "LIVE", Timings(0)).i420[200]
+    luma = Emit()(Mark(Output(), PAYLOAD)(Composited(rgb)), 0, 0, "LIVE", Timings(0)).i420[200]
     assert abs(int(luma[0]) - 235) <= 1
     assert abs(int(luma[639]) - 16) <= 1
 
@@ -61,4 +64,4 @@ def test_black_and_white_are_16_and_235() -> None:
 )
 def test_nothing_but_a_marked_picture_is_emitted(unmarked: Any) -> None:
     with pytest.raises(TypeError, match="only a Marked"):
-        emit(cast(Marked, unmarked), 0, 0, "LIVE", Timings(0))
+        Emit()(cast(Marked, unmarked), 0, 0, "LIVE", Timings(0))

@@ -10,8 +10,10 @@ from realtime.config import Output
 from realtime.errors import FrameError
 from realtime.frames import U8, Composited
 from realtime.stages.mark import Mark
+from realtime.watermark import Payload
 
 ROOT = Path(__file__).parents[2]
+PAYLOAD = Payload(0x600DF00D)
 
 
 def flat(level: int, width: int = 640, height: int = 480) -> U8:
@@ -27,7 +29,7 @@ def changed(before: U8, after: U8) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("level", [0, 90, 200, 255])
 def test_the_mark_is_legible_on_any_background(level: int) -> None:
     rgb = flat(level)
-    marked = Mark(Output())(Composited(rgb)).rgb
+    marked = Mark(Output(), PAYLOAD)(Composited(rgb)).rgb
     corner = marked[:60, 560:].astype(int)
     letters, pill = corner.max(), corner.min()
     assert letters > 200
@@ -37,7 +39,7 @@ def test_the_mark_is_legible_on_any_background(level: int) -> None:
 
 def test_it_sits_top_right_and_is_at_least_4_percent_high() -> None:
     rgb = flat(255)
-    top, bottom, left, right = changed(rgb, Mark(Output())(Composited(rgb)).rgb)
+    top, bottom, left, right = changed(rgb, Mark(Output(), PAYLOAD)(Composited(rgb)).rgb)
     assert bottom - top >= 0.04 * 480
     assert bottom < 0.12 * 480
     assert left > 0.8 * 640
@@ -47,7 +49,7 @@ def test_it_sits_top_right_and_is_at_least_4_percent_high() -> None:
 def test_nothing_else_changes_and_the_given_picture_stays() -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     before = rgb.copy()
-    marked = Mark(Output())(Composited(rgb)).rgb
+    marked = Mark(Output(), PAYLOAD)(Composited(rgb)).rgb
     np.testing.assert_array_equal(rgb, before)
     top, bottom, left, right = changed(rgb, marked)
     outside = np.ones((480, 640), bool)
@@ -56,7 +58,7 @@ def test_nothing_else_changes_and_the_given_picture_stays() -> None:
 
 
 def test_it_follows_the_picture_size_and_the_setting() -> None:
-    mark = Mark(Output(label="AI MODIFIED", label_height=0.1))
+    mark = Mark(Output(label="AI MODIFIED", label_height=0.1), PAYLOAD)
     for width, height in ((640, 480), (1280, 720), (640, 480)):
         rgb = flat(255, width, height)
         top, bottom, _, _ = changed(rgb, mark(Composited(rgb)).rgb)
@@ -64,7 +66,7 @@ def test_it_follows_the_picture_size_and_the_setting() -> None:
 
 
 def test_the_same_picture_is_marked_the_same_way() -> None:
-    mark = Mark(Output())
+    mark = Mark(Output(), PAYLOAD)
     first, second = mark(Composited(flat(90))), mark(Composited(flat(90)))
     np.testing.assert_array_equal(first.rgb, second.rgb)
     assert first.label == "AI"
@@ -72,12 +74,12 @@ def test_the_same_picture_is_marked_the_same_way() -> None:
 
 def test_a_picture_too_small_for_the_mark_is_refused() -> None:
     with pytest.raises(FrameError, match="too small for the mark"):
-        Mark(Output(label="AI AI AI AI"))(Composited(flat(0, 48, 32)))
+        Mark(Output(label="AI AI AI AI"), PAYLOAD)(Composited(flat(0, 48, 32)))
 
 
 def test_odd_pictures_are_refused() -> None:
     with pytest.raises(FrameError, match="even"):
-        Mark(Output())(Composited(flat(0, 641, 480)))
+        Mark(Output(), PAYLOAD)(Composited(flat(0, 641, 480)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""Is a picture marked? Measured in a way of its own, so that a search which imagines is caught."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from realtime.config import Output
+from realtime.frames import U8, Composited
+from realtime.stages.mark import Mark
+from realtime.watermark import Payload, draw_pattern
+
+
+def mark_score(luma: U8, payload: Payload) -> float:
+    """How much more a picture agrees with that session's pattern where it should lie than anywhere
+    else, in standard deviations."""
+    height, width = luma.shape
+    detail = luma.astype(np.float32) - cv2.GaussianBlur(luma.astype(np.float32), (0, 0), 3.0)
+    pattern = draw_pattern(payload, width, height).astype(np.float32)
+    spectrum = np.fft.rfft2(np.clip(detail, -4, 4)) * np.conj(np.fft.rfft2(pattern))
+    agreement = np.fft.irfft2(spectrum, luma.shape)
+    return float(agreement[0, 0] / agreement.std())
+
+
+def label_seen(luma: U8) -> bool:
+    """Whether white letters on a dark pill lie where the default settings put them."""
+    height, width = luma.shape
+    blank = np.full((height, width, 3), 128, np.uint8)
+    drawn = Mark(Output(), Payload(0))(Composited(blank)).rgb[:, :, 1]
+    rows, columns = np.nonzero(drawn != 128)
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    return float(np.corrcoef(drawn[box].ravel(), luma[box].ravel())[0, 1]) > 0.8

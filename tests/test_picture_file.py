@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from realtime import picture_file
+from realtime.errors import StartupError
+from realtime.frames import U8
+from realtime.picture_file import PICTURES_PER_S, STRETCH_S, STRETCHES, read, stretches_of
+
+
+def write_film(path: Path, seconds: float, fps: int = 5, codec: str = "libx264") -> Path:
+    """Each picture is as bright as it is late: a level per half second."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=fps)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.options = {"preset": "ultrafast", "g": "5"} if codec == "libx264" else {}
+        for number in range(round(seconds * fps)):
+            level = 16 + number * 2 // fps % 220
+            picture = np.full((72, 64), level, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+        container.mux(video.encode(None))
+    return path
+
+
+def rgb(width: int = 64, height: int = 48) -> U8:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff"])
+def test_a_still_is_one_picture(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"still.{suffix}"
+    Image.fromarray(rgb()).save(path)
+    (seen,) = read(path)
+    assert seen.luma.shape == (48, 64)
+    assert seen.luma.flags.c_contiguous
+    assert stretches_of(path) == 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "CMYK", "LA"])
+def test_every_kind_of_colour_is_read(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
+    Image.fromarray(rgb()).convert(mode).save(path)
+    (seen,) = read(path)
+    expected = np.asarray(Image.fromarray(rgb()).convert("L"), int)
+    assert np.abs(seen.luma.astype(int) - expected).mean() < (30 if mode in "P CMYK" else 3)
+
+
+def test_a_turned_photograph_is_set_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rgb()).save(tmp_path / "turned.png", exif=exif)
+    (seen,) = read(tmp_path / "turned.png")
+    assert seen.luma.shape == (64, 48)
+
+
+def test_an_animation_is_read_picture_by_picture(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (10, 200)]
+    pictures[0].save(tmp_path / "two.gif", save_all=True, append_images=pictures[1:])
+    assert [int(seen.luma[0, 0]) for seen in read(tmp_path / "two.gif")] == [10, 200]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("film.mp4", "libx264"), ("film.webm", "libvpx")])
+def test_a_film_is_read_in_stretches(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_film(tmp_path / name, 24, codec=codec)
+    seen = list(read(path))
+    assert [one.stretch for one in seen] == sorted(one.stretch for one in seen)
+    assert {one.stretch for one in seen} == {0, 1, 2}
+    assert stretches_of(path) == 3
+    assert all(0 <= one.at_s < STRETCH_S for one in seen)
+
+
+def test_more_pictures_a_second_are_not_looked_at(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "fast.mp4", 2, fps=50)
+    assert len(list(read(path))) <= 2 * PICTURES_PER_S + 1
+
+
+def test_a_long_film_is_looked_at_here_and_there(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "long.mp4", 300)
+    seen = list(read(path))
+    assert {one.stretch for one in seen} == set(range(STRETCHES))
+    assert len(seen) <= STRETCHES * (STRETCH_S * 5 + 1)
+    last = [float(one.luma.mean()) for one in seen if one.stretch == STRETCHES - 1]
+    assert max(last) - min(last) > 10  # of ten seconds, from the end of the film
+
+
+def test_a_film_that_breaks_off_is_read_until_there(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.webm", 8, codec="libvpx")
+    whole = len(list(read(path)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 0 < len(list(read(path))) < whole
+
+
+def test_what_is_asked_for_is_all_that_is_read(tmp_path: Path) -> None:
+    pictures = read(write_film(tmp_path / "film.mp4", 24))
+    assert next(pictures).at_s == 0
+    pictures.close()  # type: ignore[attr-defined]  # a generator
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "cannot be read"),
+        (b"not a picture at all", "cannot be read"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "can be decoded"),
+        (b"RIFF" + bytes(60), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(StartupError, match=reason) as caught:
+        list(read(path))
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_cut_off_still_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.fromarray(rgb(640, 480)).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(StartupError, match="cannot be read as a picture"):
+        list(read(path))
+
+
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "tone.wav"), "w") as container:
+        tone = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        block.sample_rate = 8000
+        container.mux(tone.encode(block))
+    with pytest.raises(StartupError, match="holds no picture"):
+        list(read(tmp_path / "tone.wav"))
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (13_000, 13_000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(StartupError, match="at most"):
+        list(read(tmp_path / "bomb.png"))
+    monkeypatch.setattr(picture_file, "MAX_PX", 1000)
+    with pytest.raises(StartupError, match="make it smaller"):
+        list(read(write_film(tmp_path / "film.mp4", 1)))
+
+
+@pytest.mark.parametrize("size", [(900, 100), (100, 900)])
+def test_a_strip_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("L", size).save(tmp_path / "strip.png")
+    with pytest.raises(StartupError, match="cut it"):
+        list(read(tmp_path / "strip.png"))
+
+
+def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(StartupError, match="cannot be read"):
+            list(read(path))
