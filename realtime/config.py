@@ -115,6 +115,12 @@ class Output(_Section):
     """its height as a share of the picture's"""
 
 
+class Sound(_Section):
+    mute_on_card: bool = False
+    """send silence while viewers see a card; off, for a voice that stops whenever its speaker leans
+    out of the picture surprises"""
+
+
 class Engine(_Section):
     network: Literal["warp-refine", "liveportrait"] = "warp-refine"
     """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
@@ -163,6 +169,7 @@ class Config(BaseSettings):
     tracking: Tracking = Tracking()
     retarget: Retarget = Retarget()
     output: Output = Output()
+    sound: Sound = Sound()
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
     identities: Identities = Identities()

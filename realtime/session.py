@@ -14,16 +14,20 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
 from realtime.errors import OfferRejected, ReenactdError
-from realtime.frames import Controls, OutputFrame, OutputState
+from realtime.frames import Arrived, Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
 from realtime.latest import AsyncLatest
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.rtc_receive import HeardPacket
+from realtime.rtc_sound import SoundTrack, hear
+from realtime.sound import Sound
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
 from realtime.turns import Turn
@@ -171,8 +175,13 @@ class Session:
             lambda tracked: services.render.deliver(self._job, tracked),
             clock,
         )
-        track = OutputTrack(self._next_frame, clock, self._metrics)
-        self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
+        self._times = CaptureTimes(clock.now_ns())
+        self._sound = Sound(clock, self._is_muted)
+        lips = self._sound.lips
+        track = OutputTrack(self._next_frame, clock, self._metrics, self._times, lips.picture_left)
+        voice = SoundTrack(self._sound_ticks_at)
+        self._sound.listen(voice.put)
+        self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self, voice)
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
         self._calibration_told = False
@@ -207,7 +216,10 @@ class Session:
             raise OfferRejected("the session was closed while the offer was being answered")
         self._services.render.add(self._job)
         self._worker.start()
-        self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
+        self._spawn(drain(self._peer.camera, self._see, self._services.clock))
+        if self._peer.microphone is not None:
+            self._spawn(hear(self._peer.microphone, self._hear))
+            self._spawn(self._sound.run())
         self.phase = "connecting"
         self._log.info("connecting as %s", self._live.identity.id)
         return answer
@@ -329,6 +341,24 @@ class Session:
         elif not self._calibration_told:
             self._calibration_told = self._tell({"type": "calibrated"})
         return frame
+
+    def _see(self, arrived: Arrived) -> None:
+        if arrived.frame.pts is not None:
+            first_ns = arrived.arrived_ns - arrived.receive_ns
+            self._sound.lips.picture_arrived(arrived.frame.pts, first_ns)
+        self._worker.offer(arrived)
+
+    def _hear(self, packet: HeardPacket) -> None:
+        self._sound.lips.reported(*self._peer.reports())
+        self._sound.offer(packet.opus, packet.ticks, packet.arrived_ns)
+
+    def _is_muted(self) -> bool:
+        on_card = self._gate.state in ("START", "CARD")
+        return on_card and self._services.config.sound.mute_on_card
+
+    def _sound_ticks_at(self, now_ns: int) -> int | None:
+        camera_pts = self._times.camera_at(now_ns)
+        return None if camera_pts is None else self._sound.lips.ticks_at(camera_pts)
 
     async def _report(self) -> None:
         while self.phase != "closed":
