@@ -121,6 +121,15 @@ class Sound(_Section):
     out of the picture surprises"""
 
 
+class Recording(_Section):
+    directory: Path | None = None
+    """where films go; default: `recordings` in the state directory"""
+    max_minutes: float = Field(60.0, gt=0, le=24 * 60)
+    """a film that is this long is ended, and the next begins with the coming picture"""
+    max_mib: int = Field(4000, ge=1, le=1_000_000)
+    """a film that is this large likewise; some file systems take no more than 4096"""
+
+
 class Engine(_Section):
     network: Literal["warp-refine", "liveportrait"] = "warp-refine"
     """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
@@ -170,6 +179,7 @@ class Config(BaseSettings):
     retarget: Retarget = Retarget()
     output: Output = Output()
     sound: Sound = Sound()
+    recording: Recording = Recording()
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
     identities: Identities = Identities()

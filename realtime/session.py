@@ -27,6 +27,7 @@ from realtime.pacing import Limits
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
 from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
+from realtime.sinks.recorder import Progress, Recorder, RecordingError
 from realtime.sound import Sound
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
@@ -185,6 +186,10 @@ class Session:
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
         self._calibration_told = False
+        self._recorder: Recorder | None = None
+        self._stop_hearing: Callable[[], None] = lambda: None
+        self.shown: OutputFrame | None = None
+        """what was sent last"""
         self._born_ns = self._heard_ns = clock.now_ns()
         self._packets = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -197,6 +202,39 @@ class Session:
     def state(self) -> OutputState:
         """What its output shows."""
         return self._gate.state
+
+    @property
+    def recording(self) -> Progress | None:
+        """How the last recording goes, or went."""
+        return None if self._recorder is None else self._recorder.progress
+
+    async def record(self) -> Progress:
+        """Begin a film of what is sent.
+
+        Raises:
+            RecordingError: one is being made, or no file can be written.
+        """
+        if self.phase == "closed" or (self._recorder and self._recorder.progress.state == "on"):
+            raise RecordingError("the session is being recorded already, or has ended")
+        services = self._services
+        recorder = Recorder(services.config.recording, self.id[:6], services.clock, self._times)
+        self._recorder = recorder
+        self._stop_hearing()
+        self._stop_hearing = self._sound.listen(recorder.hear)
+        await asyncio.wrap_future(recorder.start())
+        return recorder.progress
+
+    async def stop_recording(self) -> Progress:
+        """End the film; returns when it is whole.
+
+        Raises:
+            RecordingError: none is being made.
+        """
+        recorder = self._recorder
+        if recorder is None or recorder.progress.state != "on":
+            raise RecordingError("the session is not being recorded")
+        self._stop_hearing()
+        return await recorder.close()
 
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""
@@ -273,6 +311,8 @@ class Session:
         self._log.info("closed: %s", reason)
         if self._send(self._stats, {"type": "closed", "reason": reason}):
             await asyncio.sleep(GOODBYE_S)
+        if self._recorder is not None:
+            await self._recorder.close()
         # The channel first: the sender then leaves `recv` by itself instead of being cancelled.
         self._outputs.close()
         if started:
@@ -335,7 +375,9 @@ class Session:
             self._tell({"type": "identity", "id": identity_id})
 
     async def _next_frame(self) -> OutputFrame:
-        frame = await self._gate.next_frame()
+        frame = self.shown = await self._gate.next_frame()
+        if self._recorder is not None:
+            self._recorder.see(frame)
         if not self._pipeline.calibrated:
             self._calibration_told = False
         elif not self._calibration_told:
@@ -392,6 +434,7 @@ class Session:
             },
             "errors": self._errors.total,
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
+            "recording": None if self._recorder is None else asdict(self._recorder.progress),
         }
 
     def _tell(self, message: Mapping[str, Any]) -> bool:

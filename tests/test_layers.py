@@ -56,11 +56,11 @@ LAYERS = (
         "realtime.rtc_reports",
         "realtime.rtc_sound",
     ),
-    ("realtime.studio", "realtime.wardrobe"),
+    ("realtime.sinks", "realtime.studio", "realtime.wardrobe"),
     ("realtime.session",),
     ("realtime.sessions",),
     ("realtime.daemon",),
-    ("realtime.watching",),
+    ("realtime.recording", "realtime.watching"),
     ("realtime.server",),
     # programs: above all that they use
     (
@@ -72,6 +72,7 @@ LAYERS = (
         "realtime.client",
         "realtime.media_file",
         "realtime.precoding",
+        "realtime.record",
         "realtime.render",
         "realtime.top",
         "realtime.trace_file",
