@@ -38,7 +38,7 @@ from realtime.latest import Closed
 from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
 from realtime.offer import check_candidates, check_offer, without_mdns
-from realtime.rtc_encode import MIN_BITRATE_BPS
+from realtime.rtc_encode import MIN_BITRATE_BPS, PLAYOUT_DELAY_URI
 from realtime.rtc_receive import first_packet_ns
 from realtime.rtc_sound import SoundTrack
 
@@ -152,6 +152,16 @@ class OutputTrack(MediaStreamTrack):
         return self._times.at(now_ns)
 
 
+def let_picture_wait(video: RTCRtpTransceiver) -> None:
+    """Leave a picture's delay to a player that hears the voice as well. Before the answer is made.
+
+    A player holds sound back for some 80 ms, against jitter. Told to show each picture at once, as
+    the playout-delay extension does, it may not hold the picture back as long.
+    """
+    extensions = video._headerExtensions
+    video._headerExtensions = [each for each in extensions if each.uri != PLAYOUT_DELAY_URI]
+
+
 class DataChannel(Protocol):
     """The part of RTCDataChannel that a session uses."""
 
@@ -176,7 +186,8 @@ class Peer:
     """One peer connection: the performer's video in, the avatar out, data channels.
 
     Args:
-        voice: what is sent beside the picture; without it, no sound is taken in either.
+        voice: what is sent beside the picture, to who wants it; without it, no sound is taken in
+            either.
     """
 
     def __init__(
@@ -265,6 +276,8 @@ class Peer:
         transceiver.sender.replaceTrack(self._voice)
         transceiver.direction = "sendrecv"
         self._sound = transceiver
+        if transceiver._offerDirection in ("sendrecv", "sendonly"):  # as seen from here
+            let_picture_wait(self._video)
 
     def _ask_for_bitrate(self) -> None:
         """Chromium's encoder starts at 300 kbit/s and 480x270 unless the answer says otherwise."""

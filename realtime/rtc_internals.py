@@ -32,6 +32,7 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from realtime.config import Rtc
 from realtime.errors import StartupError
 from realtime.rtc_encode import (
+    PLAYOUT_DELAY_URI,
     Bitrates,
     CalmVp8Encoder,
     FastH264Encoder,
@@ -47,7 +48,6 @@ from realtime.rtc_receive import (
 )
 from realtime.rtc_reports import SENDER_PRIVATES, ReportingSender
 
-PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 NO_PLAYOUT_DELAY = b"\x00\x00\x00"
 """12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
 
@@ -140,7 +140,7 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCRtpTransceiver.__init__",
             set(rtcrtptransceiver.RTCRtpTransceiver.__init__.__code__.co_names),
-            ("_codecs",),
+            ("_codecs", "_headerExtensions", "_offerDirection"),
         ),
         (
             "RTCPeerConnection.__init__",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from realtime.bench.clap import Audience, ClapCamera, ClapMicrophone, Offsets
 from realtime.bench.coded_daemon import EchoPipeline, EchoTrackStage
 from realtime.clock import MonotonicClock
 from realtime.config import Config
-from tests.helpers import FakeStudio, Stand, standing, until
+from realtime.opus import silence
+from tests.helpers import FakeStudio, Stand, config_with, standing, until
 
 
 class EchoStudio(FakeStudio):
@@ -61,3 +63,23 @@ async def test_a_clap_is_seen_and_heard_together(figure: Callable[[str], None]) 
     )
     assert stamped.claps >= 4 and abs(stamped.median_ms) < 20
     assert came.claps >= 4 and abs(came.median_ms) < 40
+
+
+@pytest.mark.parametrize("muted", [True, False])
+async def test_a_voice_is_silent_on_a_card_where_that_is_wished(muted: bool) -> None:
+    studio = FakeStudio()
+    config = config_with(sound={"mute_on_card": muted}, server={"max_sessions": 2})
+    async with standing(config, studio) as stand:
+        studio.script.fault = "no_face"  # a card from the start
+        heard: list[bytes] = []
+
+        def enough(audience: Audience) -> bool:
+            for session in stand.daemon.sessions:
+                if not listening:
+                    listening.append(session._sound.listen(lambda voice: heard.append(voice.opus)))
+            return len(heard) > 80
+
+        listening: list[Callable[[], None]] = []
+        await clapping(stand, enough)
+    clicks = [opus for opus in heard if len(opus) > 30]
+    assert (set(heard) == {silence(960)}) if muted else clicks

@@ -26,9 +26,8 @@ from realtime.frames import Arrived, OutputFrame, Timings
 from realtime.latest import Closed
 from realtime.metrics import SessionMetrics
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
-from realtime.rtc_encode import Bitrates, FastH264Encoder
+from realtime.rtc_encode import PLAYOUT_DELAY_URI, Bitrates, FastH264Encoder
 from realtime.rtc_internals import (
-    PLAYOUT_DELAY_URI,
     PlayoutDelayMap,
     _relied_on,
     check_upstream,
@@ -76,12 +75,14 @@ def make_peer(config: Rtc | None = None, voice: SoundTrack | None = None) -> Pee
     return Peer(config, peer_configuration(config), track, Listener(), voice)
 
 
-async def browser_offer(direction: str = "sendrecv", audio: bool = False) -> str:
+async def browser_offer(
+    direction: str = "sendrecv", audio: bool = False, voice: str = "sendrecv"
+) -> str:
     client = RTCPeerConnection(peer_configuration(Rtc()))
     try:
         client.addTransceiver(Camera() if "send" in direction else "video", direction=direction)
         if audio:
-            client.addTransceiver("audio", direction="sendrecv")
+            client.addTransceiver("audio", direction=voice)
         client.createDataChannel("controls")
         await client.setLocalDescription(await client.createOffer())
         return str(client.localDescription.sdp)
@@ -363,6 +364,23 @@ async def test_one_stream_of_opus_is_taken_and_returned() -> None:
     assert sound.rtp.codecs[0].parameters["useinbandfec"] == 1
     assert sound.msid and video.msid and sound.msid.split()[0] == video.msid.split()[0]
     assert sound.ssrc[0].cname == video.ssrc[0].cname
+
+
+@pytest.mark.parametrize(
+    ("voice", "answered"), [("sendrecv", "sendrecv"), ("sendonly", "recvonly")]
+)
+async def test_pictures_may_wait_for_the_sound_only_where_it_is_heard(
+    voice: str, answered: str
+) -> None:
+    peer = make_peer(voice=SoundTrack())
+    offer = await browser_offer(audio=True, voice=voice)
+    answer = SessionDescription.parse(await peer.answer(offer))
+    await peer.close()
+    sound, video = (
+        next(media for media in answer.media if media.kind == kind) for kind in ("audio", "video")
+    )
+    at_once = PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
+    assert (sound.direction, at_once) == (answered, voice == "sendonly")
 
 
 async def test_sound_without_opus_stays_with_the_performer() -> None:

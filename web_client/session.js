@@ -45,9 +45,9 @@ export class Session {
     this.#peer = new RTCPeerConnection({ iceServers });
     const transceiver = this.#peer.addTransceiver(camera, { direction: "sendrecv" });
     this.#sender = transceiver.sender;
-    // There from the start, so that the voice can come and go. It returns to a player that is
-    // muted: nobody wants to hear themselves.
-    this.#voiceSender = this.#peer.addTransceiver(voice ?? "audio", { direction: "sendrecv" }).sender;
+    // There from the start, so that the voice can come and go. It does not return: nobody wants to
+    // hear themselves, and a player that has sound holds the picture back to fit it.
+    this.#voiceSender = this.#peer.addTransceiver(voice ?? "audio", { direction: "sendonly" }).sender;
     if ("jitterBufferTarget" in transceiver.receiver) transceiver.receiver.jitterBufferTarget = 0;
     handlers.onVideo(new MediaStream([transceiver.receiver.track]));
     this.#controls = this.#channel("controls");
