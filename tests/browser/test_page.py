@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -383,101 +385,91 @@ def test_nothing_moves_where_motion_is_unwanted(daemon: ScriptedDaemon, visit: O
     assert visited.page.evaluate("document.getAnimations().length") == 0
 
 
-def test_a_film_is_recorded_and_told_of(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url).page
-    expect(page.locator("#record")).to_be_disabled()
+def test_the_desk_is_light_by_day_and_pictures_stay_on_dark_ground(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    """That it can be read is looked at when the visit ends, as for every page."""
+    page = visit(daemon.url, color_scheme="light").page
     go_live(page)
-    page.click("#record")
-    expect(page.locator("#record-word")).to_have_text("1:15")
-    expect(page.locator("#record")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#record")).to_have_attribute("aria-label", "Stop recording")
-    film = page.locator("#film")
-    expect(film).to_have_text("Recording to 2026-11-22_20-15-03_s1.mp4, 3.2 MiB")
-    page.keyboard.press("o")
-    expect(page.locator("#record-word")).to_have_text("Record")
-    expect(film).to_have_text("Kept: /films/2026-11-22_20-15-03_s1.mp4, 3.2 MiB.")
-    full = {"state": "failed", "problem": "a.mp4: No space left on device; the film ends here"}
-    daemon.script.stats["recording"] = {**daemon.script.stats["recording"], **full}
-    expect(film).to_contain_text("The recording stopped. A.mp4: No space left on device")
 
-
-def test_a_refused_film_is_said(daemon: ScriptedDaemon, visit: Open) -> None:
-    daemon.script.refuse_film = "/films: Permission denied"
-    visited = visit(daemon.url)
-    visited.unanswered = True
-    go_live(visited.page)
-    visited.page.click("#record")
-    expect(visited.page.locator("#toast")).to_have_text(
-        "The daemon says: /films: Permission denied."
-    )
-
-
-def test_a_picture_is_saved(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url).page
-    go_live(page)
-    with page.expect_download() as saved:
-        page.keyboard.press("p")
-    assert saved.value.suggested_filename.startswith("reenactd_20")
-    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
-
-
-def sound_sent(page: Page) -> int:
-    """Packets of voice that this page has sent; its peer connection is kept by `KEEP_PEERS`."""
-    return int(
-        page.evaluate(
-            """async () => {
-              let sent = 0;
-              for (const peer of window.peers) {
-                for (const entry of (await peer.getStats()).values()) {
-                  const voice = entry.type === "outbound-rtp" && entry.kind === "audio";
-                  if (voice) sent += entry.packetsSent;
-                }
-              }
-              return sent;
-            }"""
+    def lightness(selector: str) -> float:
+        colour = page.locator(selector).evaluate(
+            "element => getComputedStyle(element).backgroundColor"
         )
-    )
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / (3 * 255)
+
+    assert lightness(".panel >> nth=0") > 0.9
+    assert lightness(".self") < 0.1
+    page.emulate_media(color_scheme="dark")
+    assert lightness(".panel >> nth=0") < 0.15
 
 
-KEEP_PEERS = """
-window.peers = [];
-window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(...given) { super(...given); window.peers.push(this); }
-};
-"""
-
-
-def test_the_voice_is_sent_only_while_it_is_switched_on(
-    daemon: ScriptedDaemon, visit: Open
-) -> None:
-    allowed = ["camera", "microphone"]
-    page = visit(daemon.url, permissions=allowed, init_script=KEEP_PEERS).page
+def test_a_preset_brings_a_whole_look_back(daemon: ScriptedDaemon, visit: Open) -> None:
+    page = visit(daemon.url).page
     go_live(page)
-    switch, said = page.locator("#voice"), page.locator("#toast")
-    expect(switch).to_have_attribute("aria-pressed", "false")
-    expect(switch).to_have_attribute("title", "Silent: nothing of your microphone is sent")
-    assert sound_sent(page) == 0
-    switch.click()
-    expect(said).to_contain_text("Viewers hear your own voice, unchanged")
-    until(page, lambda: sound_sent(page) > 20, "the voice is sent")
+    preset = page.locator("#preset")
+    expect(preset).to_be_disabled()
+    expect(page.locator("#preset-drop")).to_be_hidden()
+    page.locator("#slider-mouth").fill("1.5")
+    page.locator("#background label", has_text="Colour").click()
+    page.locator(".card", has_text="Coral").click()
+    page.click("#preset-keep")
+    page.fill("#preset-name", "  Talk show ")
+    page.keyboard.press("Enter")
+    expect(page.locator("#preset-form")).to_be_hidden()
+    expect(preset).to_have_value("Talk show")
+    page.click("#reset")
+    page.locator(".card", has_text="Slate").click()
+    expect(preset).to_have_value("")
     page.reload()
+    title(page, "Ready when you are")
     go_live(page)
-    expect(switch).to_have_attribute("aria-pressed", "true")
-    until(page, lambda: sound_sent(page) > 20, "the voice is sent after a reload as well")
-    page.keyboard.press("v")
-    expect(said).to_contain_text("Silent")
-    page.wait_for_timeout(300)
-    before = sound_sent(page)
-    page.wait_for_timeout(300)
-    assert sound_sent(page) == before
+    daemon.script.heard.clear()
+    preset.select_option("Talk show")
+    expect(page.locator("#slider-mouth")).to_have_value("1.5")
+    expect(page.locator("#background input[value=color]")).to_be_checked()
+    expect(page.locator(".card", has_text="Coral").locator("input")).to_be_checked()
+    heard = daemon.script.heard
+    until(
+        page,
+        lambda: (
+            any(m["type"] == "controls" and m["values"]["mouth"] == 1.5 for m in heard)
+            and {"type": "identity", "id": "coral"} in heard
+        ),
+        "the daemon hears of it",
+    )
+    page.click("#preset-drop")
+    expect(preset).to_be_disabled()
+    expect(page.locator("#preset-keep")).to_be_focused()
 
 
-def test_a_microphone_that_is_not_allowed_is_said_and_the_picture_goes_on(
+def test_presets_of_a_name_replace_each_other_and_damage_is_none(
     daemon: ScriptedDaemon, visit: Open
 ) -> None:
-    page = visit(daemon.url, permissions=["camera"]).page
-    go_live(page)
-    page.locator("#voice").click()
-    expect(page.locator("#toast")).to_contain_text("The browser blocks the microphone")
-    expect(page.locator("#voice")).to_have_attribute("aria-pressed", "false")
-    expect(page.locator("#lamp-word")).to_have_text("Live")
+    page = visit(daemon.url).page
+    odd = {"name": "Odd", "values": {"mouth": "x"}, "identity": "gone"}
+    damaged = json.dumps([1, None, {"name": 3}, odd])
+    page.evaluate("(text) => localStorage.setItem('reenactd.presets', text)", damaged)
+    page.reload()
+    title(page, "Ready when you are")
+    page.locator("#preset").select_option("Odd")
+    expect(page.locator("#slider-mouth")).to_have_value("1")
+    expect(page.locator("#preset")).to_have_value("")
+    for value in ("0.5", "0.25"):
+        page.locator("#slider-head").fill(value)
+        page.click("#preset-keep")
+        page.fill("#preset-name", "Odd")
+        page.keyboard.press("Enter")
+        expect(page.locator("#preset")).to_have_value("Odd")
+    assert page.locator("#preset option:not([hidden])").count() == 1
+    page.click("#reset")
+    page.locator("#preset").select_option("Odd")
+    expect(page.locator("#slider-head")).to_have_value("0.25")
+    page.evaluate("localStorage.setItem('reenactd.presets', '[{\"name')")
+    page.reload()
+    title(page, "Ready when you are")
+    expect(page.locator("#preset")).to_be_disabled()
+    page.click("#preset-keep")
+    page.keyboard.press("Escape")
+    expect(page.locator("#preset-form")).to_be_hidden()
+    page.click("#preset-keep")
