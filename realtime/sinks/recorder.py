@@ -37,7 +37,7 @@ QUEUE_BYTES = 48 * BYTES_PER_MIB
 """of pictures that wait for a slow disk or processor: 3.5 s at 640x480, a good half at 1080p"""
 QUEUE_VOICES = 500
 MAX_NAMES = 1000
-NICENESS = 5
+NICENESS = 10
 """a live picture goes before a recorded one"""
 
 State = Literal["on", "stopped", "failed"]
