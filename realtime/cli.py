@@ -157,6 +157,32 @@ def trace(
 
 
 @app.command()
+def record(
+    session: Annotated[str, typer.Argument(help="As `reenactd top` names it.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Move the films there once they are whole."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long.", show_default="until Ctrl-C")
+    ] = None,
+    url: DaemonUrl = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Film what viewers of a session see and hear. End it with Ctrl-C.
+
+    The daemon writes fragmented MP4 into recording.directory; whatever happens, what was written
+    plays.
+    """
+    import time
+
+    from realtime import client
+    from realtime.record import run
+
+    print(run(client.find(load(config_file, {}), url), session, out, seconds, time.sleep))
+
+
+@app.command()
 def render(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Video of a performer.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="MP4 to write.")],

@@ -12,6 +12,8 @@ from typing import Protocol
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 VIDEO_CLOCK_HZ = 90_000
+SOUND_CLOCK_HZ = 48_000
+"""of Opus, whatever it was sampled with (RFC 7587 section 4.1)"""
 
 
 class Clock(Protocol):

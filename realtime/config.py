@@ -142,6 +142,21 @@ class Output(_Section):
         return reason.strip()
 
 
+class Sound(_Section):
+    mute_on_card: bool = False
+    """send silence while viewers see a card; off, for a voice that stops whenever its speaker leans
+    out of the picture surprises"""
+
+
+class Recording(_Section):
+    directory: Path | None = None
+    """where films go; default: `recordings` in the state directory"""
+    max_minutes: float = Field(60.0, gt=0, le=24 * 60)
+    """a film that is this long is ended, and the next begins with the coming picture"""
+    max_mib: int = Field(4000, ge=1, le=1_000_000)
+    """a film that is this large likewise; some file systems take no more than 4096"""
+
+
 class Engine(_Section):
     network: Literal["warp-refine", "liveportrait"] = "warp-refine"
     """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
@@ -197,6 +212,8 @@ class Config(BaseSettings):
     tracking: Tracking = Tracking()
     retarget: Retarget = Retarget()
     output: Output = Output()
+    sound: Sound = Sound()
+    recording: Recording = Recording()
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
     quality: Quality = Quality()

@@ -5,6 +5,7 @@ Host images are (H, W, 3) uint8 sRGB in RGB order, row 0 on top, never BGR. Matr
 agreement once handed over: whoever wants to change one makes a copy.
 
     Arrived -> SourceFrame -> Tracked -> Motion -> Rendered -> Composited -> Marked -> OutputFrame
+    Voice, beside them, untouched
 """
 
 from __future__ import annotations
@@ -177,6 +178,21 @@ class OutputFrame:
     timings: Timings
     payload: int
     """what its invisible mark says"""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Some milliseconds of the performer's voice, as their own encoder made them."""
+
+    opus: bytes
+    """one packet (RFC 6716)"""
+    ticks: int
+    """1/48000 s on the microphone's clock, of its first sample; never resampled"""
+    pts: int | None
+    """1/90000 s on the scale of SourceFrame.pts: of the camera picture that was taken meanwhile;
+    None before there was any"""
+    arrived_ns: int
+    """monotonic"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,22 +29,23 @@ from aiortc.rtcicetransport import connection_kwargs
 from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
-from realtime.clock import VIDEO_CLOCK_HZ, Clock, pts_from_ns
+from realtime.capture_times import CaptureTimes
+from realtime.clock import VIDEO_CLOCK_HZ, Clock
 from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame
 from realtime.latest import Closed
+from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
 from realtime.offer import check_candidates, check_offer, without_mdns
-from realtime.rtc_encode import MIN_BITRATE_BPS
+from realtime.rtc_encode import MIN_BITRATE_BPS, PLAYOUT_DELAY_URI
 from realtime.rtc_receive import first_packet_ns
+from realtime.rtc_sound import SoundTrack
 
 logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
-_OLDEST = VIDEO_CLOCK_HZ // 2
-"""a picture that seems older when it is sent, or not yet taken: the camera's clock has jumped"""
 CODEC_ORDER = {"auto": ("H264", "VP8"), "h264": ("H264",), "vp8": ("VP8",)}
 
 
@@ -84,44 +85,14 @@ async def drain(
         hand_over(Arrived(frame, now_ns, 0 if first_ns is None else now_ns - first_ns))
 
 
-class _CaptureTimes:
-    """RTP timestamps of outgoing pictures: when the camera took them (RFC 3550 section 5.1).
-
-    What happens to a picture here takes longer or shorter with every frame; stamped when it is
-    sent, it would tell a player or a recorder to repeat that unevenness for ever.
-    """
-
-    def __init__(self, started_ns: int) -> None:
-        self._started_ns = started_ns
-        self._offset: int | None = None
-        """of this side's time over the camera's"""
-        self._behind = 0
-        """how old the last camera picture was when it was sent"""
-        self._seq = -1
-        self._last = -1
-
-    def stamp(self, output: OutputFrame, now_ns: int) -> int:
-        """In 1/90000 s, always increasing.
-
-        A card, or a picture that is shown again, counts as taken as long ago as the one before it.
-        """
-        now = pts_from_ns(now_ns - self._started_ns)
-        if output.source_seq not in (-1, self._seq):
-            self._seq = output.source_seq
-            if self._offset is None or not 0 <= now - output.pts - self._offset <= _OLDEST:
-                arrived = pts_from_ns(output.timings.arrived_ns - self._started_ns)
-                self._offset = arrived - output.pts
-            self._behind = now - output.pts - self._offset
-        self._last = max(now - self._behind, self._last + 1)
-        return self._last
-
-
 class OutputTrack(MediaStreamTrack):
     """What aiortc's sender pulls; it gets finished OutputFrames only.
 
     Args:
         metrics: is told of every picture, when it goes to the encoder and when it comes out; and of
             each camera picture's answer, once its last packet went out.
+        times: when pictures were taken; shared with what else has to fit them.
+        on_left: is told of each camera picture's answer as well: its pts, and when it was out.
     """
 
     kind = "video"
@@ -131,12 +102,15 @@ class OutputTrack(MediaStreamTrack):
         next_frame: Callable[[], Awaitable[OutputFrame]],
         clock: Clock,
         metrics: SessionMetrics | None = None,
+        times: CaptureTimes | None = None,
+        on_left: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__()
         self._next_frame = next_frame
         self._clock = clock
         self._metrics = metrics or SessionMetrics(clock)
-        self._times = _CaptureTimes(clock.now_ns())
+        self._times = times or CaptureTimes(clock.now_ns())
+        self._on_left = on_left
         self._taken: tuple[OutputFrame, int] | None = None
         """what the sender is at work on, and since when; it pulls again when that is sent"""
         self._reported_seq = -1
@@ -168,7 +142,24 @@ class OutputTrack(MediaStreamTrack):
         self._taken = None
         if output.source_seq not in (-1, self._reported_seq):
             self._reported_seq = output.source_seq
-            self._metrics.left(output, self._clock.now_ns() - taken_ns)
+            now_ns = self._clock.now_ns()
+            self._metrics.left(output, now_ns - taken_ns)
+            if self._on_left is not None:
+                self._on_left(output.pts, now_ns)
+
+    def ticks_at(self, now_ns: int) -> int:
+        """What the clock of its time stamps reads, for sender reports."""
+        return self._times.at(now_ns)
+
+
+def let_picture_wait(video: RTCRtpTransceiver) -> None:
+    """Leave a picture's delay to a player that hears the voice as well. Before the answer is made.
+
+    A player holds sound back for some 80 ms, against jitter. Told to show each picture at once, as
+    the playout-delay extension does, it may not hold the picture back as long.
+    """
+    extensions = video._headerExtensions
+    video._headerExtensions = [each for each in extensions if each.uri != PLAYOUT_DELAY_URI]
 
 
 class DataChannel(Protocol):
@@ -192,13 +183,25 @@ class PeerEvents(Protocol):
 
 
 class Peer:
-    """One peer connection: the performer's video in, the avatar out, data channels."""
+    """One peer connection: the performer's video in, the avatar out, data channels.
+
+    Args:
+        voice: what is sent beside the picture, to who wants it; without it, no sound is taken in
+            either.
+    """
 
     def __init__(
-        self, config: Rtc, configuration: RTCConfiguration, output: OutputTrack, events: PeerEvents
+        self,
+        config: Rtc,
+        configuration: RTCConfiguration,
+        output: OutputTrack,
+        events: PeerEvents,
+        voice: SoundTrack | None = None,
     ) -> None:
         self._config = config
         self._events = events
+        self._voice = voice
+        self._sound: RTCRtpTransceiver | None = None
         self._candidates = 0
         self._pc = RTCPeerConnection(configuration)
         self._video: RTCRtpTransceiver = self._pc.addTransceiver(output, direction="sendrecv")
@@ -220,6 +223,17 @@ class Peer:
     def camera(self) -> MediaStreamTrack:
         """The performer's video; known once the offer was answered."""
         return self._video.receiver.track
+
+    @property
+    def microphone(self) -> MediaStreamTrack | None:
+        """The performer's sound, once the offer was answered; None if none was offered."""
+        return None if self._sound is None else self._sound.receiver.track
+
+    def reports(self) -> tuple[SenderReport | None, SenderReport | None]:
+        """The newest sender reports of camera and microphone."""
+        receivers = (self._video.receiver, self._sound.receiver if self._sound else None)
+        camera, microphone = (getattr(receiver, "report", None) for receiver in receivers)
+        return camera, microphone
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to an offer, with all candidates in it.
@@ -245,10 +259,25 @@ class Peer:
             raise OfferRejected("the offer sends no video: its direction must be sendrecv/sendonly")
         for transceiver in self._pc.getTransceivers():
             if transceiver is not self._video:
-                transceiver.direction = "inactive"  # sound stays with the performer
+                self._answer_sound(transceiver)
         self._ask_for_bitrate()
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         return str(self._pc.localDescription.sdp)
+
+    def _answer_sound(self, transceiver: RTCRtpTransceiver) -> None:
+        """One stream of Opus goes both ways; any other stays with the performer."""
+        opus = [codec for codec in transceiver._codecs if codec.name.lower() == "opus"]
+        if self._voice is None or self._sound is not None or not opus:
+            transceiver.direction = "inactive"
+            return
+        # Each packet carries the last one once more, thinly: what is lost can be made up.
+        opus[0].parameters.update({"minptime": 10, "useinbandfec": 1})
+        transceiver._codecs = opus
+        transceiver.sender.replaceTrack(self._voice)
+        transceiver.direction = "sendrecv"
+        self._sound = transceiver
+        if transceiver._offerDirection in ("sendrecv", "sendonly"):  # as seen from here
+            let_picture_wait(self._video)
 
     def _ask_for_bitrate(self) -> None:
         """Chromium's encoder starts at 300 kbit/s and 480x270 unless the answer says otherwise."""

@@ -24,6 +24,8 @@ from realtime.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
+PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+"""the header extension that asks a player not to hold pictures back"""
 FRAME_RATE = 30
 """what the rate control counts on; slower pictures use less than the target"""
 KEY_FRAME_INTERVAL = 3000

@@ -1,8 +1,9 @@
 """What is changed inside aiortc 1.15 and 1.16, and the check that it is still there to be changed.
 
 aiortc looks its parts up by name when a connection is made; `install` puts the mended receiver
-(`rtc_receive.py`), the tuned encoders (`rtc_encode.py`) and the playout-delay extension under
-those names. Knows no sessions; `rtc.py` holds the adapters.
+(`rtc_receive.py`), the sender with right reports (`rtc_reports.py`), the tuned encoders
+(`rtc_encode.py`) and the playout-delay extension under those names. Knows no sessions; `rtc.py`
+holds the adapters.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aiortc import (
     rtcicetransport,
     rtcpeerconnection,
     rtcrtpreceiver,
+    rtcrtpsender,
     rtcrtptransceiver,
     rtp,
 )
@@ -30,6 +32,7 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from realtime.config import Rtc
 from realtime.errors import StartupError
 from realtime.rtc_encode import (
+    PLAYOUT_DELAY_URI,
     Bitrates,
     CalmVp8Encoder,
     FastH264Encoder,
@@ -43,8 +46,8 @@ from realtime.rtc_receive import (
     OneThreadVp8Decoder,
     PromptJitterBuffer,
 )
+from realtime.rtc_reports import SENDER_PRIVATES, ReportingSender
 
-PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 NO_PLAYOUT_DELAY = b"\x00\x00\x00"
 """12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
 
@@ -79,14 +82,22 @@ def _mangled(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"_{owner}__{name}" for name in names)
 
 
+def _names_in(part: Any) -> tuple[str, ...]:
+    return part.__code__.co_names if hasattr(part, "__code__") else ()
+
+
 def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
     """Where upstream's internals live: (where, the names that are there, the names we need)."""
-    receiver = rtcrtpreceiver.RTCRtpReceiver
+    receiver, sender = rtcrtpreceiver.RTCRtpReceiver, rtcrtpsender.RTCRtpSender
     buffer = vars(JitterBuffer(capacity=2))
     dtls = set(rtcdtlstransport.RTCDtlsTransport.__init__.__code__.co_names)
     return [
         ("rtcrtpreceiver", set(vars(rtcrtpreceiver)), ("JitterBuffer", "RTCRtpReceiver")),
-        ("rtcpeerconnection", set(vars(rtcpeerconnection)), ("RTCRtpReceiver",)),
+        (
+            "rtcpeerconnection",
+            set(vars(rtcpeerconnection)),
+            ("RTCRtpReceiver", "RTCRtpSender"),
+        ),
         ("rtp", set(vars(rtp)), ("HeaderExtensionsMap",)),
         ("ice", set(vars(ice)), ("get_host_addresses",)),
         (
@@ -102,8 +113,23 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCRtpReceiver",
             set(dir(receiver)),
-            ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli", "receive", "stop"),
+            (
+                "_handle_rtcp_packet",
+                "_handle_rtp_packet",
+                "_send_rtcp_nack",
+                "_send_rtcp_pli",
+                "receive",
+                "stop",
+            ),
         ),
+        (
+            "RTCRtpSender's state",
+            {name for part in vars(sender).values() for name in _names_in(part)},
+            _mangled("RTCRtpSender", SENDER_PRIVATES),
+        ),
+        ("RTCRtpSender", set(dir(sender)), ("_next_encoded_frame", "_send_rtcp")),
+        ("RemoteStreamTrack", set(vars(rtcrtpreceiver.RemoteStreamTrack("audio"))), ("_queue",)),
+        ("TimestampMapper", set(vars(rtcrtpreceiver.TimestampMapper())), ("_last", "_origin")),
         (
             "JitterBuffer",
             set(buffer) | set(dir(JitterBuffer)),
@@ -114,7 +140,7 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCRtpTransceiver.__init__",
             set(rtcrtptransceiver.RTCRtpTransceiver.__init__.__code__.co_names),
-            ("_codecs",),
+            ("_codecs", "_headerExtensions", "_offerDirection"),
         ),
         (
             "RTCPeerConnection.__init__",
@@ -169,6 +195,7 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
     replacements: list[tuple[Any, str, Any]] = [
         (rtcrtpreceiver, "JitterBuffer", PromptJitterBuffer),
         (rtcpeerconnection, "RTCRtpReceiver", MendedReceiver),
+        (rtcpeerconnection, "RTCRtpSender", ReportingSender),
         (rtp, "HeaderExtensionsMap", PlayoutDelayMap),
         (codecs, "H264Decoder", OneThreadH264Decoder),
         (codecs, "Vp8Decoder", OneThreadVp8Decoder),

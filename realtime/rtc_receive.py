@@ -4,7 +4,8 @@ Upstream keeps every frame until the next one begins, asks for a lost packet onc
 without end, and hands over one frame at most per packet. Here: a frame leaves with its marker
 packet (RFC 3550 section 5.1), a NACK (RFC 4585 section 6.2.1) is repeated on a timer, a hole is
 given up after a deadline with a key frame found or asked for (PLI, section 6.3.1), and every
-complete frame leaves at once. Knows no sessions and no pixels.
+complete frame leaves at once. Sound is not decoded: each packet leaves as it comes. Sender reports
+(RFC 3550 section 6.4.1) are kept. Knows no sessions and no pixels.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket, RtpPacket
 from av.codec.context import Flags, ThreadType
 from av.frame import Frame
 
 from realtime.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
+from realtime.lips import SenderReport, Unwrapped
 
 NACK_INTERVAL_NS = 30 * NS_PER_MS
 NACK_TRIES = 10
@@ -35,6 +37,8 @@ MAX_DECODE_BACKLOG = 8
 MAX_DECODED_PX = 8192 * 4320
 """a larger coded picture is refused by the decoder before it allocates anything"""
 
+MAX_HEARD = 100
+"""packets of sound that nobody has taken: two seconds"""
 MAX_TIMED = 64
 """frames whose first packet's time is kept; what was lost must not pile up"""
 
@@ -70,8 +74,18 @@ class TimedFrame(JitterFrame):
         self.first_ns = first_ns
 
 
+@dataclass(frozen=True, slots=True)
+class HeardPacket:
+    """A packet of sound as it came; late and twice is possible."""
+
+    opus: bytes
+    ticks: int
+    """RTP time stamp, unwrapped"""
+    arrived_ns: int
+
+
 class PromptJitterBuffer(JitterBuffer):
-    """A video frame leaves when its marker packet is contiguous; audio is left to upstream.
+    """A video frame leaves when its marker packet is contiguous. Sound never comes in here.
 
     While `awaiting_key`, frames that the decoder could only smear are dropped.
     """
@@ -90,7 +104,9 @@ class PromptJitterBuffer(JitterBuffer):
         """RTP timestamp -> when its first packet came"""
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        if self._is_video and packet.timestamp not in self._first_ns:
+        if not self._is_video:
+            return False, None  # upstream would wait for four packets, or sixteen after a lost one
+        if packet.timestamp not in self._first_ns:
             self._first_ns[packet.timestamp] = self._clock.now_ns()
             if len(self._first_ns) > MAX_TIMED:
                 del self._first_ns[next(iter(self._first_ns))]
@@ -102,8 +118,6 @@ class PromptJitterBuffer(JitterBuffer):
         return overflowed, frame
 
     def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if not self._is_video:
-            return super()._remove_frame(sequence_number)
         while True:
             frame = self._next_complete()
             if frame is None:
@@ -225,6 +239,23 @@ class MendedReceiver(RTCRtpReceiver):
         self._media_ssrc: int | None = None
         self._media_codec: RTCRtpCodecParameters | None = None
         self._pli_sent_ns = -PLI_INTERVAL_NS
+        self._unwrapped = Unwrapped()
+        self._report: tuple[int, int] | None = None
+        """when the newest sender report says, in ns of its sender's wall clock, and RTP ticks"""
+
+    @property
+    def report(self) -> SenderReport | None:
+        """The newest sender report: of video on the scale of its frames' pts, of sound unwrapped
+        with the packets' own time stamps. None before there is one, and anything to compare."""
+        if self._report is None:
+            return None
+        ntp_ns, stamp = self._report
+        unwrapped, origin = self._unwrapped, 0
+        if self._is_video:
+            mapper = self._private("timestamp_mapper")
+            unwrapped, origin = Unwrapped(mapper._last), mapper._origin
+        ticks = unwrapped.near(stamp)
+        return None if ticks is None else SenderReport(ntp_ns, ticks - origin)
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         await super().receive(parameters)
@@ -239,7 +270,8 @@ class MendedReceiver(RTCRtpReceiver):
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         if not self._is_video:
-            await super()._handle_rtp_packet(packet, arrival_time_ms)
+            await super()._handle_rtp_packet(packet, arrival_time_ms)  # counts it
+            self._hand_over(packet)
             return
         codec = self._private("codecs").get(packet.payload_type)
         if codec is not None and not is_rtx(codec):
@@ -248,6 +280,24 @@ class MendedReceiver(RTCRtpReceiver):
             self._buffer.awaiting_key = True
         await super()._handle_rtp_packet(packet, arrival_time_ms)
         self._release_complete()
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            about = packet.sender_info
+            self._report = about.ntp_timestamp * NS_PER_S >> 32, about.rtp_timestamp
+        await super()._handle_rtcp_packet(packet)
+
+    def _hand_over(self, packet: RtpPacket) -> None:
+        """A packet of sound goes to its track as it is; the oldest goes if nobody takes them."""
+        codec = self._private("codecs").get(packet.payload_type)
+        if not packet.payload or codec is None or codec.name.lower() != "opus":
+            return
+        assert self._track is not None
+        queue = self._track._queue
+        if queue.qsize() >= MAX_HEARD:
+            queue.get_nowait()
+        ticks = self._unwrapped(packet.timestamp)
+        queue.put_nowait(HeardPacket(packet.payload, ticks, self._clock.now_ns()))
 
     def _release_complete(self) -> None:
         """One packet can complete several frames; upstream hands over only the first."""

@@ -31,6 +31,7 @@ from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
 from realtime.offer import MAX_SDP_BYTES
+from realtime.recording import add_recording
 from realtime.session import Studio
 from realtime.studio import LiveStudio
 from realtime.watching import add_watching
@@ -88,6 +89,7 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     _add_whip(app, daemon)
     _add_api(app, daemon, loop)
     add_watching(app, daemon, loop)
+    add_recording(app, daemon)
     app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
     app.add_middleware(
         Guard, token=token, allowed_hosts=daemon.services.config.server.allowed_hosts

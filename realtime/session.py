@@ -14,10 +14,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
 from realtime.errors import OfferRejected, ReenactdError
-from realtime.frames import Controls, OutputFrame, OutputState
+from realtime.frames import Arrived, Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest
@@ -27,6 +28,10 @@ from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.quality import QualityControl
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.rtc_receive import HeardPacket
+from realtime.rtc_sound import SoundTrack, hear
+from realtime.sinks.recorder import Progress, Recorder, RecordingError
+from realtime.sound import Sound
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
@@ -177,14 +182,23 @@ class Session:
             lambda tracked: services.render.deliver(self._job, tracked),
             clock,
         )
-        track = OutputTrack(self._next_frame, clock, self._metrics)
-        self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
+        self._times = CaptureTimes(clock.now_ns())
+        self._sound = Sound(clock, self._is_muted)
+        lips = self._sound.lips
+        track = OutputTrack(self._next_frame, clock, self._metrics, self._times, lips.picture_left)
+        voice = SoundTrack(self._sound_ticks_at)
+        self._sound.listen(voice.put)
+        self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self, voice)
         self._stats: DataChannel | None = None
         self._controls: DataChannel | None = None
         self._calibration_told = False
         self._quality = QualityControl(config)
         self._dressing = asyncio.Lock()
         """held by who changes the identity in `_live`, or its canvas"""
+        self._recorder: Recorder | None = None
+        self._stop_hearing: Callable[[], None] = lambda: None
+        self.shown: OutputFrame | None = None
+        """what was sent last"""
         self._born_ns = self._heard_ns = clock.now_ns()
         self._packets = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -212,6 +226,39 @@ class Session:
         """What it costs, and whether the machine has lately lost frames of it."""
         return Exertion(self._job.spent, self._metrics.sheds)
 
+    @property
+    def recording(self) -> Progress | None:
+        """How the last recording goes, or went."""
+        return None if self._recorder is None else self._recorder.progress
+
+    async def record(self) -> Progress:
+        """Begin a film of what is sent.
+
+        Raises:
+            RecordingError: one is being made, or no file can be written.
+        """
+        if self.phase == "closed" or (self._recorder and self._recorder.progress.state == "on"):
+            raise RecordingError("the session is being recorded already, or has ended")
+        services = self._services
+        recorder = Recorder(services.config.recording, self.id[:6], services.clock, self._times)
+        self._recorder = recorder
+        self._stop_hearing()
+        self._stop_hearing = self._sound.listen(recorder.hear)
+        await asyncio.wrap_future(recorder.start())
+        return recorder.progress
+
+    async def stop_recording(self) -> Progress:
+        """End the film; returns when it is whole.
+
+        Raises:
+            RecordingError: none is being made.
+        """
+        recorder = self._recorder
+        if recorder is None or recorder.progress.state != "on":
+            raise RecordingError("the session is not being recorded")
+        self._stop_hearing()
+        return await recorder.close()
+
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""
         age_ns = self._services.clock.now_ns() - self._born_ns
@@ -230,7 +277,10 @@ class Session:
             raise OfferRejected("the session was closed while the offer was being answered")
         self._services.render.add(self._job)
         self._worker.start()
-        self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
+        self._spawn(drain(self._peer.camera, self._see, self._services.clock))
+        if self._peer.microphone is not None:
+            self._spawn(hear(self._peer.microphone, self._hear))
+            self._spawn(self._sound.run())
         self.phase = "connecting"
         marks = self._pipeline.marks
         self._log.info("connecting as %s, marked %s", self._live.identity.id, marks.payload)
@@ -334,6 +384,8 @@ class Session:
         self._log.info("closed: %s", reason)
         if self._send(self._stats, {"type": "closed", "reason": reason}):
             await asyncio.sleep(GOODBYE_S)
+        if self._recorder is not None:
+            await self._recorder.close()
         # The channel first: the sender then leaves `recv` by itself instead of being cancelled.
         self._outputs.close()
         if started:
@@ -398,12 +450,32 @@ class Session:
             self._tell({"type": "identity", "id": identity_id})
 
     async def _next_frame(self) -> OutputFrame:
-        frame = await self._gate.next_frame()
+        frame = self.shown = await self._gate.next_frame()
+        if self._recorder is not None:
+            self._recorder.see(frame)
         if not self._pipeline.calibrated:
             self._calibration_told = False
         elif not self._calibration_told:
             self._calibration_told = self._tell({"type": "calibrated"})
         return frame
+
+    def _see(self, arrived: Arrived) -> None:
+        if arrived.frame.pts is not None:
+            first_ns = arrived.arrived_ns - arrived.receive_ns
+            self._sound.lips.picture_arrived(arrived.frame.pts, first_ns)
+        self._worker.offer(arrived)
+
+    def _hear(self, packet: HeardPacket) -> None:
+        self._sound.lips.reported(*self._peer.reports())
+        self._sound.offer(packet.opus, packet.ticks, packet.arrived_ns)
+
+    def _is_muted(self) -> bool:
+        on_card = self._gate.state in ("START", "CARD")
+        return on_card and self._services.config.sound.mute_on_card
+
+    def _sound_ticks_at(self, now_ns: int) -> int | None:
+        camera_pts = self._times.camera_at(now_ns)
+        return None if camera_pts is None else self._sound.lips.ticks_at(camera_pts)
 
     async def _report(self) -> None:
         while self.phase != "closed":
@@ -439,6 +511,7 @@ class Session:
             "errors": self._errors.total,
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
             "quality": self._quality.describe(),
+            "recording": None if self._recorder is None else asdict(self._recorder.progress),
         }
 
     def _tell(self, message: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@
     loader            one: networks and identities, so that nothing else waits for them
     maker             one: what a new session needs, so that it does not wait for the loader
     encode-*          aiortc's encoders, as the loop's default executor
+    record-<session>  one per recording: encodes and writes the film
 
 All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
 the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times
@@ -18,7 +19,9 @@ import asyncio
 import concurrent.futures
 import functools
 import logging
+import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -412,6 +415,35 @@ def _settle(future: concurrent.futures.Future[T], function: Callable[[], T]) -> 
         future.set_result(function())
     except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits it
         future.set_exception(exc)
+
+
+class SinkWorker:
+    """One thread for one sink, which ends when its function does.
+
+    Args:
+        niceness: how far it stands back behind the live picture, where threads can (Linux).
+    """
+
+    def __init__(self, name: str, run: Callable[[], None], niceness: int = 0) -> None:
+        self._run = run
+        self._niceness = niceness
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def join(self) -> None:
+        """Wait for its end, LAST_CALL_S at most, without blocking the loop."""
+        if self._thread.is_alive() and not await _ended(self._thread, LAST_CALL_S):
+            logging.getLogger(__name__).warning("%s hangs and is left behind", self._thread.name)
+
+    def _main(self) -> None:
+        if self._niceness and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+        try:
+            self._run()
+        except Exception:  # noqa: BLE001 - the thread's root
+            logging.getLogger(__name__).exception("%s died", self._thread.name)
 
 
 class BackgroundWorker:

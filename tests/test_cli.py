@@ -17,7 +17,18 @@ from realtime import __version__, cli
 from realtime.cli import app
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "top", "trace", "render", "identity", "models", "doctor", "config", "bench")
+COMMANDS = (
+    "serve",
+    "top",
+    "trace",
+    "record",
+    "render",
+    "identity",
+    "models",
+    "doctor",
+    "config",
+    "bench",
+)
 
 
 @pytest.fixture(autouse=True)

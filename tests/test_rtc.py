@@ -26,15 +26,15 @@ from realtime.frames import Arrived, OutputFrame, Timings
 from realtime.latest import Closed
 from realtime.metrics import SessionMetrics
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
-from realtime.rtc_encode import Bitrates, FastH264Encoder
+from realtime.rtc_encode import PLAYOUT_DELAY_URI, Bitrates, FastH264Encoder
 from realtime.rtc_internals import (
-    PLAYOUT_DELAY_URI,
     PlayoutDelayMap,
     _relied_on,
     check_upstream,
     install,
 )
 from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
+from realtime.rtc_sound import SoundTrack
 from realtime.tracing import Tracer
 from realtime.workers import encode_pool
 from tests.helpers import Camera
@@ -69,18 +69,20 @@ async def black() -> OutputFrame:
     return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", Timings(0), 0)
 
 
-def make_peer(config: Rtc | None = None) -> Peer:
+def make_peer(config: Rtc | None = None, voice: SoundTrack | None = None) -> Peer:
     config = config or Rtc()
     track = OutputTrack(black, MonotonicClock())
-    return Peer(config, peer_configuration(config), track, Listener())
+    return Peer(config, peer_configuration(config), track, Listener(), voice)
 
 
-async def browser_offer(direction: str = "sendrecv", audio: bool = False) -> str:
+async def browser_offer(
+    direction: str = "sendrecv", audio: bool = False, voice: str = "sendrecv"
+) -> str:
     client = RTCPeerConnection(peer_configuration(Rtc()))
     try:
         client.addTransceiver(Camera() if "send" in direction else "video", direction=direction)
         if audio:
-            client.addTransceiver("audio", direction="sendrecv")
+            client.addTransceiver("audio", direction=voice)
         client.createDataChannel("controls")
         await client.setLocalDescription(await client.createOffer())
         return str(client.localDescription.sdp)
@@ -339,7 +341,7 @@ async def test_the_answer_prefers_the_configured_codec(codec: Any, order: list[s
     assert PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
 
 
-async def test_sound_is_declined_and_a_publisher_gets_no_video_back() -> None:
+async def test_without_a_place_for_it_sound_is_declined_and_a_publisher_gets_no_video() -> None:
     peer = make_peer()
     answer = SessionDescription.parse(
         await peer.answer(await browser_offer("sendonly", audio=True))
@@ -347,6 +349,47 @@ async def test_sound_is_declined_and_a_publisher_gets_no_video_back() -> None:
     await peer.close()
     directions = {media.kind: media.direction for media in answer.media}
     assert (directions["video"], directions["audio"]) == ("recvonly", "inactive")
+
+
+async def test_one_stream_of_opus_is_taken_and_returned() -> None:
+    peer = make_peer(voice=SoundTrack())
+    offer = await browser_offer(audio=True)
+    answer = SessionDescription.parse(await peer.answer(offer))
+    assert peer.microphone is not None and peer.reports() == (None, None)
+    await peer.close()
+    sound = next(media for media in answer.media if media.kind == "audio")
+    video = next(media for media in answer.media if media.kind == "video")
+    assert sound.direction == "sendrecv"
+    assert [codec.name for codec in sound.rtp.codecs] == ["opus"]
+    assert sound.rtp.codecs[0].parameters["useinbandfec"] == 1
+    assert sound.msid and video.msid and sound.msid.split()[0] == video.msid.split()[0]
+    assert sound.ssrc[0].cname == video.ssrc[0].cname
+
+
+@pytest.mark.parametrize(
+    ("voice", "answered"), [("sendrecv", "sendrecv"), ("sendonly", "recvonly")]
+)
+async def test_pictures_may_wait_for_the_sound_only_where_it_is_heard(
+    voice: str, answered: str
+) -> None:
+    peer = make_peer(voice=SoundTrack())
+    offer = await browser_offer(audio=True, voice=voice)
+    answer = SessionDescription.parse(await peer.answer(offer))
+    await peer.close()
+    sound, video = (
+        next(media for media in answer.media if media.kind == kind) for kind in ("audio", "video")
+    )
+    at_once = PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
+    assert (sound.direction, at_once) == (answered, voice == "sendonly")
+
+
+async def test_sound_without_opus_stays_with_the_performer() -> None:
+    peer = make_peer(voice=SoundTrack())
+    offer = (await browser_offer(audio=True)).replace("opus/48000", "unheard/48000")
+    answer = SessionDescription.parse(await peer.answer(offer))
+    await peer.close()
+    assert peer.microphone is None
+    assert [media.direction for media in answer.media if media.kind == "audio"] == ["inactive"]
 
 
 async def test_an_offer_that_sends_no_video_is_refused() -> None:

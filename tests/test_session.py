@@ -20,7 +20,8 @@ from tests.pictures import texture
 LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
-    "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "quality",
+    "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "mark", "quality",
+    "recording",
 }  # fmt: skip
 
 

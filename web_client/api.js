@@ -8,6 +8,8 @@ const TOKEN_KEY = "reenactd.token";
 const PATIENCE_MS = 6000;
 /** An offer waits in the daemon while that still loads its networks. */
 const OFFER_PATIENCE_MS = 65_000;
+/** A film's last second may wait behind others. */
+const FILM_PATIENCE_MS = 30_000;
 
 export class ApiError extends Error {
   /** @param {"gone"|"token-missing"|"token-wrong"|"full"|"refused"} kind */
@@ -75,6 +77,21 @@ export async function patchCandidates(session, fragment, etag, signal) {
 /** End a session, also from a page that is being closed. */
 export async function deleteSession(session) {
   await request("DELETE", session, { keepalive: true });
+}
+
+/** Begin a film of a session. @param {string} session its id */
+export async function startRecording(session) {
+  await request("POST", `/api/sessions/${session}/recording`);
+}
+
+/** End it; the answer comes when the film is whole. @param {string} session its id */
+export async function stopRecording(session) {
+  await request("DELETE", `/api/sessions/${session}/recording`, { patienceMs: FILM_PATIENCE_MS });
+}
+
+/** What viewers see now. @param {string} session its id @returns {Promise<Blob>} a PNG */
+export async function fetchSnapshot(session) {
+  return (await request("GET", `/api/sessions/${session}/snapshot`)).blob();
 }
 
 async function request(method, path, options = {}) {

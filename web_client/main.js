@@ -3,19 +3,30 @@
  * State lives in three places only: `camera`, `link` (see link.js) and the last stats message.
  * Every change ends in `render`. */
 
-import { ApiError, adoptToken, adoptTokenFromAddress, fetchIdentities, fetchStatus } from "./api.js";
+import {
+  ApiError,
+  adoptToken,
+  adoptTokenFromAddress,
+  fetchIdentities,
+  fetchSnapshot,
+  fetchStatus,
+  startRecording,
+  stopRecording,
+} from "./api.js";
 import { Camera, CameraError } from "./camera.js";
 import { Controls } from "./controls.js";
+import { savePicture, showFilm } from "./film.js";
 import { Gallery } from "./gallery.js";
 import { installKeys } from "./keys.js";
 import * as link from "./link.js";
+import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
 import { Presets } from "./presets.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
 import { newestWins } from "./throttle.js";
-import { FACE } from "./words.js";
+import { FACE, VOICE } from "./words.js";
 
 const CONTROLS_INTERVAL_MS = 50;
 const REPORT_INTERVAL_MS = 1000;
@@ -31,6 +42,7 @@ let opening = Promise.resolve();
 let cameraState = { phase: "off", problem: null, detail: "" };
 
 const camera = new Camera(() => stop({ phase: "error", problem: "camera-ended", detail: "" }));
+const microphone = new Microphone(() => loseVoice());
 const stage = new Stage((action) => (action === "retry" ? retry() : start()), useToken);
 const readout = new Readout();
 const sendControls = newestWins((values) => {
@@ -92,7 +104,7 @@ function heedStatus(status) {
 async function connect() {
   await opening; // a performer may just be changing cameras
   if (linkState.phase !== "connecting" || session || !camera.track) return;
-  const mine = new Session(iceServers, camera.track, {
+  const mine = new Session(iceServers, { camera: camera.track, voice: microphone.track }, {
     onVideo: (stream) => stage.setVideo(stream),
     onOpen: () => mine.send({ type: "controls", values: controls.values }),
     onMessage: (message) => heed(mine, message),
@@ -179,12 +191,14 @@ async function openCamera() {
 
 async function start() {
   if (cameraState.phase === "on" || cameraState.phase === "asking") return;
-  if (await openCamera()) dispatch({ type: "start" });
-  else render();
+  if (!(await openCamera())) return render();
+  dispatch({ type: "start" });
+  return heedVoice();
 }
 
 function stop(why = { phase: "off", problem: null, detail: "" }) {
   camera.close();
+  microphone.close();
   cameraState = why;
   dispatch({ type: "stop" });
 }
@@ -210,6 +224,55 @@ function togglePower() {
   else start();
 }
 
+/* The voice is sent while it is switched on and the camera runs. */
+async function heedVoice() {
+  if (microphone.wanted && cameraState.phase === "on") {
+    try {
+      await microphone.open();
+    } catch (error) {
+      if (!(error instanceof MicrophoneError)) throw error;
+      microphone.wanted = false;
+      stage.toast(error.problem, error.detail);
+    }
+  } else {
+    microphone.close();
+  }
+  await session?.replaceVoice(microphone.track);
+  renderVoice();
+}
+
+function loseVoice() {
+  microphone.wanted = false;
+  stage.toast("microphone-ended");
+  return heedVoice();
+}
+
+async function toggleVoice() {
+  const wanted = !microphone.wanted;
+  microphone.wanted = wanted;
+  await heedVoice();
+  if (microphone.wanted === wanted) stage.toast("voice", voiceWords()); // else it said why not
+}
+
+/* What the daemon does with a session, and may refuse. */
+async function ask(work) {
+  if (!session?.id || linkState.phase !== "live") return stage.toast("not-live");
+  try {
+    await work(session.id);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    stage.toast("daemon-says", error.detail || error.kind);
+  }
+}
+
+function toggleRecording() {
+  return ask(stats?.recording?.state === "on" ? stopRecording : startRecording);
+}
+
+function takeSnapshot() {
+  return ask(async (id) => savePicture(await fetchSnapshot(id)));
+}
+
 function calibrate() {
   if (!session?.send({ type: "calibrate" })) stage.toast("not-live");
 }
@@ -230,6 +293,18 @@ function render() {
   byId("power-word").textContent = on ? "Stop" : "Start camera";
   byId("power-icon").firstElementChild.setAttribute("href", on ? "#i-stop" : "#i-camera");
   byId("calibrate").disabled = !live;
+  showFilm(stats?.recording ?? null, live);
+  renderVoice();
+}
+
+function voiceWords() {
+  if (!microphone.wanted) return VOICE.off;
+  return microphone.track ? VOICE.on : VOICE.waiting;
+}
+
+function renderVoice() {
+  byId("voice").setAttribute("aria-pressed", microphone.wanted);
+  byId("voice").title = voiceWords();
 }
 
 function renderSelf() {
@@ -257,6 +332,9 @@ async function listDevices() {
 
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
+byId("voice").addEventListener("click", toggleVoice);
+byId("record").addEventListener("click", toggleRecording);
+byId("snapshot").addEventListener("click", takeSnapshot);
 byId("full").addEventListener("click", () => stage.toggleFullScreen());
 byId("reset").addEventListener("click", resetSliders);
 byId("device").addEventListener("change", ({ target }) => chooseDevice(target.value));
@@ -270,6 +348,9 @@ installKeys([
   { keys: "s", says: "Start or stop the camera", act: togglePower },
   { keys: "c", says: "Calibrate: take your neutral face", act: calibrate },
   { keys: "m", says: "Mirror the avatar", act: () => controls.toggleMirror() },
+  { keys: "v", says: "Voice: microphone on or off", act: toggleVoice },
+  { keys: "o", says: "Record, or stop recording", act: toggleRecording },
+  { keys: "p", says: "Save a picture of the avatar", act: takeSnapshot },
   { keys: "f", says: "Fill the screen with the avatar", act: () => stage.toggleFullScreen() },
   { keys: "123456789", says: "Choose an identity", act: (key) => gallery.chooseAt(Number(key)) },
   { keys: "b", says: "Next background", act: () => controls.nextBackground() },

@@ -1,5 +1,5 @@
-/* One session with the daemon, from offer to hang-up: a peer connection, the camera's track up,
- * the avatar's track down, and the two data channels.
+/* One session with the daemon, from offer to hang-up: a peer connection, the camera's and the
+ * microphone's tracks up, the avatar's track down, and the two data channels.
  *
  * Decides nothing about retrying (link.js does) and shows nothing: it reports through callbacks. */
 
@@ -26,6 +26,7 @@ export class Session {
   #controls;
   #stats;
   #sender;
+  #voiceSender;
   #handlers;
   #aborter = new AbortController();
   #resource = null;
@@ -36,14 +37,17 @@ export class Session {
 
   /**
    * @param {{urls: string[]}[]} iceServers
-   * @param {MediaStreamTrack} track
+   * @param {{camera: MediaStreamTrack, voice: MediaStreamTrack|null}} tracks
    * @param {Handlers} handlers
    */
-  constructor(iceServers, track, handlers) {
+  constructor(iceServers, { camera, voice }, handlers) {
     this.#handlers = handlers;
     this.#peer = new RTCPeerConnection({ iceServers });
-    const transceiver = this.#peer.addTransceiver(track, { direction: "sendrecv" });
+    const transceiver = this.#peer.addTransceiver(camera, { direction: "sendrecv" });
     this.#sender = transceiver.sender;
+    // There from the start, so that the voice can come and go. It does not return: nobody wants to
+    // hear themselves, and a player that has sound holds the picture back to fit it.
+    this.#voiceSender = this.#peer.addTransceiver(voice ?? "audio", { direction: "sendonly" }).sender;
     if ("jitterBufferTarget" in transceiver.receiver) transceiver.receiver.jitterBufferTarget = 0;
     handlers.onVideo(new MediaStream([transceiver.receiver.track]));
     this.#controls = this.#channel("controls");
@@ -91,6 +95,16 @@ export class Session {
   /** Another camera, same session. */
   replaceTrack(track) {
     return this.#sender.replaceTrack(track);
+  }
+
+  /** The voice, or null for none; same session. */
+  replaceVoice(track) {
+    return this.#voiceSender.replaceTrack(track);
+  }
+
+  /** @returns {string|null} what the daemon calls it, once it has answered */
+  get id() {
+    return this.#resource?.split("/").at(-1) ?? null;
   }
 
   /** @returns {Promise<RTCStatsReport>} */

@@ -48,8 +48,10 @@ export class Readout {
   network(report) {
     const parts = [];
     for (const entry of report.values()) {
-      if (entry.type === "candidate-pair" && entry.nominated && entry.currentRoundTripTime) {
-        parts.unshift(`network ${(entry.currentRoundTripTime * 1000).toFixed(0)} ms`);
+      if (entry.type === "transport") {
+        const pair = report.get(entry.selectedCandidatePairId);
+        const tripMs = (pair?.currentRoundTripTime ?? 0) * 1000;
+        if (tripMs) parts.unshift(`network ${tripMs.toFixed(0)} ms`);
       }
       if (entry.type === "inbound-rtp" && entry.kind === "video") {
         const held = this.#bufferMs(entry);

@@ -171,8 +171,32 @@ export const BACKGROUND = {
     "Your real room, as it is, behind the avatar. Viewers see all that is in it: papers, screens, people walking by.",
 };
 
+/** The voice's button says it when it is pointed at. */
+export const VOICE = {
+  off: "Silent: nothing of your microphone is sent",
+  waiting: "Your voice is sent as soon as the camera runs",
+  on: "Viewers hear your own voice, unchanged, in time with the lips",
+};
+
+/** The record button, and the line in the header. */
+export const FILM = {
+  record: "Record",
+  stop: "Stop recording",
+  on: "Recording to {detail}",
+  kept: "Kept: {detail}",
+  empty: "Nothing was shown meanwhile; there is no film.",
+  dropped: "({detail} pictures left out: the machine is too busy)",
+  failed: "The recording stopped. {detail}",
+};
+
 /** Short messages that come and go. */
 export const TOASTS = {
+  voice: "{detail}",
+  "microphone-denied": "The browser blocks the microphone. Allow it beside the address, then switch it on",
+  "microphone-absent": "No microphone found",
+  "microphone-busy": "Another program is using the microphone",
+  "microphone-failed": "The microphone did not start: {detail}",
+  "microphone-ended": "The microphone stopped",
   calibrated: "Neutral face taken",
   identity: "{detail} is on",
   "camera-changed": "The camera you chose last is not there; using {detail}",

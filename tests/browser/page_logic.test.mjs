@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { meanColour } from "../../web_client/colour.js";
+import { asClock, wordsFor } from "../../web_client/film.js";
 import { INITIAL } from "../../web_client/link.js";
 import { noticeFor } from "../../web_client/notice.js";
 import { sdpFragment } from "../../web_client/sdp.js";
@@ -116,4 +117,18 @@ test("the picture's quality says what bounds it, and nothing where nothing does"
   assert.equal(qualityWords(full), "Picture 640×480");
   const low = { width: 320, height: 240, max_fps: 15, step: 4, reason: "a frame takes 180 ms" };
   assert.equal(qualityWords(low), "Picture 320×240, at most 15 fps: a frame takes 180 ms");
+});
+
+test("a recording's time is told as on a clock", () => {
+  assert.deepEqual([0, 61.9, 3723].map(asClock), ["0:00", "1:01", "1:02:03"]);
+});
+
+test("a recording says where it goes, what it lost and why it stopped", () => {
+  const film = { state: "on", files: ["/f/a.mp4"], seconds: 5, bytes: 2 ** 20, dropped: 0, problem: "" };
+  assert.deepEqual(wordsFor(null), { button: "Record", on: false, line: "", tone: "plain" });
+  assert.equal(wordsFor(film).line, "Recording to a.mp4, 1.0 MiB");
+  assert.match(wordsFor({ ...film, dropped: 3 }).line, / \(3 pictures left out/);
+  assert.equal(wordsFor({ ...film, state: "stopped" }).line, "Kept: /f/a.mp4, 1.0 MiB.");
+  assert.match(wordsFor({ ...film, state: "stopped", files: [] }).line, /there is no film/);
+  assert.equal(wordsFor({ ...film, state: "failed", problem: "no room" }).tone, "problem");
 });

@@ -47,6 +47,8 @@ class Script:
 
     refuse_with: tuple[int, str] | None = None
     """answer to an offer instead of a session: HTTP status, text"""
+    refuse_film: str = ""
+    """answer to a wish to record"""
     stats: dict[str, Any] = field(default_factory=dict)
     """laid over each stats message"""
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -153,6 +155,10 @@ class ScriptedDaemon:
         app.add_api_route("/api/status", self._status)
         app.add_api_route("/api/identities", self._identities)
         app.add_api_route("/api/identities/{identity}/portrait", self._portrait)
+        film = "/api/sessions/{session}/recording"
+        app.add_api_route(film, self._record, methods=["POST"], status_code=201)
+        app.add_api_route(film, self._stop, methods=["DELETE"])
+        app.add_api_route("/api/sessions/{session}/snapshot", self._snapshot)
         app.add_api_route("/whip", self._offer, methods=["POST"])
         app.add_api_route("/whip/{session}", self._trickle, methods=["PATCH"])
         app.add_api_route("/whip/{session}", self._delete, methods=["DELETE"])
@@ -198,6 +204,30 @@ class ScriptedDaemon:
 
     async def _portrait(self, identity: str) -> Response:
         content = (PORTRAITS / identity / "portrait.png").read_bytes()
+        return Response(content, media_type="image/png")
+
+    async def _record(self, session: str) -> Response:
+        assert session in self._peers
+        if self.script.refuse_film:
+            return JSONResponse({"error": self.script.refuse_film}, 409)
+        self.script.stats["recording"] = {
+            "state": "on",
+            "files": ["/films/2026-11-22_20-15-03_s1.mp4"],
+            "seconds": 75.4,
+            "bytes": 3_400_000,
+            "dropped": 0,
+            "problem": "",
+        }
+        return JSONResponse(self.script.stats["recording"], 201)
+
+    async def _stop(self, session: str) -> Response:
+        assert session in self._peers
+        self.script.stats["recording"] = {**self.script.stats["recording"], "state": "stopped"}
+        return JSONResponse(self.script.stats["recording"])
+
+    async def _snapshot(self, session: str) -> Response:
+        assert session in self._peers
+        content = (PORTRAITS / "juniper" / "portrait.png").read_bytes()
         return Response(content, media_type="image/png")
 
     async def _offer(self, request: Request) -> Response:

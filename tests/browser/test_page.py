@@ -349,7 +349,7 @@ def test_shortcuts_work_are_listed_and_can_be_switched_off(
     title(page, "Ready when you are")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
-    expect(page.locator("#keys dd")).to_have_count(8)
+    expect(page.locator("#keys dd")).to_have_count(11)
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)

@@ -1,0 +1,163 @@
+"""Kill a recording process at random moments, and see how much of each film plays.
+
+    python -m realtime.bench.crash [--times 20] [--seconds 6]
+
+The victim is a process of its own with the daemon's recorder in it, fed at 30 fps with pictures and
+a voice; it tells how far its film is. SIGKILL leaves it no time for anything. A film is good if it
+plays without damage to within one fragment of what was told last. What still waited in the queue is
+lost as well, and shown: on a machine that is short of time that can be more than the fragment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from realtime.bench.report import Report, finish, print_table
+from realtime.capture_times import CaptureTimes
+from realtime.clock import NS_PER_S, VIDEO_CLOCK_HZ, MonotonicClock
+from realtime.config import Output, Recording
+from realtime.errors import ReenactdError
+from realtime.frames import Composited, Timings, Voice
+from realtime.opus import silence
+from realtime.sinks.film import FRAGMENT
+from realtime.sinks.recorder import Recorder
+from realtime.stages.emit import Emit
+from realtime.stages.mark import Mark
+from realtime.watermark import Payload
+
+FPS = 30
+WIDTH, HEIGHT = 640, 480
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The victim's last words."""
+
+    handed_s: float
+    """from the first picture handed to the recorder to the last"""
+    written_s: float
+    """how much of it the recorder had written"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What one killed process left."""
+
+    told: Told
+    plays_s: float
+    """from the first to the last that can be decoded"""
+    pictures: int
+    damaged: bool
+    """a decoder complained, or a picture is missing between two"""
+
+    @property
+    def good(self) -> bool:
+        whole = self.plays_s >= self.told.written_s - FRAGMENT / VIDEO_CLOCK_HZ - 1 / FPS
+        return self.pictures > 0 and whole and not self.damaged
+
+
+async def record(directory: Path) -> None:
+    """The victim: until it is killed."""
+    clock = MonotonicClock()
+    recorder = Recorder(Recording(directory=directory), "victim", clock, CaptureTimes(0))
+    await asyncio.wrap_future(recorder.start())
+    noise = np.random.default_rng(1).integers(90, 160, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    mark, emit = Mark(Output(), Payload.random()), Emit()
+    began_ns = clock.now_ns()
+    count = 0
+    while True:
+        await asyncio.sleep(max(0.0, (began_ns - clock.now_ns()) / NS_PER_S + count / FPS))
+        marked = mark(Composited(np.roll(noise, count, axis=1)))
+        pts, now_ns = count * VIDEO_CLOCK_HZ // FPS, clock.now_ns()
+        recorder.see(emit(marked, count, pts, "LIVE", Timings(now_ns)))
+        recorder.hear(Voice(silence(960), count * 960, pts, now_ns))
+        count += 1
+        print((count - 1) / FPS, recorder.progress.seconds, flush=True)
+
+
+def kill_once(directory: Path, after_s: float) -> Remains:
+    """
+    Raises:
+        ReenactdError: the victim ended by itself, or left no film.
+    """
+    command = [sys.executable, "-m", "realtime.bench.crash", "--victim", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        while _told(victim.stdout.readline()).written_s <= 1.0:
+            pass  # before its first fragment there is no film
+        time.sleep(after_s)
+        victim.kill()
+        told = [_told(line) for line in victim.stdout if line.endswith("\n")]
+    films = list(directory.glob("*.mp4"))
+    if len(films) != 1 or victim.returncode != -9:
+        raise ReenactdError(f"{directory}: {len(films)} films after {victim.returncode}")
+    return inspect(films[0], told[-1])
+
+
+def _told(line: str) -> Told:
+    return Told(*map(float, line.split()))
+
+
+def inspect(film: Path, told: Told) -> Remains:
+    """What plays of a film."""
+    times: list[float] = []
+    damaged = False
+    try:
+        with av.open(f"file:{film}") as container:
+            for packet in container.demux(video=0, audio=0):
+                for frame in packet.decode():
+                    damaged |= bool(frame.is_corrupt)
+                    if isinstance(frame, av.VideoFrame):
+                        times.append(float((frame.pts or 0) * (frame.time_base or 0)))
+    except av.FFmpegError:
+        damaged = True
+    if not times:
+        return Remains(told, 0.0, 0, True)
+    gaps = np.diff(times)
+    damaged |= bool(len(gaps) and gaps.max() > 10 / FPS)
+    return Remains(told, times[-1] - times[0], len(times), damaged)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=6.0, help="the longest of a life")
+    parser.add_argument("--victim", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.victim is not None:
+        asyncio.run(record(options.victim))
+    lives = random.Random(7)
+    remains = []
+    for _ in range(options.times):
+        with tempfile.TemporaryDirectory() as directory:
+            remains.append(kill_once(Path(directory), lives.uniform(0.1, options.seconds)))
+    rows = [
+        (
+            *(index + 1, each.told.handed_s, each.told.written_s, each.plays_s, each.pictures),
+            "yes" if each.good else "NO",
+        )
+        for index, each in enumerate(remains)
+    ]
+    print_table("killed", ("film", "handed s", "written s", "plays s", "pictures", "good"), rows)
+    lost = [each.told.written_s - each.plays_s for each in remains]
+    waited = [each.told.handed_s - each.told.written_s for each in remains]
+    good = sum(each.good for each in remains)
+    metrics = {"films": float(len(remains)), "good_films": float(good), "lost_max_s": max(lost)}
+    metrics["queue_max_s"] = max(waited)
+    finish(Report("crash", {"times": options.times, "seconds": options.seconds}, metrics))
+    sys.exit(0 if good == len(remains) else 1)
+
+
+if __name__ == "__main__":
+    main()

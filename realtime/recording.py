@@ -1,0 +1,63 @@
+"""HTTP for what is kept of a session: start and end a film, ask how it goes, take one picture.
+
+The films are written by `sinks/recorder.py` where the settings say; a client chooses no folder.
+Knows no frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from realtime.daemon import Daemon
+from realtime.session import Session
+from realtime.sinks.recorder import Progress, RecordingError
+from realtime.sinks.snapshot import png_of
+
+
+def add_recording(app: FastAPI, daemon: Daemon) -> None:
+    """A session is named as `/api/sessions` names it, or by its whole id."""
+    app.exception_handler(RecordingError)(
+        lambda request, exc: JSONResponse({"error": str(exc)}, 409)
+    )
+
+    def named(name: str) -> Session:
+        for session in daemon.sessions:
+            if name in (session.id, session.id[:6]):
+                return session
+        raise HTTPException(404, f"there is no session {name[:64]!r}")
+
+    @app.post("/api/sessions/{name}/recording", status_code=201)
+    async def begin(name: str) -> dict[str, Any]:
+        """409 while one runs already, or where the film cannot be written."""
+        return described(await named(name).record())
+
+    @app.get("/api/sessions/{name}/recording")
+    async def progress(name: str) -> dict[str, Any]:
+        """How the last recording goes, or went; 404 before the first."""
+        recording = named(name).recording
+        if recording is None:
+            raise HTTPException(404, f"session {name[:64]!r} was not recorded")
+        return described(recording)
+
+    @app.delete("/api/sessions/{name}/recording")
+    async def end(name: str) -> dict[str, Any]:
+        """The answer comes when the film is whole; 409 where none is being made."""
+        return described(await named(name).stop_recording())
+
+    @app.get("/api/sessions/{name}/snapshot")
+    async def snapshot(name: str) -> Response:
+        """What viewers see now, as PNG, with its mark."""
+        shown = named(name).shown
+        if shown is None:
+            raise RecordingError("nothing was shown yet; ask again once the session is live")
+        return Response(await run_in_threadpool(png_of, shown), media_type="image/png")
+
+
+def described(progress: Progress) -> dict[str, Any]:
+    return asdict(progress)

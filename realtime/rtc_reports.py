@@ -1,0 +1,74 @@
+"""The sending half of aiortc 1.16, with sender reports that are right.
+
+A sender report tells a moment on the wall clock and in time stamps, so that a receiver can put two
+streams together (RFC 3550 section 6.4.1). Upstream pairs the last packet's time stamp with the time
+at which it was sent; but a picture's stamp is when the camera took it, some 50 ms earlier, and how
+much earlier changes with every picture. Here a track that knows tells what its clock reads now.
+Used by `rtc_internals.install` only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from aiortc import clock as wall
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame, RTCRtpSender
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
+from aiortc.utils import uint32_add
+
+from realtime.clock import Clock, MonotonicClock
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A track with a clock of its own."""
+
+    def ticks_at(self, now_ns: int) -> int | None:
+        """What its clock reads, in ticks of its time stamps; None while it does not know."""
+
+
+class ReportingSender(RTCRtpSender):
+    """RTCRtpSender that asks its track. Its private state is named here only."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._clock: Clock = MonotonicClock()
+        self._sent: int | None = None
+        """the track's time stamp of what was sent last"""
+        self._origin: int | None = None
+        """of the RTP time stamps, which begin anywhere, over the track's"""
+
+    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+        if self._sent is not None:  # it asks again when all packets of the last one are out
+            self._origin = uint32_add(self._private("rtp_timestamp"), -self._sent)
+        frame = await super()._next_encoded_frame(codec)
+        self._sent = self._sent if frame is None else frame.timestamp
+        return frame
+
+    async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
+        if any(isinstance(packet, RtcpSrPacket) for packet in packets):
+            if self._private("packet_count") == 0:
+                return  # there is no clock to report yet
+            for packet in packets:
+                if isinstance(packet, RtcpSrPacket):
+                    self._correct(packet)
+        await super()._send_rtcp(packets)
+
+    def _correct(self, report: RtcpSrPacket) -> None:
+        track = self._private("track")
+        ticks = track.ticks_at(self._clock.now_ns()) if isinstance(track, Timed) else None
+        if ticks is None or self._origin is None:
+            return
+        now = wall.current_ntp_time()
+        report.sender_info.ntp_timestamp = now
+        report.sender_info.rtp_timestamp = uint32_add(self._origin, ticks)
+        # by these bits the receiver's answer tells the round trip
+        setattr(self, "_RTCRtpSender__lsr", now >> 16 & 0xFFFFFFFF)  # noqa: B010
+
+    def _private(self, name: str) -> Any:
+        return getattr(self, f"_RTCRtpSender__{name}")
+
+
+SENDER_PRIVATES = ("lsr", "packet_count", "rtp_timestamp", "track")
+"""what is read and set there; `rtc_internals.install` checks that upstream still has them"""

@@ -1,0 +1,1 @@
+"""Where finished pictures go besides the performer's own connection: OutputFrames only."""

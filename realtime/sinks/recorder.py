@@ -1,0 +1,270 @@
+"""The recorder: what viewers see and hear, into films on the disk, on a thread of its own.
+
+Pictures come from the output gate, so they are marked, and cards are cards. A film must not skip
+for a moment's delay, so here a queue stands where everything else is newest-wins; it is bounded,
+and a picture that finds it full is dropped and counted. Sound is small and is kept. Knows no
+sessions and no network.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import av
+
+from realtime.capture_times import CaptureTimes
+from realtime.clock import Clock
+from realtime.config import Recording, state_directory
+from realtime.errors import ReenactdError
+from realtime.frames import OutputFrame, Voice
+from realtime.sinks.film import Film
+from realtime.sinks.fragments import FilmFile
+from realtime.workers import SinkWorker
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_MIB = 2**20
+QUEUE_BYTES = 48 * BYTES_PER_MIB
+"""of pictures that wait for a slow disk or processor: 3.5 s at 640x480, a good half at 1080p"""
+QUEUE_VOICES = 500
+MAX_NAMES = 1000
+NICENESS = 10
+"""a live picture goes before a recorded one"""
+
+State = Literal["on", "stopped", "failed"]
+
+
+class RecordingError(ReenactdError):
+    """A film cannot be begun, or there is none to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a recording is. Replaced whole by the recorder's thread."""
+
+    state: State
+    files: tuple[str, ...]
+    """paths of its films, the one that is written last"""
+    seconds: float = 0.0
+    """over all films, from the first picture to the last"""
+    bytes: int = 0
+    dropped: int = 0
+    """pictures that found the queue full"""
+    problem: str = ""
+    """why it failed"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    output: OutputFrame
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    opus: bytes
+    stamp: int
+
+
+class _Queue:
+    """In order, bounded, from the event loop to the recorder's thread."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._items: deque[_Picture | _Heard] = deque()
+        self._bytes = self._voices = 0
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, item: _Picture | _Heard) -> None:
+        """Never blocks for longer than the other side takes to move one item."""
+        size = item.output.i420.nbytes if isinstance(item, _Picture) else 0
+        with self._condition:
+            full = self._bytes + size > QUEUE_BYTES if size else self._voices >= QUEUE_VOICES
+            if self._closed or full:
+                self.dropped += bool(size) and not self._closed
+                return
+            self._items.append(item)
+            self._bytes += size
+            self._voices += not size
+            self._condition.notify()
+
+    def take(self) -> _Picture | _Heard | None:
+        """The oldest; None once it is closed and empty."""
+        with self._condition:
+            self._condition.wait_for(lambda: bool(self._items) or self._closed)
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            if isinstance(item, _Picture):
+                self._bytes -= item.output.i420.nbytes
+            else:
+                self._voices -= 1
+            return item
+
+    def close(self, *, keep: bool = True) -> None:
+        with self._condition:
+            self._closed = True
+            if not keep:
+                self._items.clear()
+            self._condition.notify()
+
+
+class Recorder:
+    """One recording of one session. Public methods are called on the event loop.
+
+    Args:
+        name: of the session, part of every film's name.
+        times: of the session's pictures; continued here from a copy.
+        today: the local time of day, for the names.
+    """
+
+    def __init__(
+        self,
+        config: Recording,
+        name: str,
+        clock: Clock,
+        times: CaptureTimes,
+        today: Callable[[], datetime.datetime] = datetime.datetime.now,
+    ) -> None:
+        self._config = config
+        self._name = name
+        self._clock = clock
+        self._times = copy.copy(times)
+        self._today = today
+        self._queue = _Queue()
+        self._begun: Future[None] = Future()
+        self._progress = Progress("on", ())
+        self._file: FilmFile | None = None
+        """opened, and until its first picture without a film"""
+        self._film: Film | None = None
+        self._earlier_s = 0.0
+        self._earlier_bytes = 0
+        self._worker = SinkWorker(f"record-{name}", self._run, NICENESS)
+
+    @property
+    def progress(self) -> Progress:
+        return replace(self._progress, dropped=self._queue.dropped)
+
+    def start(self) -> Future[None]:
+        """Begin. The future is done when there is a file, or carries a RecordingError."""
+        self._worker.start()
+        return self._begun
+
+    def see(self, output: OutputFrame) -> None:
+        """A picture goes out to viewers now."""
+        self._queue.put(_Picture(output, self._times.stamp(output, self._clock.now_ns())))
+
+    def hear(self, voice: Voice) -> None:
+        """A packet goes out to viewers now."""
+        stamp = None if voice.pts is None else self._times.of(voice.pts)
+        if stamp is not None:
+            self._queue.put(_Heard(voice.opus, stamp))
+
+    async def close(self) -> Progress:
+        """End the film, with all that waits for it. What was said of it last."""
+        self._queue.close()
+        await self._worker.join()
+        return self.progress
+
+    # On the recorder's own thread from here on.
+
+    def _run(self) -> None:
+        try:
+            self._file = self._open()
+        except OSError as error:
+            self._fail(f"{error.filename or self._directory}: {error.strerror or error}")
+            problem = f"{self._progress.problem}; set recording.directory to another"
+            self._begun.set_exception(RecordingError(problem))
+            return
+        self._begun.set_result(None)
+        try:
+            while (item := self._queue.take()) is not None:
+                self._write(item)
+        except (OSError, av.FFmpegError) as error:
+            where = self._progress.files[-1]
+            self._fail(f"{where}: {error.strerror or error}; the film ends here and can be played")
+        except Exception as error:  # noqa: BLE001 - the thread's root
+            logger.exception("a fault of the recorder")
+            self._fail(f"a fault of the recorder: {error!r}")
+        finally:
+            self._finish()
+            if self._progress.state == "on":
+                self._progress = replace(self._progress, state="stopped")
+        said = self._progress
+        logger.info("recorded %.1f s: %s", said.seconds, ", ".join(said.files) or "no picture")
+
+    def _write(self, item: _Picture | _Heard) -> None:
+        if isinstance(item, _Heard):
+            if self._film is not None:
+                self._film.voice(item.opus, item.stamp)
+            return
+        output = item.output
+        if self._film is not None and self._is_full(self._film, output):
+            self._finish()
+        if self._film is None:
+            file = self._file or self._open()
+            self._file = None
+            self._film = Film(file, output.width_px, output.height_px, item.stamp)
+        self._film.picture(output, item.stamp)
+        self._tell()
+
+    def _finish(self) -> None:
+        """Close the film, or the file that has become none."""
+        film, file = self._film, self._file
+        self._film = self._file = None
+        if film is not None:
+            film.close()
+            self._earlier_s += film.seconds
+            self._earlier_bytes += film.file.bytes
+        elif file is not None:
+            file.close()
+            files = self._progress.files[:-1]  # empty, and gone
+            self._progress = replace(self._progress, files=files)
+        self._tell()
+
+    def _tell(self) -> None:
+        film = self._film
+        seconds = self._earlier_s + (film.seconds if film is not None else 0)
+        size = self._earlier_bytes + (film.file.bytes if film is not None else 0)
+        self._progress = replace(self._progress, seconds=seconds, bytes=size)
+
+    @property
+    def _directory(self) -> Path:
+        return self._config.directory or state_directory() / "recordings"
+
+    def _open(self) -> FilmFile:
+        """A new file by date, time and session; a name that is taken gets a number."""
+        directory = self._directory.expanduser()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stem = f"{self._today():%Y-%m-%d_%H-%M-%S}_{self._name}"
+        for count in range(1, MAX_NAMES):
+            path = directory / (f"{stem}.mp4" if count == 1 else f"{stem}_{count}.mp4")
+            try:
+                file = FilmFile(path)
+            except FileExistsError:
+                continue
+            self._progress = replace(self._progress, files=(*self._progress.files, str(path)))
+            return file
+        raise FileExistsError(17, f"{MAX_NAMES} films have this name already", str(directory))
+
+    def _is_full(self, film: Film, output: OutputFrame) -> bool:
+        return (
+            (output.width_px, output.height_px) != film.size_px
+            or film.seconds >= self._config.max_minutes * 60
+            or film.file.bytes >= self._config.max_mib * BYTES_PER_MIB
+        )
+
+    def _fail(self, problem: str) -> None:
+        self._queue.close(keep=False)
+        self._progress = replace(self._progress, state="failed", problem=problem)
+        logger.error("the recording of session %s stops: %s", self._name, problem)

@@ -1,0 +1,85 @@
+"""Sender reports tell a track's own clock."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import av
+from aiortc import RTCPeerConnection, RTCRtpTransceiver
+from aiortc import clock as wall
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtp import AnyRtcpPacket, RtcpPacket, RtcpSdesPacket, RtcpSenderInfo, RtcpSrPacket
+
+from realtime import rtc_internals
+from realtime.clock import FakeClock
+from realtime.config import Rtc
+from realtime.rtc import peer_configuration
+from realtime.rtc_reports import ReportingSender
+
+
+class Track(MediaStreamTrack):
+    """Sound of which the clock is asked: 48 ticks a millisecond of a fake clock, plus 5000."""
+
+    kind = "audio"
+    knows = True
+
+    def ticks_at(self, now_ns: int) -> int | None:
+        return now_ns * 48 // 1_000_000 + 5000 if self.knows else None
+
+    async def recv(self) -> av.Packet[Any]:
+        packet = av.Packet(b"\xf8\xff\xfe")
+        packet.pts, packet.time_base = 960, Fraction(1, 48_000)
+        return packet
+
+
+async def reported(track: Track, packets: int) -> list[AnyRtcpPacket] | None:
+    """What goes out for upstream's report, after one packet of that track."""
+    rtc_internals.install(Rtc(), loopback=True)
+    peer = RTCPeerConnection(peer_configuration(Rtc()))
+    transceiver: RTCRtpTransceiver = peer.addTransceiver(track)
+    sender = transceiver.sender
+    assert isinstance(sender, ReportingSender)
+    sent: list[AnyRtcpPacket] | None = None
+
+    async def send(data: bytes) -> None:
+        nonlocal sent
+        sent = RtcpPacket.parse(data)
+
+    clock = FakeClock()
+    clock.advance_ms(100)
+    sender._clock = clock
+    sender.transport._send_rtp = send  # type: ignore[method-assign]
+    opus: Any = type("Codec", (), {"mimeType": "audio/opus", "name": "opus"})()
+    for _ in range(2):
+        frame = await sender._next_encoded_frame(opus)
+        assert frame is not None and frame.timestamp == 960
+        setattr(sender, "_RTCRtpSender__rtp_timestamp", 960 + 70_000)  # noqa: B010
+    setattr(sender, "_RTCRtpSender__packet_count", packets)  # noqa: B010
+    about = RtcpSenderInfo(ntp_timestamp=1, rtp_timestamp=2, packet_count=1, octet_count=1)
+    await sender._send_rtcp([RtcpSrPacket(ssrc=1, sender_info=about), RtcpSdesPacket(chunks=[])])
+    await peer.close()
+    lsr = getattr(sender, "_RTCRtpSender__lsr")  # noqa: B009
+    assert lsr is None or lsr == about.ntp_timestamp >> 16 & 0xFFFFFFFF
+    return sent
+
+
+async def test_a_report_tells_what_the_tracks_clock_reads_now() -> None:
+    before = wall.current_ntp_time()
+    sent = await reported(Track(), packets=1)
+    assert sent is not None and isinstance(sent[0], RtcpSrPacket)
+    about = sent[0].sender_info
+    assert about.rtp_timestamp == 70_000 + 100 * 48 + 5000
+    assert before <= about.ntp_timestamp <= wall.current_ntp_time()
+
+
+async def test_a_track_that_does_not_know_is_reported_as_upstream_does() -> None:
+    track = Track()
+    track.knows = False
+    sent = await reported(track, packets=1)
+    assert sent is not None and isinstance(sent[0], RtcpSrPacket)
+    assert (sent[0].sender_info.ntp_timestamp, sent[0].sender_info.rtp_timestamp) == (1, 2)
+
+
+async def test_before_the_first_packet_there_is_nothing_to_report() -> None:
+    assert await reported(Track(), packets=0) is None
