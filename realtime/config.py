@@ -17,10 +17,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -41,6 +41,16 @@ ENV_DELIMITER = "__"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise PydanticCustomError("host_port", "must be HOST:PORT, as 127.0.0.1:39539")
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
 
 
 class Server(_Section):
@@ -85,6 +95,8 @@ class Video(_Section):
 
 
 class Tracking(_Section):
+    driver: Literal["camera", "vmc"] = "camera"
+    """who sees the performer: our tracker, or another program that sends VMC to `vmc.listen`"""
     max_edge_px: int = Field(640, ge=160, le=1920)
     """camera pictures are shrunk to this longer edge before tracking"""
     min_confidence: float = Field(0.5, ge=0.1, le=0.9)
@@ -146,6 +158,24 @@ class Identities(_Section):
     """your own identities; default: `identities` in the state directory"""
 
 
+class Vmc(_Section):
+    send: HostPort = ""
+    """host:port that head pose and expressions go to, usually 127.0.0.1:39539; unset: nowhere"""
+    names: Literal["arkit", "vrm"] = "arkit"
+    """how expressions are called there: the 52 of ARKit, or the few that every VRM model has"""
+    listen: HostPort = "127.0.0.1:39540"
+    """host:port on which a tracker's packets are taken while `tracking.driver` is vmc"""
+    peers: tuple[str, ...] = ()
+    """addresses whose packets are taken; an address to listen on other than loopback needs them"""
+
+
+class VtubeStudio(_Section):
+    url: str = Field("", pattern=r"^(wss?://[^/\s]+/?)?$")
+    """where VTube Studio's plugin API listens, usually ws://127.0.0.1:8001; unset: nowhere"""
+    token_file: Path | None = None
+    """its token for us; default: `vtube_studio_token` in the state directory, mode 0600"""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -166,6 +196,8 @@ class Config(BaseSettings):
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
     identities: Identities = Identities()
+    vmc: Vmc = Vmc()
+    vtube_studio: VtubeStudio = VtubeStudio()
     log: Log = Log()
 
     @classmethod

@@ -14,10 +14,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from realtime.broadcast import Broadcast
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
+from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
-from realtime.frames import Controls, OutputFrame, OutputState
+from realtime.frames import Controls, OutputFrame, OutputState, Tracked
 from realtime.gate import OutputGate, Withheld
 from realtime.latest import AsyncLatest
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
@@ -31,6 +33,7 @@ from realtime.wardrobe import Wardrobe
 from realtime.workers import (
     BackgroundWorker,
     Desk,
+    FollowWorker,
     Live,
     Pipeline,
     RenderJob,
@@ -99,6 +102,7 @@ class Services:
     maker: BackgroundWorker
     telemetry: Telemetry
     tracer: Tracer
+    broadcast: Broadcast
 
 
 @dataclass(frozen=True)
@@ -164,13 +168,8 @@ class Session:
             Turn(clock),
         )
         self._job = RenderJob(cast.pipeline, desk)
-        self._worker = TrackWorker(
-            f"track-{session_id[:6]}",
-            services.studio.make_track_stage,
-            desk,
-            lambda tracked: services.render.deliver(self._job, tracked),
-            clock,
-        )
+        self._worker = self._make_worker(desk)
+        cast.pipeline.on_motion = services.broadcast.seat(session_id)
         track = OutputTrack(self._next_frame, clock, self._metrics)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
         self._stats: DataChannel | None = None
@@ -183,6 +182,18 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
         self._doom: str | None = None
         self._doomed_ns = 0
+
+    def _make_worker(self, desk: Desk) -> TrackWorker | FollowWorker:
+        """Who sees the performer: our tracker, or another program's."""
+        services, name = self._services, f"track-{self.id[:6]}"
+        vmc, clock = services.config.vmc, services.clock
+
+        def deliver(tracked: Tracked) -> None:
+            services.render.deliver(self._job, tracked)
+
+        if services.config.tracking.driver == "vmc":
+            return FollowWorker(name, lambda: VmcDriver(vmc, clock), desk, deliver, clock)
+        return TrackWorker(name, services.studio.make_track_stage, desk, deliver, clock)
 
     @property
     def state(self) -> OutputState:
@@ -269,6 +280,7 @@ class Session:
         await self._peer.close()
         for task in self._tasks:
             task.cancel()
+        self._services.broadcast.leave(self.id)
         self._on_closed(self)
 
     # What the peer connection reports.

@@ -31,6 +31,7 @@ from realtime.frames import (
     Arrived,
     Controls,
     FaceTrack,
+    Motion,
     NoFace,
     OutputFrame,
     SourceFrame,
@@ -125,6 +126,7 @@ class FakePipeline:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calibrated = True
+        self.on_motion: Callable[[Motion], None] | None = None
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity

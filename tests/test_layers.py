@@ -24,14 +24,17 @@ LAYERS = (
     # pure helpers: they decide, check or draw, and know nothing of what surrounds them
     (
         "realtime.access",
+        "realtime.arkit",
         "realtime.backdrop",
         "realtime.calibration",
         "realtime.cards",
         "realtime.consent",
         "realtime.face_regions",
+        "realtime.face_shapes",
         "realtime.messages",
         "realtime.metrics",
         "realtime.offer",
+        "realtime.osc",
         "realtime.pacing",
         "realtime.portrait",
         "realtime.smoothing",
@@ -43,7 +46,9 @@ LAYERS = (
     ("realtime.identity",),
     ("realtime.stages",),
     ("realtime.pipeline",),
+    ("realtime.sinks",),
     ("realtime.gate", "realtime.workers"),
+    ("realtime.broadcast",),
     ("realtime.rtc", "realtime.rtc_encode", "realtime.rtc_internals", "realtime.rtc_receive"),
     ("realtime.studio", "realtime.wardrobe"),
     ("realtime.session",),
@@ -88,6 +93,7 @@ DOORS = {
         "engines/kernels/program.py",
     ),
     "tensorrt": ("engines/build.py", "engines/backends/tensorrt.py"),
+    "websockets": ("realtime/sinks/vtube_studio.py",),
     "torch": ("engines/nets/**/*.py", "engines/training/*.py", "engines/backends/torch.py"),
 }
 """library -> the only files that may import it"""

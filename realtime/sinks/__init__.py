@@ -1,0 +1,1 @@
+"""Where outputs go besides the performer's own page: one file per kind of program."""
