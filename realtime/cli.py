@@ -21,6 +21,7 @@ from engines.errors import EngineError
 from realtime import __version__
 from realtime.cli_bench import ConfigFile, bench_app, size_of
 from realtime.cli_models import EXIT_INTERRUPTED, models_app
+from realtime.cli_vcam import vcam
 from realtime.config import Config, layers, load, origin_of, overrides, resolve
 from realtime.errors import ReenactdError
 
@@ -58,6 +59,7 @@ app.add_typer(identity_app, name="identity")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
+app.command()(vcam)
 
 DaemonUrl = Annotated[
     str | None,

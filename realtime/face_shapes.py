@@ -73,11 +73,11 @@ def _jaw() -> dict[str, F32]:
     inward = arkit.CORNER_DRAW * arkit.JAW_OPEN
     for side in _SIDES.values():
         opened += _along(x=-side * inward * _bump(side * _CORNER[0], _LIPS_Y, 0.06))
-    lips = np.clip(1 - depth / 0.35, 0, 1)  # what of it a shut mouth takes back
+    kept = 1 - 0.4 * depth  # what of it a shut mouth takes back: at the chin less than at the lips
     chin = below * _bump(0, 1.15, 0.30)
     return {
         "jawOpen": opened,
-        "mouthClose": -_along(y=down * lips),
+        "mouthClose": -kept[:, None] * opened,
         "jawForward": _along(z=-0.06 * chin),
         "jawLeft": _along(x=arkit.JAW_ASIDE * chin / chin[face_mesh.CHIN]),
         "jawRight": _along(x=-arkit.JAW_ASIDE * chin / chin[face_mesh.CHIN]),
