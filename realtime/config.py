@@ -80,7 +80,9 @@ class Rtc(_Section):
     h264_encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     """auto takes the GPU's where it can be opened, and says so"""
     start_bitrate_bps: int = Field(2_500_000, ge=100_000, le=20_000_000)
+    """bitrate of the returned video until the network is known"""
     max_bitrate_bps: int = Field(4_000_000, ge=100_000, le=50_000_000)
+    """bitrate that it never exceeds"""
     encode_threads: int = Field(1, ge=1, le=16)
     """threads of the encoder pool, over all sessions"""
 
@@ -100,6 +102,7 @@ class Tracking(_Section):
     max_edge_px: int = Field(640, ge=160, le=1920)
     """camera pictures are shrunk to this longer edge before tracking"""
     min_confidence: float = Field(0.5, ge=0.1, le=0.9)
+    """how sure the tracker must be of a face"""
     one_euro_min_cutoff_hz: float = Field(1.2, gt=0)
     """cutoff at rest: lower is calmer (Casiez et al., CHI 2012)"""
     one_euro_beta: float = Field(1.0, ge=0)
@@ -112,6 +115,7 @@ class Retarget(_Section):
     max_yaw_deg: float = Field(40.0, gt=0, le=90)
     """head turns beyond it are eased back, not followed"""
     max_pitch_deg: float = Field(25.0, gt=0, le=90)
+    """the same for nods"""
 
 
 class Output(_Section):
@@ -178,6 +182,9 @@ class VtubeStudio(_Section):
 
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """how much is told"""
+    format: Literal["auto", "text", "journal", "json"] = "auto"
+    """auto is journal where systemd's journal reads, else text; json is one object per line"""
 
 
 class Config(BaseSettings):
