@@ -176,6 +176,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
             "sessions": len(daemon.sessions),
             "max_sessions": config.server.max_sessions,
             "default_identity": config.identities.default,
+            "driver": config.tracking.driver,
             "ice_servers": list(config.rtc.ice_servers),
         }
 
