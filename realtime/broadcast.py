@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from realtime.clock import Clock
-from realtime.config import Config
+from realtime.config import Config, state_directory
 from realtime.frames import Motion
 from realtime.sinks.vmc import VmcSink
 from realtime.sinks.vtube_studio import VtubeStudioSink
@@ -56,9 +56,11 @@ def build_broadcast(config: Config, clock: Clock) -> Broadcast:
         StartupError: what one of them needs is not installed.
     """
     workers = []
-    if config.vmc.send:
-        workers.append(SinkWorker("vmc", VmcSink(config.vmc, clock), clock))
-    if config.vtube_studio.url:
-        sink = VtubeStudioSink(config.vtube_studio, clock)
+    vmc, studio = config.vmc, config.vtube_studio
+    if vmc.send is not None:
+        workers.append(SinkWorker("vmc", VmcSink(vmc.send, vmc.names, clock), clock))
+    if studio.url is not None:
+        token_file = studio.token_file or state_directory() / "vtube_studio_token"
+        sink = VtubeStudioSink(studio.url, token_file, clock)
         workers.append(SinkWorker("vtube-studio", sink, clock))
     return Broadcast(workers)

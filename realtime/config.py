@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,12 +46,19 @@ class _Section(BaseModel):
 
 def _host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if text and not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise PydanticCustomError("host_port", "must be HOST:PORT, as 127.0.0.1:39539")
     return text
 
 
+def _websocket_url(text: str) -> str:
+    if not re.fullmatch(r"wss?://[^/\s]+/?", text):
+        raise PydanticCustomError("websocket_url", "must be as ws://127.0.0.1:8001")
+    return text
+
+
 HostPort = Annotated[str, AfterValidator(_host_port)]
+WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 
 
 class Server(_Section):
@@ -163,7 +171,7 @@ class Identities(_Section):
 
 
 class Vmc(_Section):
-    send: HostPort = ""
+    send: HostPort | None = None
     """host:port that head pose and expressions go to, usually 127.0.0.1:39539; unset: nowhere"""
     names: Literal["arkit", "vrm"] = "arkit"
     """how expressions are called there: the 52 of ARKit, or the few that every VRM model has"""
@@ -174,7 +182,7 @@ class Vmc(_Section):
 
 
 class VtubeStudio(_Section):
-    url: str = Field("", pattern=r"^(wss?://[^/\s]+/?)?$")
+    url: WebSocketUrl | None = None
     """where VTube Studio's plugin API listens, usually ws://127.0.0.1:8001; unset: nowhere"""
     token_file: Path | None = None
     """its token for us; default: `vtube_studio_token` in the state directory, mode 0600"""

@@ -51,7 +51,7 @@ def meaning(model: type[BaseModel], key: str) -> str:
 
 def _assignment(key: str, value: Any, is_set: bool) -> list[str]:
     if value is None:
-        return [f'#{key} = ""']
+        return [f"#{key} ="]
     return [f"{'' if is_set else '#'}{key} = {json.dumps(value, ensure_ascii=False)}"]
 
 

@@ -13,10 +13,10 @@ import math
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 from realtime import arkit, osc
 from realtime.clock import NS_PER_S, Clock
-from realtime.config import Vmc
 from realtime.errors import ReenactdError
 from realtime.frames import F32, Motion
 
@@ -35,11 +35,12 @@ _VRM = {
 class VmcSink:
     """Sends to one address; whether anybody listens there is not known."""
 
-    def __init__(self, config: Vmc, clock: Clock) -> None:
-        self._config = config
+    def __init__(self, target: str, names: Literal["arkit", "vrm"], clock: Clock) -> None:
+        self._target = target
+        """HOST:PORT"""
         self._clock = clock
         self._began_ns = clock.now_ns()
-        meaning = _VRM if config.names == "vrm" else {name: (name,) for name in arkit.NAMES}
+        meaning = _VRM if names == "vrm" else {name: (name,) for name in arkit.NAMES}
         self._blends = [
             (osc.message("/VMC/Ext/Blend/Val", name, 0.0)[:-4], parts)
             for name, parts in meaning.items()
@@ -60,7 +61,7 @@ class VmcSink:
             return  # nobody listens there yet
         except OSError as exc:
             reason = exc.strerror or exc
-            raise ReenactdError(f"vmc.send = {self._config.send}: {reason}") from exc
+            raise ReenactdError(f"vmc.send = {self._target}: {reason}") from exc
 
     def close(self) -> None:
         if self._socket is not None:
@@ -68,7 +69,7 @@ class VmcSink:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            host, _, port = self._config.send.rpartition(":")
+            host, _, port = self._target.rpartition(":")
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host.strip("[]"), int(port), type=socket.SOCK_DGRAM
             )[0]

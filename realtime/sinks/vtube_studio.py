@@ -20,7 +20,6 @@ import numpy as np
 
 from realtime import arkit
 from realtime.clock import NS_PER_S, Clock
-from realtime.config import VtubeStudio, state_directory
 from realtime.errors import ReenactdError, StartupError
 from realtime.frames import Motion
 from realtime.stages.retarget import euler_rad
@@ -40,14 +39,14 @@ class VtubeStudioSink:
         StartupError: the library for it is not installed.
     """
 
-    def __init__(self, config: VtubeStudio, clock: Clock) -> None:
+    def __init__(self, url: str, token_file: Path, clock: Clock) -> None:
         if importlib.util.find_spec("websockets") is None:
             raise StartupError(
-                f"vtube_studio.url = {config.url} needs a library for WebSockets: "
+                f"vtube_studio.url = {url} needs a library for WebSockets: "
                 "`pip install 'reenactd[vtube-studio]'`"
             )
-        self._url = config.url
-        self._token_file = config.token_file or state_directory() / "vtube_studio_token"
+        self._url = url
+        self._token_file = token_file
         self._clock = clock
         self._open = contextlib.ExitStack()
         """closes the connection"""

@@ -11,7 +11,6 @@ from pythonosc.osc_packet import OscPacket
 
 from realtime import arkit, face_shapes
 from realtime.clock import NS_PER_S, FakeClock
-from realtime.config import Vmc
 from realtime.errors import ReenactdError
 from realtime.frames import F32, Motion
 from realtime.sinks.vmc import MOST_BYTES, VmcSink, quaternion_of
@@ -54,7 +53,7 @@ def peer() -> Iterator[Peer]:
 
 def test_a_motion_leaves_whole(peer: Peer) -> None:
     clock = FakeClock()
-    sink = VmcSink(Vmc(send=peer.address), clock)
+    sink = VmcSink(peer.address, "arkit", clock)
     turn = rotation_of(np.radians([20, -5, 3]).astype(np.float32))
     clock.advance_ms(1500)
 
@@ -73,7 +72,7 @@ def test_a_motion_leaves_whole(peer: Peer) -> None:
 
 
 def test_a_plain_vrm_model_hears_its_own_names(peer: Peer) -> None:
-    sink = VmcSink(Vmc(send=peer.address, names="vrm"), FakeClock())
+    sink = VmcSink(peer.address, "vrm", FakeClock())
     sink.show(motion({"jawOpen": 0.5, "mouthSmileLeft": 1.0}))
     values = {
         str(params[0]): params[1]
@@ -88,7 +87,7 @@ def test_a_plain_vrm_model_hears_its_own_names(peer: Peer) -> None:
 
 
 def test_while_nobody_is_tracked_it_says_so(peer: Peer) -> None:
-    sink = VmcSink(Vmc(send=peer.address), FakeClock(NS_PER_S))
+    sink = VmcSink(peer.address, "arkit", FakeClock(NS_PER_S))
     sink.show(None)
     said = peer.until("/VMC/Ext/T")
     sink.close()
@@ -98,14 +97,14 @@ def test_while_nobody_is_tracked_it_says_so(peer: Peer) -> None:
 def test_nobody_listening_is_no_error() -> None:
     peer = Peer()
     peer.socket.close()
-    sink = VmcSink(Vmc(send=peer.address), FakeClock())
+    sink = VmcSink(peer.address, "arkit", FakeClock())
     for _ in range(5):
         sink.show(None)
     sink.close()
 
 
 def test_an_unknown_host_is_one_line() -> None:
-    sink = VmcSink(Vmc(send="no-such-host.invalid:39539"), FakeClock())
+    sink = VmcSink("no-such-host.invalid:39539", "arkit", FakeClock())
     with pytest.raises(ReenactdError, match="vmc.send = no-such-host.invalid:39539: "):
         sink.show(None)
 

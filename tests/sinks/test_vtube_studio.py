@@ -16,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from realtime.clock import FakeClock
-from realtime.config import VtubeStudio
 from realtime.errors import ReenactdError
 from realtime.frames import Motion
 from realtime.sinks.vtube_studio import VtubeStudioSink, parameters
@@ -84,7 +83,7 @@ def studio() -> Iterator[Studio]:
 def sink_for(studio: Studio, token_file: Path) -> tuple[VtubeStudioSink, FakeClock]:
     clock = FakeClock()
     url = f"ws://127.0.0.1:{studio.port}"
-    return VtubeStudioSink(VtubeStudio(url=url, token_file=token_file), clock), clock
+    return VtubeStudioSink(url, token_file, clock), clock
 
 
 def show_until(sink: VtubeStudioSink, studio: Studio, given: Motion, kind: str) -> dict[str, Any]:
@@ -154,7 +153,7 @@ def test_a_lost_connection_is_made_again_after_a_while(studio: Studio, tmp_path:
 def test_an_absent_program_is_one_line_every_few_seconds(tmp_path: Path) -> None:
     clock = FakeClock()
     url = "ws://127.0.0.1:9"
-    sink = VtubeStudioSink(VtubeStudio(url=url, token_file=tmp_path / "token"), clock)
+    sink = VtubeStudioSink(url, tmp_path / "token", clock)
     with pytest.raises(ReenactdError, match="is VTube Studio running"):
         sink.show(None)
     sink.show(None)
