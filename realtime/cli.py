@@ -21,6 +21,8 @@ from engines.errors import EngineError
 from realtime import __version__
 from realtime.cli_bench import ConfigFile, bench_app, size_of
 from realtime.cli_models import EXIT_INTERRUPTED, models_app
+from realtime.cli_service import completion, man, prepare_completion, service
+from realtime.cli_vcam import vcam
 from realtime.config import Config, layers, load, origin_of, overrides, resolve
 from realtime.errors import ReenactdError
 
@@ -68,6 +70,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON,
 
 def main() -> None:
     """Entry point: every expected failure is one line on stderr and exit code 2."""
+    prepare_completion()
     try:
         app()
     except (ReenactdError, EngineError) as error:
@@ -108,17 +111,15 @@ def serve(
     The page asks for the camera and shows the avatar. It is served to this machine only, to those
     who know the token in the URL. Stop it with Ctrl-C.
     """
-    config = load(
-        config_file,
-        overrides(server__host=host, server__port=port, identities__default=identity),
-    )
+    flags = overrides(server__host=host, server__port=port, identities__default=identity)
+    config = load(config_file, flags)
     from realtime.doctor import require_system_libraries
 
     require_system_libraries()
     from realtime.server import run
 
     print(f"codec: {CODECS[config.rtc.codec]} (rtc.codec = {config.rtc.codec})")
-    run(config)
+    run(config, load_again=lambda: load(config_file, flags))
 
 
 @app.command()
@@ -314,10 +315,20 @@ def doctor(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
 
 
 @config_app.command("show")
-def config_show(config_file: ConfigFile = None) -> None:
+def config_show(
+    toml: Annotated[
+        bool, typer.Option("--toml", help="As a file for --config, each setting explained.")
+    ] = False,
+    config_file: ConfigFile = None,
+) -> None:
     """Print every setting as it holds, and which source decided it."""
     stack = layers(config_file, {})
     config = resolve(stack)
+    if toml:
+        from realtime.config_file import as_toml
+
+        print(as_toml(config, lambda *name: origin_of(stack, *name) != "default"), end="")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("setting", "value", "set by"):
         table.add_column(column, overflow="fold")
@@ -338,6 +349,10 @@ def config_check(config_file: ConfigFile = None) -> None:
 def _tree(config: Config) -> Mapping[str, Mapping[str, Any]]:
     tree: Mapping[str, Mapping[str, Any]] = config.model_dump(mode="json")
     return tree
+
+
+for command in (vcam, service, man, completion):
+    app.command()(command)
 
 
 if __name__ == "__main__":

@@ -66,18 +66,26 @@ def find(config: Config, url: str | None) -> Address:
 
 @contextmanager
 def call(
-    address: Address, method: str, path: str, timeout_s: float = TIMEOUT_S
+    address: Address,
+    method: str,
+    path: str,
+    timeout_s: float = TIMEOUT_S,
+    sdp: str | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """The open answer to one request.
 
     Args:
         timeout_s: of connecting, and of each wait for more.
+        sdp: the body, for a request that has one.
 
     Raises:
         Unanswered: nobody listens, the token is wrong, or the daemon refuses.
     """
     headers = {"Authorization": f"Bearer {address.token}"}
-    request = urllib.request.Request(address.url + path, None, headers, method=method)
+    if sdp is not None:
+        headers["Content-Type"] = "application/sdp"
+    body = None if sdp is None else sdp.encode()
+    request = urllib.request.Request(address.url + path, body, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
         with opener.open(request, timeout=timeout_s) as response:

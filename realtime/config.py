@@ -13,13 +13,15 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,7 +29,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -50,6 +52,23 @@ LABEL_OFF = "off"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise PydanticCustomError("host_port", "must be HOST:PORT, as 127.0.0.1:39539")
+    return text
+
+
+def _websocket_url(text: str) -> str:
+    if not re.fullmatch(r"wss?://[^/\s]+/?", text):
+        raise PydanticCustomError("websocket_url", "must be as ws://127.0.0.1:8001")
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 
 
 class Server(_Section):
@@ -81,7 +100,9 @@ class Rtc(_Section):
     h264_encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     """auto takes the GPU's where it can be opened, and says so"""
     start_bitrate_bps: int = Field(2_500_000, ge=100_000, le=20_000_000)
+    """bitrate of the returned video until the network is known"""
     max_bitrate_bps: int = Field(4_000_000, ge=100_000, le=50_000_000)
+    """bitrate that it never exceeds"""
     encode_threads: int = Field(1, ge=1, le=16)
     """threads of the encoder pool, over all sessions"""
 
@@ -96,9 +117,12 @@ class Video(_Section):
 
 
 class Tracking(_Section):
+    driver: Literal["camera", "vmc"] = "camera"
+    """who sees the performer: our tracker, or another program that sends VMC to `vmc.listen`"""
     max_edge_px: int = Field(640, ge=160, le=1920)
     """camera pictures are shrunk to this longer edge before tracking"""
     min_confidence: float = Field(0.5, ge=0.1, le=0.9)
+    """how sure the tracker must be of a face"""
     one_euro_min_cutoff_hz: float = Field(1.2, gt=0)
     """cutoff at rest: lower is calmer (Casiez et al., CHI 2012)"""
     one_euro_beta: float = Field(1.0, ge=0)
@@ -111,6 +135,7 @@ class Retarget(_Section):
     max_yaw_deg: float = Field(40.0, gt=0, le=90)
     """head turns beyond it are eased back, not followed"""
     max_pitch_deg: float = Field(25.0, gt=0, le=90)
+    """the same for nods"""
 
 
 class Output(_Section):
@@ -195,8 +220,29 @@ class Identities(_Section):
     """your own identities; default: `identities` in the state directory"""
 
 
+class Vmc(_Section):
+    send: HostPort | None = None
+    """host:port that head pose and expressions go to, usually 127.0.0.1:39539; unset: nowhere"""
+    names: Literal["arkit", "vrm"] = "arkit"
+    """how expressions are called there: the 52 of ARKit, or the few that every VRM model has"""
+    listen: HostPort = "127.0.0.1:39540"
+    """host:port on which a tracker's packets are taken while `tracking.driver` is vmc"""
+    peers: tuple[str, ...] = ()
+    """addresses whose packets are taken; an address to listen on other than loopback needs them"""
+
+
+class VtubeStudio(_Section):
+    url: WebSocketUrl | None = None
+    """where VTube Studio's plugin API listens, usually ws://127.0.0.1:8001; unset: nowhere"""
+    token_file: Path | None = None
+    """its token for us; default: `vtube_studio_token` in the state directory, mode 0600"""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """how much is told"""
+    format: Literal["auto", "text", "journal", "json"] = "auto"
+    """auto is journal where systemd's journal reads, else text; json is one object per line"""
 
 
 class Config(BaseSettings):
@@ -218,6 +264,8 @@ class Config(BaseSettings):
     liveportrait: Liveportrait = Liveportrait()
     quality: Quality = Quality()
     identities: Identities = Identities()
+    vmc: Vmc = Vmc()
+    vtube_studio: VtubeStudio = VtubeStudio()
     log: Log = Log()
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engines.errors import EngineError
 from realtime import rtc_internals
 from realtime.access import is_loopback
+from realtime.broadcast import build_broadcast
 from realtime.clock import MonotonicClock
 from realtime.config import Config
 from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
@@ -37,7 +38,11 @@ READY_TIMEOUT_S = 60.0
 
 
 def build_services(config: Config, studio: Studio) -> Services:
-    """The object graph of the daemon, not yet started."""
+    """The object graph of the daemon, not yet started.
+
+    Raises:
+        StartupError: what a setting asks for is not installed.
+    """
     clock = MonotonicClock()
     loader = BackgroundWorker("loader")
     return Services(
@@ -50,6 +55,7 @@ def build_services(config: Config, studio: Studio) -> Services:
         maker=BackgroundWorker("maker"),
         telemetry=Telemetry(),
         tracer=Tracer(clock),
+        broadcast=build_broadcast(config, clock),
     )
 
 
@@ -92,6 +98,7 @@ class Daemon:
         self.services.loader.start()
         self.services.maker.start()
         self.services.render.start()
+        self.services.broadcast.start()
         self.sessions.start()
         self._loading = asyncio.create_task(self._load())
 
@@ -104,6 +111,7 @@ class Daemon:
         await self.services.loader.close()
         await self.services.maker.close()
         await self.services.render.close()
+        await self.services.broadcast.close()
 
     def drain(self) -> None:
         """The end is near: no session is opened any more; those that run go on until `stop`."""

@@ -79,6 +79,16 @@ class FaceTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class Performed:
+    """A face as another program's tracker tells it: no picture, no landmarks."""
+
+    rotation: F32
+    """(3, 3) of the head, in the axes of `Motion`"""
+    coefficients: Mapping[str, float]
+    """named as in `arkit.NAMES`, 0..1; what is absent is 0"""
+
+
+@dataclass(frozen=True, slots=True)
 class NoFace:
     """Absence is a value with a reason, not None."""
 
@@ -88,7 +98,7 @@ class NoFace:
 @dataclass(frozen=True, slots=True)
 class Tracked:
     source: SourceFrame
-    face: FaceTrack | NoFace
+    face: FaceTrack | Performed | NoFace
     person_alpha: F32 | None
     """(H, W) 0..1, the performer's matte; made only while the real background is chosen"""
     timings: Timings

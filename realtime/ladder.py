@@ -165,7 +165,7 @@ def _on_fine(stand: Stand, seen: Seen, now_ns: int, hold_ns: int) -> Stand:
 
 
 class Thinning:
-    """Which camera frames are taken where fewer are wanted than come. Used on one thread."""
+    """Which camera frames are taken where fewer are wanted than come. One thread takes them."""
 
     def __init__(self) -> None:
         self._max_fps: float | None = None

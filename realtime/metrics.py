@@ -43,9 +43,13 @@ class ErrorReporter:
     """
 
     def __init__(
-        self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger], clock: Clock
+        self,
+        logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
+        clock: Clock,
+        what: str = "frame",
     ) -> None:
         self._logger = logger
+        self._what = what
         self._clock = clock
         self._lock = threading.Lock()
         self._unreported = 0
@@ -64,7 +68,7 @@ class ErrorReporter:
         self._logger.warning(
             "%d %s failed, last: %s",
             count,
-            "frame" if count == 1 else "frames",
+            self._what if count == 1 else f"{self._what}s",
             str(error) or type(error).__name__,
             exc_info=error if unexpected else None,
         )

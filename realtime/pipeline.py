@@ -4,6 +4,8 @@
     Tracked --retarget--> Motion (--look--> Seen) --reenact--> Rendered --composite-->
         Composited --mark--> Marked --emit--> OutputFrame                     Pipeline
 
+A face that another program tracked comes without a picture (`drivers/vmc.py`): it begins as a
+Tracked, and `enact` makes its Motion where `retarget` does a camera's.
 `look` runs only for a network that has to see the performer, and gives numbers, no picture.
 
 Which thread runs which half, and what happens when there is no output, is decided in `workers.py`
@@ -28,9 +30,11 @@ from realtime.frames import (
     Composited,
     Controls,
     FaceTrack,
+    Motion,
     NoFace,
     NoFaceReason,
     OutputFrame,
+    Performed,
     SourceFrame,
     Timings,
     Tracked,
@@ -38,6 +42,7 @@ from realtime.frames import (
 from realtime.smoothing import LandmarkSmoother, Steps
 from realtime.stages.composite import Composite
 from realtime.stages.emit import Emit
+from realtime.stages.enact import Enact
 from realtime.stages.ingest import Ingest
 from realtime.stages.look import Look
 from realtime.stages.mark import Mark, Marks
@@ -132,6 +137,11 @@ class Pipeline:
         self._video = config.video
         self._canvas_hw = (config.video.height_px, config.video.width_px)
         self._retarget = Retarget(config.retarget)
+        self._enact = Enact(config.retarget)
+        self._performed = False
+        """whether another program tracks: then there is no neutral to wait for"""
+        self.on_motion: Callable[[Motion], None] | None = None
+        """is told of every motion before it is rendered; must not block"""
         self._look = Look(reenactor, config.tracking) if reenactor.looks else None
         self._reenact = Reenact(reenactor)
         self._composite, self._composite_hw = Composite(config.video), self._canvas_hw
@@ -150,11 +160,12 @@ class Pipeline:
     @property
     def calibrated(self) -> bool:
         """Whether the performer's neutral was taken and no other is asked for."""
-        return self._retarget.calibrated
+        return self._performed or self._retarget.calibrated
 
     def calibrate(self) -> None:
         """Take the performer's neutral anew from the coming second."""
         self._retarget.calibrate()
+        self._enact.calibrate()
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
@@ -169,14 +180,15 @@ class Pipeline:
             return NoOutput(face.reason)
         source = tracked.source
         watch = _Stopwatch(self._clock, tracked.timings)
-        level = _of_any_size(face, source)
-        motion = watch.run("retarget", lambda: self._retarget(level, controls, source.arrived_ns))
+        motion = watch.run("retarget", lambda: self._motion(face, source, controls))
         if motion is None:
             return NoOutput("calibrating")
+        if self.on_motion is not None:
+            self.on_motion(motion)
         if self._steps(source.arrived_ns) is None:
             self._reenact.forget()
         seen, look = None, self._look
-        if look is not None:
+        if look is not None and isinstance(face, FaceTrack):
             seen = watch.run("look", lambda: look(source, face, motion.rest, controls))
         rendered = watch.run("reenact", lambda: self._reenact(motion, identity.encoded, seen))
         self._fit(identity)
@@ -188,6 +200,14 @@ class Pipeline:
             "emit", lambda: self._emit(marked, source.seq, source.pts, "LIVE", watch.timings)
         )
         return replace(output, timings=watch.timings)
+
+    def _motion(
+        self, face: FaceTrack | Performed, source: SourceFrame, controls: Controls
+    ) -> Motion | None:
+        self._performed = isinstance(face, Performed)
+        if isinstance(face, Performed):
+            return self._enact(face, controls)
+        return self._retarget(_of_any_size(face, source), controls, source.arrived_ns)
 
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         """A still picture with a text, marked like any other; the same one for the same text.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.resources
-import logging
 import signal
 import socket
 import sys
@@ -25,15 +24,17 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from realtime import __version__
+from realtime import __version__, logs
 from realtime.access import Guard, is_loopback, load_token
 from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
 from realtime.offer import MAX_SDP_BYTES
 from realtime.recording import add_recording
+from realtime.reload import Reload
 from realtime.session import Studio
 from realtime.studio import LiveStudio
+from realtime.supervision import Manager, reloading, supervise
 from realtime.watching import add_watching
 
 SDP = "application/sdp"
@@ -178,6 +179,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
             "max_sessions": config.server.max_sessions,
             "next_session_fps": _rounded(daemon.sessions.next_session_fps),
             "default_identity": config.identities.default,
+            "driver": config.tracking.driver,
             "ice_servers": list(config.rtc.ice_servers),
         }
 
@@ -235,21 +237,19 @@ def run(
     config: Config,
     announce: Callable[[str], None] = print,
     studio: Callable[[Config], Studio] = LiveStudio,
+    load_again: Callable[[], Config] | None = None,
 ) -> None:
     """Serve until a signal, or until loading fails.
 
     Args:
         announce: gets the lines meant for the person who started it: the URL and the loop.
         studio: makes what a session needs.
+        load_again: the settings as they are then, for SIGHUP.
 
     Raises:
         StartupError: the address, the token, the loop or the networks cannot be used.
     """
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-    )
-    for chatty in ("aioice", "uvicorn"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.set_up(config.log)
     listener = _listen(config.server)
     with contextlib.closing(listener):
         token = load_token(config.server.token_file or state_directory() / "token")
@@ -258,6 +258,8 @@ def run(
         try:
             asyncio.set_event_loop(loop)
             daemon = Daemon(build_services(config, studio(config)))
+            if load_again is not None:
+                _reload_on_hangup(loop, Reload(config, load_again))
             loop.run_until_complete(_serve(daemon, listener, token, choice, announce))
         finally:
             _finish(loop)
@@ -295,6 +297,7 @@ async def _serve(
     )
     _stop_on_signals(server, daemon)
     await daemon.start()
+    supervising = asyncio.create_task(supervise(Manager(), lambda: daemon.state))
     try:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -307,6 +310,7 @@ async def _serve(
         failing.cancel()
         await serving
     finally:
+        supervising.cancel()
         await daemon.stop("the daemon is shutting down")
     if daemon.failure is not None:
         raise daemon.failure
@@ -323,6 +327,13 @@ def _stop_on_signals(server: uvicorn.Server, daemon: Daemon) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _reload_on_hangup(loop: asyncio.AbstractEventLoop, reload: Reload) -> None:
+    """On a terminal SIGHUP means that its window was closed, and ends the process as ever."""
+    on_main = threading.current_thread() is threading.main_thread()
+    if on_main and sys.platform != "win32" and not sys.stderr.isatty():
+        loop.add_signal_handler(signal.SIGHUP, reloading, Manager(), reload)
 
 
 def _listen(config: Server) -> socket.socket:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from realtime.broadcast import Broadcast
 from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
+from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
-from realtime.frames import Arrived, Controls, OutputFrame, OutputState
+from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
 from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest
@@ -40,6 +42,7 @@ from realtime.wardrobe import Wardrobe
 from realtime.workers import (
     BackgroundWorker,
     Desk,
+    FollowWorker,
     Live,
     Pipeline,
     RenderJob,
@@ -110,6 +113,7 @@ class Services:
     maker: BackgroundWorker
     telemetry: Telemetry
     tracer: Tracer
+    broadcast: Broadcast
 
 
 @dataclass(frozen=True)
@@ -175,13 +179,8 @@ class Session:
             Turn(clock),
         )
         self._job = RenderJob(cast.pipeline, desk)
-        self._worker = TrackWorker(
-            f"track-{session_id[:6]}",
-            services.studio.make_track_stage,
-            desk,
-            lambda tracked: services.render.deliver(self._job, tracked),
-            clock,
-        )
+        self._worker = self._make_worker(desk)
+        cast.pipeline.on_motion = services.broadcast.seat(session_id)
         self._times = CaptureTimes(clock.now_ns())
         self._sound = Sound(clock, self._is_muted)
         lips = self._sound.lips
@@ -206,6 +205,18 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
         self._doom: str | None = None
         self._doomed_ns = 0
+
+    def _make_worker(self, desk: Desk) -> TrackWorker | FollowWorker:
+        """Who sees the performer: our tracker, or another program's."""
+        services, name = self._services, f"track-{self.id[:6]}"
+        vmc, clock = services.config.vmc, services.clock
+
+        def deliver(tracked: Tracked) -> None:
+            services.render.deliver(self._job, tracked)
+
+        if services.config.tracking.driver == "vmc":
+            return FollowWorker(name, lambda: VmcDriver(vmc, clock), desk, deliver, clock)
+        return TrackWorker(name, services.studio.make_track_stage, desk, deliver, clock)
 
     @property
     def marks(self) -> Marks:
@@ -394,6 +405,7 @@ class Session:
         await self._peer.close()
         for task in self._tasks:
             task.cancel()
+        self._services.broadcast.leave(self.id)
         self._on_closed(self)
 
     # What the peer connection reports.

@@ -62,11 +62,17 @@ class LiveStudio:
 
         Raises:
             EngineError: a backend or its weights cannot be used.
-            StartupError: the mark cannot be drawn as it is configured.
+            StartupError: the mark cannot be drawn as it is configured, or the network and the
+                driver do not fit together.
         """
         import realtime.pipeline  # noqa: F401 - so that the first session does not wait for it
 
         self._reenactor = load_networks(self._config)
+        if self._reenactor.looks and self._config.tracking.driver != "camera":
+            raise StartupError(
+                f"engine.network = {self._config.engine.network} looks at the camera, and "
+                f"tracking.driver = {self._config.tracking.driver} has none: use warp-refine"
+            )
         try:
             self.make_pipeline().card("reenactd")
         except FrameError as exc:  # a mark that does not fit this canvas fits no frame

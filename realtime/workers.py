@@ -1,6 +1,8 @@
 """Who does the work: the only file that starts threads.
 
-    track-<session>   one per session: ingest and the tracker, which it alone makes and closes
+    track-<session>   one per session: ingest and the tracker, which it alone makes and closes; or
+                      it waits for what another program tracked
+    sink-<name>       one per program that is told of motions; it encodes and sends them
     cpu-0             one per device: every session's pipeline in turn, the newest frame of each
     loader            one: networks and identities, so that nothing else waits for them
     maker             one: what a new session needs, so that it does not wait for the loader
@@ -32,8 +34,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from av import VideoFrame
 
 from realtime.clock import NS_PER_S, Clock, MonotonicClock
-from realtime.errors import FrameError, SessionError
-from realtime.frames import Arrived, Controls, FaceTrack, OutputFrame, Timings, Tracked
+from realtime.errors import FrameError, ReenactdError, SessionError
+from realtime.frames import Arrived, Controls, Motion, NoFace, OutputFrame, Timings, Tracked
 from realtime.gate import Withheld
 from realtime.ladder import Thinning
 from realtime.latest import AsyncLatest, Closed, Latest
@@ -56,6 +58,9 @@ JOIN_TIMEOUT_S = 1.0
 """how long a session's end waits for its thread; a hung one is left behind"""
 LAST_CALL_S = 8.0
 """how long the process' end waits for the call under way on a background thread"""
+LISTEN_S = 0.1
+"""how soon a thread that waits for packets notices that its session ends"""
+SINK_TICK_S = 0.25
 HUNG_NS = 10 * NS_PER_S
 """a thread that works on one frame for this long will not come back"""
 
@@ -65,12 +70,30 @@ class TrackStage(Protocol):
     def close(self) -> None: ...
 
 
+class Source(Protocol):
+    """Where faces come from that another program tracks."""
+
+    def next(self, timeout_s: float) -> Tracked | None: ...
+    def close(self) -> None: ...
+
+
+class MotionSink(Protocol):
+    """Takes motions elsewhere; used by one thread."""
+
+    def show(self, motion: Motion | None) -> None:
+        """None: there was no new one for SINK_TICK_S."""
+
+    def close(self) -> None: ...
+
+
 class NoOutput(Protocol):
     @property
     def reason(self) -> str: ...
 
 
 class Pipeline(Protocol):
+    on_motion: Callable[[Motion], None] | None
+
     @property
     def calibrated(self) -> bool: ...
     @property
@@ -264,10 +287,114 @@ class TrackWorker:
             desk.failed(exc, "tracking failed")
         else:
             face, timings, seq = tracked.face, tracked.timings, tracked.source.seq
-            desk.metrics.face = "ok" if isinstance(face, FaceTrack) else face.reason
+            desk.metrics.face = face.reason if isinstance(face, NoFace) else "ok"
             desk.turn.delivered(self._clock.now_ns() - began_ns)
             self._deliver(tracked)
         desk.metrics.worked("tracking", began_ns, timings, seq)
+
+
+class FollowWorker:
+    """One session's place of faces that another program tracks, on a thread of its own.
+
+    Stands where TrackWorker stands; the camera's pictures, if there are any, are dropped unseen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_source: Callable[[], Source],
+        desk: Desk,
+        deliver: Callable[[Tracked], None],
+        clock: Clock,
+    ) -> None:
+        self.arrivals: Latest[Arrived] = Latest()
+        self.thinning = Thinning()
+        """which motions are taken at all"""
+        self._make_source = make_source
+        self._desk = desk
+        self._deliver = deliver
+        self._clock = clock
+        self._thread = _Thread(name, self._run, clock, logging.getLogger(__name__))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, arrived: Arrived) -> None:
+        """A camera frame, for which there is no use."""
+
+    def ensure(self) -> str | None:
+        return self._thread.ensure()
+
+    async def close(self) -> None:
+        self._thread.closing = True
+        await self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            source = self._make_source()
+        except SessionError as exc:
+            self._desk.end(str(exc))
+            return
+        try:
+            while not self._thread.closing:
+                self._follow(source)
+        finally:
+            source.close()
+
+    def _follow(self, source: Source) -> None:
+        desk = self._desk
+        try:
+            tracked = source.next(LISTEN_S)
+        except FrameError as exc:  # of one packet: what is shown goes on
+            desk.errors.add(exc)
+            desk.metrics.failed(unexpected=False)
+            return
+        if tracked is not None:
+            arrived_ns, face = tracked.source.arrived_ns, tracked.face
+            desk.metrics.arrived(arrived_ns, 0, 0)
+            desk.metrics.face = face.reason if isinstance(face, NoFace) else "ok"
+            if not self.thinning.takes(arrived_ns):
+                desk.metrics.dropped("rate", None)
+                return
+            self._deliver(tracked)
+            desk.metrics.worked("tracking", arrived_ns, tracked.timings, tracked.source.seq)
+
+
+class MotionWorker:
+    """Tells one program of the newest motion, on a thread of its own; one that is late sees fewer.
+
+    Its failures are its own: they are logged, at most one a second, and the next motion is tried.
+    """
+
+    def __init__(self, name: str, sink: MotionSink, clock: Clock) -> None:
+        self.motions: Latest[Motion] = Latest()
+        self._sink = sink
+        logger = logging.getLogger(f"{__name__}.{name}")
+        self._errors = ErrorReporter(logger, clock, "motion")
+        self._thread = _Thread(f"sink-{name}", self._run, clock, logger)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def close(self) -> None:
+        self._thread.closing = True
+        self.motions.close()
+        await self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._tell(self.motions.take(SINK_TICK_S))
+        except Closed:
+            pass
+        finally:
+            self._sink.close()
+
+    def _tell(self, motion: Motion | None) -> None:
+        try:
+            self._sink.show(motion)
+        except Exception as exc:  # noqa: BLE001 - the thread's root for one motion
+            self._errors.add(exc, unexpected=not isinstance(exc, ReenactdError))
 
 
 class Spent(NamedTuple):

@@ -31,6 +31,7 @@ from realtime.frames import (
     Arrived,
     Controls,
     FaceTrack,
+    Motion,
     NoFace,
     OutputFrame,
     SourceFrame,
@@ -128,6 +129,7 @@ class FakePipeline:
         self._script = script
         self.calibrated = True
         self.marks = Marks(Payload(0xFEED), "AI", "")
+        self.on_motion: Callable[[Motion], None] | None = None
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity

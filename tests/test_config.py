@@ -70,6 +70,9 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("[server]\nport = 'http'", "[server] port = 'http': must be a valid integer"),
         ("[video]\nwidth_px = 641", "[video] width_px = 641: must be a multiple of 2"),
         ("[rtc]\ncodec = 'av1'", "[rtc] codec = 'av1': must be 'auto', 'h264' or 'vp8'"),
+        ("[vmc]\nsend = 'phone'", "[vmc] send = 'phone': must be HOST:PORT, as 127.0.0.1:39539"),
+        ("[vmc]\nlisten = ':0'", "[vmc] listen = ':0': must be HOST:PORT"),
+        ("[vtube_studio]\nurl = 'x'", "[vtube_studio] url = 'x': must be as ws://127.0.0.1:8001"),
         ("server = 5", "[server] = 5: must be a table of settings"),
     ],
 )

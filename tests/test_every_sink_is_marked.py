@@ -6,6 +6,7 @@ viewer decodes is measured by itself, by `tests/marks.py`, and correlated with t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,7 +16,16 @@ import numpy as np
 import pytest
 
 from realtime.config import Output
-from realtime.frames import U8, Arrived, Composited, Controls, OutputFrame, Timings, Tracked
+from realtime.frames import (
+    U8,
+    Arrived,
+    Composited,
+    Controls,
+    Motion,
+    OutputFrame,
+    Timings,
+    Tracked,
+)
 from realtime.identity import Identity
 from realtime.media_file import MediaReader
 from realtime.pipeline import NoOutput, Pipeline
@@ -53,6 +63,7 @@ class MarkedPipeline:
         self.calibrated, self.calibrate = True, self._fake.calibrate
         self._mark, self._emit = Mark(Output(), PAYLOAD), Emit()
         self.marks = self._mark.marks
+        self.on_motion: Callable[[Motion], None] | None = None
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
@@ -145,6 +156,7 @@ def test_every_picture_of_a_rendered_file_is_marked(tmp_path: Path, performer_cl
 
 class _Identity:
     id = "juniper"
+    canvas_hw = HEIGHT, WIDTH
 
 
 def shortened(clip: Path, path: Path) -> Path:

@@ -201,6 +201,7 @@ async def test_the_api_tells_what_the_page_needs(stand: Stand) -> None:
         "sessions": 0,
         "max_sessions": 2,
         "default_identity": "juniper",
+        "driver": "camera",
         "ice_servers": [],
     }
     identities = (await stand.http.get("/api/identities")).json()

@@ -25,6 +25,8 @@ export class CameraError extends Error {
 }
 
 export class Camera {
+  /** false where another program tracks the performer: then an empty picture stands in */
+  needed = true;
   #stream = null;
   #onEnded;
 
@@ -54,6 +56,11 @@ export class Camera {
    * @throws {CameraError}
    */
   async open() {
+    if (!this.needed) {
+      this.close();
+      this.#stream = emptyPicture();
+      return { replaced: false };
+    }
     if (!navigator.mediaDevices) throw new CameraError("insecure");
     const wanted = localStorage.getItem(DEVICE_KEY);
     try {
@@ -104,6 +111,14 @@ export class Camera {
     });
     this.#stream = stream;
   }
+}
+
+/** A black picture once a second: a session is negotiated with a track, whatever it shows. */
+function emptyPicture() {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [160, 120];
+  canvas.getContext("2d").fillRect(0, 0, 160, 120);
+  return canvas.captureStream(1);
 }
 
 function named(error) {

@@ -99,6 +99,7 @@ function heedStatus(status) {
   loading = status.engine === "loading";
   byId("engine").textContent = byId("engine").title = status.engine;
   stage.setShape(status.canvas);
+  camera.needed = status.driver !== "vmc";
 }
 
 async function connect() {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from realtime.frames import (
     Arrived,
     Composited,
     Controls,
+    Motion,
     NoFace,
     OutputFrame,
     Timings,
@@ -38,6 +40,8 @@ from realtime.workers import NoOutput, Pipeline, TrackStage
 
 class CodedPipeline:
     """A pipeline whose pictures carry the number that was read from the camera's."""
+
+    on_motion: Callable[[Motion], None] | None = None
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -93,6 +97,7 @@ class EchoPipeline:
     """The camera's picture, marked, as the output."""
 
     calibrated = True
+    on_motion: Callable[[Motion], None] | None = None
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._mark = Mark(config.output, Payload.random())

@@ -1,1 +1,1 @@
-"""Where finished pictures go besides the performer's own connection: OutputFrames only."""
+"""Where outputs go besides the performer's own page: one file per kind of receiver."""

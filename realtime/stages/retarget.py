@@ -102,13 +102,13 @@ class Retarget:
         self._steady_gaze(expression, openness)
         centre = landmarks[RIGID, :2].mean(axis=0)
         head = controls.head
-        gains = _gains(controls)
+        gain = gains(controls)
         blink = controls.blink * controls.expression * belief
         return Motion(
-            rotation=self._limited(angles * head),
+            rotation=rotation_of(limited(angles * head, self._limits_rad)),
             translation=((centre - neutral.centre_px) / neutral.scale_px * head).astype(np.float32),
             scale=math.exp(self._log_scale(pose.scale / neutral.scale_px, step_s) * head),
-            expression=_soft_limit(expression * gains * belief),
+            expression=_soft_limit(expression * gain * belief),
             eye_openness=np.clip(1 + (openness - 1) * blink, 0, _MAX_OPENNESS).astype(np.float32),
             coefficients=_coefficients(neutral.face, expression, openness),
             rest=rest,
@@ -143,14 +143,6 @@ class Retarget:
         """1 within the limits of pose, falling to 0 beyond, where the landmarks are guesses."""
         excess = float(np.max(np.abs(angles[:2]) - self._limits_rad))
         return float(np.clip(1 - excess / _BLIND_RAD, 0, 1))
-
-    def _limited(self, angles: F32) -> F32:
-        limits = np.array([*self._limits_rad, _MAX_ROLL_RAD])
-        knee = _FREE_SHARE * limits
-        room = limits - knee
-        size = np.abs(angles)
-        eased = knee + room * np.tanh(np.maximum(size - knee, 0) / room)
-        return rotation_of(np.asarray(np.sign(angles) * np.minimum(size, eased), np.float32))
 
     @staticmethod
     def _openness(face: F32, neutral: F32, yaw_rad: float) -> F32:
@@ -199,6 +191,20 @@ def rotation_of(angles_rad: F32) -> F32:
     return np.asarray(about_z @ about_y @ about_x, np.float32)
 
 
+def limited(angles_rad: F32, limits_rad: F32) -> F32:
+    """(yaw, pitch, roll) as they are up to a share of their limits, then eased.
+
+    Args:
+        limits_rad: (2,) of yaw and pitch.
+    """
+    limits = np.array([*limits_rad, _MAX_ROLL_RAD])
+    knee = _FREE_SHARE * limits
+    room = limits - knee
+    size = np.abs(angles_rad)
+    eased = knee + room * np.tanh(np.maximum(size - knee, 0) / room)
+    return np.asarray(np.sign(angles_rad) * np.minimum(size, eased), np.float32)
+
+
 def _between(a: Neutral, b: Neutral, share: float) -> Neutral:
     return Neutral(
         a.face + np.float32(share) * (b.face - a.face),
@@ -207,7 +213,7 @@ def _between(a: Neutral, b: Neutral, share: float) -> Neutral:
     )
 
 
-def _gains(controls: Controls) -> F32:
+def gains(controls: Controls) -> F32:
     """(478, 1) how much of each landmark's offset is kept."""
     parts = face_regions.regions()
     gain = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Page, Playwright, expect
+from playwright.sync_api import Page, Playwright, Route, expect
 
 from tests.browser.conftest import FAKE_DEVICE, SWITCHES, Open, find_chromium
 from tests.browser.scripted_daemon import TOKEN, ScriptedDaemon
@@ -488,3 +488,19 @@ def test_presets_of_a_name_replace_each_other_and_damage_is_none(
     page.keyboard.press("Escape")
     expect(page.locator("#preset-form")).to_be_hidden()
     page.click("#preset-keep")
+
+
+def test_where_another_program_tracks_no_camera_is_asked_for(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    page = visit(daemon.url, init_script=NO_CAMERA % "NotFoundError", permissions=[]).page
+    title(page, "Ready when you are")
+
+    def driven_by_vmc(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "driver": "vmc"})
+
+    page.route("**/api/status", driven_by_vmc)
+    page.reload()
+    title(page, "Ready when you are")
+    go_live(page)

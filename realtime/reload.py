@@ -1,0 +1,54 @@
+"""SIGHUP: read the settings again, apply what can change under way, and say what cannot.
+
+Settings that do not hold water change nothing: the old ones go on. Knows no signals and no HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from realtime import logs
+from realtime.config import Config
+from realtime.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+RELOADABLE = frozenset({"log.level", "log.format"})
+"""all others hold from the next start on"""
+
+
+class Reload:
+    """Args:
+    load: reads file and environment again; raises ConfigError.
+    """
+
+    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+        self._config = config
+        self._load = load
+
+    def __call__(self) -> None:
+        try:
+            fresh = self._load()
+        except ConfigError as exc:
+            logger.error("the settings were not reloaded, the old ones hold: %s", exc)
+            return
+        changed = changes(self._config, fresh)
+        applied, waiting = sorted(changed & RELOADABLE), sorted(changed - RELOADABLE)
+        if applied:
+            logs.set_up(fresh.log)
+            self._config = self._config.model_copy(update={"log": fresh.log})
+        logger.info("reloaded: %s", ", ".join(applied) or "nothing to apply has changed")
+        if waiting:
+            logger.warning("changed, and hold after a restart only: %s", ", ".join(waiting))
+
+
+def changes(old: Config, new: Config) -> set[str]:
+    """Names of settings whose values differ."""
+    before, after = old.model_dump(), new.model_dump()
+    return {
+        f"{section}.{key}"
+        for section, values in after.items()
+        for key, value in values.items()
+        if before[section][key] != value
+    }

@@ -1,0 +1,172 @@
+"""VTube Studio out, against a double that speaks its published protocol over a real WebSocket."""
+
+from __future__ import annotations
+
+import json
+import queue
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from realtime.clock import FakeClock
+from realtime.errors import ReenactdError
+from realtime.frames import Motion
+from realtime.sinks.vtube_studio import VtubeStudioSink, parameters
+from realtime.stages.retarget import rotation_of
+from tests.sinks.test_vmc import motion
+
+TOKEN = "granted-by-its-user"
+
+
+class Studio:
+    """The plugin API as documented: a token on request, authentication, injection, errors."""
+
+    def __init__(self) -> None:
+        self.grants = True
+        self.heard: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._server = serve(self._talk, "127.0.0.1", 0)
+        self.port = self._server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join(10)
+
+    def _talk(self, connection: ServerConnection) -> None:
+        authenticated = False
+        try:
+            for text in connection:
+                asked = json.loads(text)
+                assert asked["apiName"] == "VTubeStudioPublicAPI" and asked["apiVersion"] == "1.0"
+                kind, data = asked["messageType"], asked.get("data", {})
+                answer: tuple[str, dict[str, Any]]
+                if kind == "AuthenticationTokenRequest" and self.grants:
+                    answer = ("AuthenticationTokenResponse", {"authenticationToken": TOKEN})
+                elif kind == "AuthenticationTokenRequest":
+                    answer = ("APIError", {"errorID": 50, "message": "User has denied API access"})
+                elif kind == "AuthenticationRequest":
+                    authenticated = data["authenticationToken"] == TOKEN
+                    answer = ("AuthenticationResponse", {"authenticated": authenticated})
+                elif kind == "InjectParameterDataRequest" and authenticated:
+                    answer = ("InjectParameterDataResponse", {})
+                else:
+                    answer = ("APIError", {"errorID": 8, "message": "not authenticated"})
+                reply = {"messageType": answer[0], "requestID": asked["requestID"]}
+                connection.send(json.dumps({**reply, "data": answer[1]}))
+                self.heard.put(asked)
+        except ConnectionClosed:
+            return
+
+    def next(self, kind: str) -> dict[str, Any]:
+        while True:
+            asked = self.heard.get(timeout=10)
+            if asked["messageType"] == kind:
+                data: dict[str, Any] = asked["data"]
+                return data
+
+
+@pytest.fixture
+def studio() -> Iterator[Studio]:
+    studio = Studio()
+    yield studio
+    studio.stop()
+
+
+def sink_for(studio: Studio, token_file: Path) -> tuple[VtubeStudioSink, FakeClock]:
+    clock = FakeClock()
+    url = f"ws://127.0.0.1:{studio.port}"
+    return VtubeStudioSink(url, token_file, clock), clock
+
+
+def show_until(sink: VtubeStudioSink, studio: Studio, given: Motion, kind: str) -> dict[str, Any]:
+    """Motions as they come, until the studio hears a message of that kind."""
+    found: queue.Queue[dict[str, Any]] = queue.Queue()
+    listener = threading.Thread(target=lambda: found.put(studio.next(kind)))
+    listener.start()
+    while listener.is_alive():
+        sink.show(given)
+        listener.join(0.01)
+    return found.get_nowait()
+
+
+def test_it_asks_once_authenticates_and_injects(studio: Studio, tmp_path: Path) -> None:
+    token_file = tmp_path / "state" / "token"
+    sink, _ = sink_for(studio, token_file)
+
+    data = show_until(sink, studio, motion({"jawOpen": 0.5}), "InjectParameterDataRequest")
+
+    assert data["faceFound"] is True and data["mode"] == "set"
+    values = {each["id"]: each["value"] for each in data["parameterValues"]}
+    assert values["MouthOpen"] == pytest.approx(0.5, abs=0.02)
+    assert token_file.read_text().strip() == TOKEN
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    sink.close()
+
+    again, _ = sink_for(studio, token_file)
+    again.show(motion({}))
+    assert studio.next("AuthenticationRequest")["authenticationToken"] == TOKEN
+    again.close()
+
+
+def test_a_token_that_was_taken_back_is_asked_for_anew(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of yesterday")
+    sink, _ = sink_for(studio, tmp_path / "token")
+    show_until(sink, studio, motion({}), "InjectParameterDataRequest")
+    assert (tmp_path / "token").read_text().strip() == TOKEN
+    sink.close()
+
+
+def test_a_user_who_declines_is_not_asked_again_and_again(studio: Studio, tmp_path: Path) -> None:
+    studio.grants = False
+    sink, _ = sink_for(studio, tmp_path / "token")
+    sink.show(motion({}))
+    studio.next("AuthenticationTokenRequest")
+    with pytest.raises(ReenactdError, match="User has denied API access; restart reenactd"):
+        while True:
+            sink.show(motion({}))
+    sink.show(motion({}))
+    sink.close()
+    assert studio.heard.empty()
+
+
+def test_a_lost_connection_is_made_again_after_a_while(studio: Studio, tmp_path: Path) -> None:
+    sink, clock = sink_for(studio, tmp_path / "token")
+    show_until(sink, studio, motion({}), "InjectParameterDataRequest")
+    sink._socket.close()
+    with pytest.raises(ReenactdError, match="closed the connection; connecting to ws://"):
+        sink.show(motion({}))
+    sink.show(motion({}))
+    assert sink._socket is None
+    clock.advance_ms(5001)
+    show_until(sink, studio, motion({}), "InjectParameterDataRequest")
+    sink.close()
+
+
+def test_an_absent_program_is_one_line_every_few_seconds(tmp_path: Path) -> None:
+    clock = FakeClock()
+    url = "ws://127.0.0.1:9"
+    sink = VtubeStudioSink(url, tmp_path / "token", clock)
+    with pytest.raises(ReenactdError, match="is VTube Studio running"):
+        sink.show(None)
+    sink.show(None)
+    clock.advance_ms(5001)
+    with pytest.raises(ReenactdError, match="is VTube Studio running"):
+        sink.show(None)
+
+
+def test_parameters_have_their_documented_ranges() -> None:
+    turned = rotation_of(np.radians([20, 10, 5]).astype(np.float32))
+    values = parameters(motion({"eyeBlinkLeft": 1.0, "eyeLookOutLeft": 1.0}, turned))
+    assert values["FaceAngleX"] == pytest.approx(-20, abs=0.1)
+    assert values["FaceAngleY"] == pytest.approx(-10, abs=0.1)
+    assert values["EyeOpenLeft"] == 0 and values["EyeOpenRight"] == 1
+    assert values["EyeLeftX"] == pytest.approx(1.0)  # to the subject's left, as the right eye's
+    assert values["EyeRightX"] == 0
