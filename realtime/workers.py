@@ -21,9 +21,7 @@ import asyncio
 import concurrent.futures
 import functools
 import logging
-import os
 import queue
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -547,13 +545,12 @@ def _settle(future: concurrent.futures.Future[T], function: Callable[[], T]) -> 
 class SinkWorker:
     """One thread for one sink, which ends when its function does.
 
-    Args:
-        niceness: how far it stands back behind the live picture, where threads can (Linux).
+    It is as urgent as the others: one that stands back, and holds the interpreter's lock while it
+    does, makes all of them wait.
     """
 
-    def __init__(self, name: str, run: Callable[[], None], niceness: int = 0) -> None:
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._run = run
-        self._niceness = niceness
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def start(self) -> None:
@@ -565,8 +562,6 @@ class SinkWorker:
             logging.getLogger(__name__).warning("%s hangs and is left behind", self._thread.name)
 
     def _main(self) -> None:
-        if self._niceness and sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         try:
             self._run()
         except Exception:  # noqa: BLE001 - the thread's root

@@ -61,8 +61,8 @@ async def test_a_clap_is_seen_and_heard_together(figure: Callable[[str], None]) 
         f"clap: heard {came.median_ms:.1f} ms after it is seen, at worst {came.worst_ms:.1f}; "
         f"by time stamps {stamped.median_ms:.1f}, at worst {stamped.worst_ms:.1f}"
     )
-    assert stamped.claps >= 4 and abs(stamped.median_ms) < 20
-    assert came.claps >= 4 and abs(came.median_ms) < 40
+    assert stamped.claps >= 3 and abs(stamped.median_ms) < 20
+    assert came.claps >= 3 and abs(came.median_ms) < 40
 
 
 @pytest.mark.parametrize("muted", [True, False])

@@ -152,7 +152,7 @@ def _events(world: World, minutes: float) -> Iterator[tuple[int, str, int]]:
 
 @pytest.mark.parametrize(
     ("skew", "reports"),
-    [((100.0, -100.0), True), ((-100.0, 100.0), True), ((100.0, -100.0), False)],
+    [((100.0, -100.0), True), ((-100.0, 100.0), False)],
 )
 def test_half_an_hour_of_skewed_clocks_moves_voice_and_lips_apart_by_less_than_20_ms(
     skew: tuple[float, float], reports: bool

@@ -28,7 +28,8 @@ FPS = 30
 BLOCK = SOUND_CLOCK_HZ // 50
 """samples of a packet: 20 ms"""
 EVERY_FRAMES = 30
-FLASH_FRAMES = 3
+FLASH_FRAMES = 6
+"""long enough for a busy machine, which leaves pictures out, not to miss it"""
 DARK, BRIGHT = 40, 220
 _MIDDLE = (DARK + BRIGHT) // 2
 CLICK = SOUND_CLOCK_HZ // 200

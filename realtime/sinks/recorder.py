@@ -37,8 +37,6 @@ QUEUE_BYTES = 48 * BYTES_PER_MIB
 """of pictures that wait for a slow disk or processor: 3.5 s at 640x480, a good half at 1080p"""
 QUEUE_VOICES = 500
 MAX_NAMES = 1000
-NICENESS = 10
-"""a live picture goes before a recorded one"""
 
 State = Literal["on", "stopped", "failed"]
 
@@ -149,7 +147,7 @@ class Recorder:
         self._film: Film | None = None
         self._earlier_s = 0.0
         self._earlier_bytes = 0
-        self._worker = SinkWorker(f"record-{name}", self._run, NICENESS)
+        self._worker = SinkWorker(f"record-{name}", self._run)
 
     @property
     def progress(self) -> Progress:
