@@ -127,7 +127,7 @@ class FakePipeline:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calibrated = True
-        self.marks = Marks(Payload(0xFEED), "AI", "")
+        self.marks = Marks(Payload(0xFEED), "AI", None)
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity

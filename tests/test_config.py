@@ -19,6 +19,12 @@ def test_without_any_source_all_defaults_hold() -> None:
     assert load(None, {}) == Config()
 
 
+def test_the_visible_mark_goes_off_with_a_reason_only(tmp_path: Path) -> None:
+    toml = "[output]\nlabel = 'off'\nlabel_off_reason = ' a film with its own label '"
+    output = load(write(tmp_path / "r.toml", toml), {}).output
+    assert (output.label, output.label_off_reason) == ("off", "a film with its own label")
+
+
 def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +76,12 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("[server]\nport = 'http'", "[server] port = 'http': must be a valid integer"),
         ("[video]\nwidth_px = 641", "[video] width_px = 641: must be a multiple of 2"),
         ("[rtc]\ncodec = 'av1'", "[rtc] codec = 'av1': must be 'auto', 'h264' or 'vp8'"),
+        ("[output]\nlabel = 'off'", "[output] label_off_reason = None: must say why, for"),
+        (
+            "[output]\nlabel_off_reason = 'x'",
+            "[output] label_off_reason = 'x': must be unset while",
+        ),
+        ("[output]\nlabel_height = 0.03", "[output] label_height = 0.03: must be greater than or"),
         ("server = 5", "[server] = 5: must be a table of settings"),
     ],
 )

@@ -19,7 +19,7 @@ from tests.pictures import texture
 
 LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
-    "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
+    "type", "state", "reason", "identity", "mark", "calibrated", "face", "fps_in", "fps_out",
     "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera",
 }  # fmt: skip
 
@@ -59,6 +59,7 @@ def test_a_round_trip_from_offer_to_delete(loop: str) -> None:
             stats = performer.heard("stats")[-1]
             assert set(stats) == STATS_FIELDS
             assert stats["state"] == "LIVE" and stats["face"] == "ok"
+            assert stats["mark"] == "0000feed"
             assert set(stats["stages_ms"]) == {"ingest", "track", "emit", "send"}
             assert stats["server_ms"]["p50"] > stats["latency_ms"]["p50"]
             assert stats["camera"] == {"width": 320, "height": 240}
