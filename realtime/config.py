@@ -153,18 +153,19 @@ class Output(_Section):
     """its height as a share of the picture's"""
     label_style: Literal["dark", "light"] = "dark"
     """white letters on dark, or dark ones on white"""
-    label_off_reason: str = Field("", max_length=200)
+    label_off_reason: str | None = Field(None, max_length=200)
     """why the visible mark is off, for the log and the session's record"""
 
     @field_validator("label_off_reason")
     @classmethod
-    def _off_with_a_reason_only(cls, reason: str, info: ValidationInfo) -> str:
+    def _off_with_a_reason_only(cls, reason: str | None, info: ValidationInfo) -> str | None:
+        reason = (reason or "").strip()
         off = info.data.get("label") == LABEL_OFF
-        if off and not reason.strip():
+        if off and not reason:
             raise ValueError(f"must say why, for output.label is {LABEL_OFF!r}; write a sentence")
-        if reason.strip() and not off:
-            raise ValueError(f"must be empty while output.label is not {LABEL_OFF!r}; remove it")
-        return reason.strip()
+        if reason and not off:
+            raise ValueError(f"must be unset while output.label is not {LABEL_OFF!r}; remove it")
+        return reason or None
 
 
 class Sound(_Section):

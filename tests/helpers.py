@@ -128,7 +128,7 @@ class FakePipeline:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calibrated = True
-        self.marks = Marks(Payload(0xFEED), "AI", "")
+        self.marks = Marks(Payload(0xFEED), "AI", None)
         self.on_motion: Callable[[Motion], None] | None = None
 
     def process(

@@ -19,6 +19,12 @@ def test_without_any_source_all_defaults_hold() -> None:
     assert load(None, {}) == Config()
 
 
+def test_the_visible_mark_goes_off_with_a_reason_only(tmp_path: Path) -> None:
+    toml = "[output]\nlabel = 'off'\nlabel_off_reason = ' a film with its own label '"
+    output = load(write(tmp_path / "r.toml", toml), {}).output
+    assert (output.label, output.label_off_reason) == ("off", "a film with its own label")
+
+
 def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +79,12 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("[vmc]\nsend = 'phone'", "[vmc] send = 'phone': must be HOST:PORT, as 127.0.0.1:39539"),
         ("[vmc]\nlisten = ':0'", "[vmc] listen = ':0': must be HOST:PORT"),
         ("[vtube_studio]\nurl = 'x'", "[vtube_studio] url = 'x': must be as ws://127.0.0.1:8001"),
+        ("[output]\nlabel = 'off'", "[output] label_off_reason = None: must say why, for"),
+        (
+            "[output]\nlabel_off_reason = 'x'",
+            "[output] label_off_reason = 'x': must be unset while",
+        ),
+        ("[output]\nlabel_height = 0.03", "[output] label_height = 0.03: must be greater than or"),
         ("server = 5", "[server] = 5: must be a table of settings"),
     ],
 )

@@ -1,7 +1,7 @@
 """Mark: burns the visible mark of synthesis into the picture. The only maker of Marked.
 
-The mark is white text on a dark rounded pill, top right, which stays legible on any background
-(the place and the wording follow the EU Code of Practice on marking AI content, 2026). It is drawn
+The mark is text on a rounded pill in a corner, which stays legible on any background (the default
+place and the wording follow the EU Code of Practice on marking AI content, 2026). It is drawn
 once per size and blended into its corner, so that it costs next to nothing per frame.
 """
 
@@ -37,8 +37,8 @@ class Marks:
     payload: Payload
     label: str
     """as it stands in them; empty while it is off"""
-    label_off_reason: str
-    """empty while it is not"""
+    label_off_reason: str | None
+    """why, if it is"""
 
 
 class _Patch(NamedTuple):

@@ -11,6 +11,7 @@ from realtime.frames import Composited, Marked, OutputFrame, Rendered, SourceFra
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
 from realtime.watermark import Payload
+from tests.marks import mark_score
 
 PAYLOAD = Payload(0x600DF00D)
 
@@ -42,6 +43,23 @@ def test_colours_survive_a_decoder_that_expects_bt601_limited_range() -> None:
     frame = av.VideoFrame.from_ndarray(emitted().i420, format="yuv420p")
     back = frame.to_ndarray(format="rgb24").astype(int)
     assert np.abs(back - marked().rgb).mean() < 3
+
+
+@pytest.mark.parametrize("label", [{}, {"label": "off", "label_off_reason": "its own label"}])
+def test_the_invisible_mark_is_there_whatever_the_label(label: dict[str, str]) -> None:
+    rgb = np.full((480, 640, 3), 90, np.uint8)
+    made = Emit()(Mark(Output(**label), PAYLOAD)(Composited(rgb)), 0, 0, "LIVE", Timings(0))
+    assert mark_score(made.i420[:480], PAYLOAD) > 10
+    assert made.payload == PAYLOAD.id
+
+
+def test_each_picture_gets_the_mark_of_its_own_session() -> None:
+    emit, other = Emit(), Payload(0x0BADCAFE)
+    rgb = np.full((480, 640, 3), 90, np.uint8)
+    for payload in (PAYLOAD, other, PAYLOAD):
+        made = emit(Mark(Output(), payload)(Composited(rgb)), 0, 0, "LIVE", Timings(0))
+        scores = {one: mark_score(made.i420[:480], one) for one in (PAYLOAD, other)}
+        assert max(scores, key=lambda one: scores[one]) == payload
 
 
 def test_black_and_white_are_16_and_235() -> None:

@@ -9,7 +9,7 @@ import pytest
 from realtime.config import Output
 from realtime.errors import FrameError
 from realtime.frames import U8, Composited
-from realtime.stages.mark import Mark
+from realtime.stages.mark import Mark, Marks
 from realtime.watermark import Payload
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,35 @@ def test_it_sits_top_right_and_is_at_least_4_percent_high() -> None:
     assert bottom < 0.12 * 480
     assert left > 0.8 * 640
     assert right < 640
+
+
+@pytest.mark.parametrize("position", ["top-right", "top-left", "bottom-right", "bottom-left"])
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (416, 410), (1280, 720)])
+def test_it_goes_to_any_corner_and_is_never_less_than_4_percent_high(
+    position: str, width: int, height: int
+) -> None:
+    output = Output(label_position=position, label_height=0.04)
+    rgb = flat(255, width, height)
+    top, bottom, left, right = changed(rgb, Mark(output, PAYLOAD)(Composited(rgb)).rgb)
+    assert bottom - top >= 0.04 * height
+    assert bottom < 0.2 * height if "top" in position else top > 0.8 * height
+    assert right < 0.3 * width if "left" in position else left > 0.7 * width
+
+
+@pytest.mark.parametrize("level", [0, 90, 200, 255])
+def test_the_light_style_is_legible_too(level: int) -> None:
+    mark = Mark(Output(label_style="light"), PAYLOAD)
+    corner = mark(Composited(flat(level))).rgb[:60, 560:].astype(int)
+    assert corner.max() > 200 and corner.min() < 90
+
+
+def test_off_leaves_the_picture_and_says_why() -> None:
+    mark = Mark(Output(label="off", label_off_reason="a film with its own label"), PAYLOAD)
+    rgb = flat(90)
+    marked = mark(Composited(rgb))
+    np.testing.assert_array_equal(marked.rgb, rgb)
+    assert (marked.label, marked.payload) == ("", PAYLOAD.id)
+    assert mark.marks == Marks(PAYLOAD, "", "a film with its own label")
 
 
 def test_nothing_else_changes_and_the_given_picture_stays() -> None:
