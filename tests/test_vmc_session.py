@@ -18,7 +18,9 @@ from realtime.frames import FaceTrack, SourceFrame
 from realtime.studio import LiveStudio
 from tests.drivers.test_vmc import free_port
 from tests.helpers import Camera, Performer, config_with, run_on, standing, until
-from tests.sinks.test_vmc import Peer
+from tests.sinks.test_vmc import Peer, peer
+
+__all__ = ["peer"]  # a fixture
 
 
 class Tracker:
@@ -51,21 +53,21 @@ def tracked_pictures() -> Iterator[CameraDriver]:
     driver.close()
 
 
-def lip_gap(driver: CameraDriver, luma: np.ndarray) -> float:
-    """Of the face in a picture, in face units."""
-    rgb = np.repeat(np.ascontiguousarray(luma)[:, :, None], 3, axis=2)
+def lip_gap(driver: CameraDriver, performer: Performer) -> float:
+    """Of the avatar in the newest received picture, in face units; NaN where it shows none."""
+    luma = np.ascontiguousarray(performer.seen[-1].luma)
+    rgb = np.repeat(luma[:, :, None], 3, axis=2)
     for _ in range(3):  # a tracker settles
         face = driver.track(SourceFrame(0, 0, 0, rgb))
-    assert isinstance(face, FaceTrack)
+    if not isinstance(face, FaceTrack):
+        return float("nan")
     points = face.landmarks_px
     unit = float(np.linalg.norm(points[33] - points[263]))
     return float(face_regions.lip_gaps(points).max()) / unit
 
 
 @pytest.mark.slow
-def test_a_jaw_that_opens_elsewhere_opens_the_avatar_s_mouth() -> None:
-    peer = Peer()
-
+def test_a_jaw_that_opens_elsewhere_opens_the_avatar_s_mouth(peer: Peer) -> None:
     async def main() -> None:
         port = free_port()
         config = config_with(
@@ -77,17 +79,11 @@ def test_a_jaw_that_opens_elsewhere_opens_the_avatar_s_mouth() -> None:
             await until(lambda: performer.stat("state") == "START")
             tracker = Tracker(port)
             await until(lambda: performer.stat("state") == "LIVE", 60)
-            await until(lambda: performer.stat("fps_in") > 10)
             assert performer.stat("face") == "ok" and performer.stat("calibrated")
-            shut = performer.seen[-1].luma
-
-            tracker.values["jawOpen"] = 0.8
-            count = len(performer.seen)
-            await until(lambda: len(performer.seen) > count + 20)
-            opened = performer.seen[-1].luma
             with tracked_pictures() as driver:
-                assert lip_gap(driver, shut) < 0.06
-                assert lip_gap(driver, opened) > 0.12
+                await until(lambda: lip_gap(driver, performer) < 0.06, 60)
+                tracker.values["jawOpen"] = 0.8
+                await until(lambda: lip_gap(driver, performer) > 0.12, 60)
 
             jaws = [
                 params[1]
@@ -99,18 +95,16 @@ def test_a_jaw_that_opens_elsewhere_opens_the_avatar_s_mouth() -> None:
             with closing(SimpleUDPClient("127.0.0.1", port)) as stranger:
                 stranger._sock.sendto(b"nonsense", ("127.0.0.1", port))
             await until(lambda: performer.stat("errors") == 1)
-            assert performer.stat("state") == "LIVE"
 
             tracker.sending = False
             await until(lambda: performer.stat("state") == "CARD")
             tracker.sending = True
-            await until(lambda: performer.stat("state") == "LIVE")
+            await until(lambda: performer.stat("state") == "LIVE", 60)
 
             await tracker.close()
             await performer.close()
 
-    run_on("uvloop", main, timeout_s=150)
-    peer.socket.close()
+    run_on("uvloop", main, timeout_s=240)
 
 
 def drained(peer: Peer) -> list[tuple[str, list[object]]]:
