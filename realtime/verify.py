@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from realtime.errors import StartupError
-from realtime.picture_file import read, stretches_of
+from realtime.stretches import read, stretches_of
 from realtime.watermark_search import FALSE_ALARM, Finding, Search
 
 Confidence = Literal["certain", "high", "low"]

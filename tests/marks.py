@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from realtime.config import Output
-from realtime.frames import U8, Composited
+from realtime.frames import F32, U8, Composited
 from realtime.stages.mark import Mark
 from realtime.watermark import Payload, draw_pattern
 
 
-def mark_score(luma: U8, payload: Payload) -> float:
+def mark_score(luma: U8 | F32, payload: Payload) -> float:
     """How much more a picture agrees with that session's pattern where it should lie than anywhere
     else, in standard deviations."""
     height, width = luma.shape

@@ -86,7 +86,7 @@ LAYERS = (
         "realtime.doctor",
         "realtime.client",
         "realtime.media_file",
-        "realtime.picture_file",
+        "realtime.stretches",
         "realtime.precoding",
         "realtime.record",
         "realtime.render",

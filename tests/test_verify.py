@@ -164,7 +164,7 @@ def test_a_check_hears_which_session_the_mark_names(marked: Path) -> None:
 def test_progress_is_told_per_stretch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, performer_clip: Path
 ) -> None:
-    monkeypatch.setattr("realtime.picture_file.STRETCH_S", 0.7)
+    monkeypatch.setattr("realtime.stretches.STRETCH_S", 0.7)
     path = film(tmp_path / "film.mp4", performer_clip, marked_from=99)
     told: list[tuple[int, int]] = []
     verify.verify(path, verify.CHECKS, lambda done, of: told.append((done, of)))

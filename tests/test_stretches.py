@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realtime import picture_file
+from realtime import stretches
 from realtime.errors import StartupError
 from realtime.frames import U8
-from realtime.picture_file import PICTURES_PER_S, STRETCH_S, STRETCHES, read, stretches_of
+from realtime.stretches import PICTURES_PER_S, STRETCH_S, STRETCHES, read, stretches_of
 
 
 def write_film(path: Path, seconds: float, fps: int = 5, codec: str = "libx264") -> Path:
@@ -145,7 +145,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused_unread(
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(StartupError, match="at most"):
         list(read(tmp_path / "bomb.png"))
-    monkeypatch.setattr(picture_file, "MAX_PX", 1000)
+    monkeypatch.setattr(stretches, "MAX_PX", 1000)
     with pytest.raises(StartupError, match="make it smaller"):
         list(read(write_film(tmp_path / "film.mp4", 1)))
 
