@@ -13,7 +13,7 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
@@ -26,7 +26,7 @@ from realtime.consent import ConsentRecord, consent_kind
 from realtime.drivers import camera
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import F32, U8, FaceTrack
-from realtime.signing import fingerprint
+from realtime.signing import digest, fingerprint
 from realtime.trust import Keyring
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ class IdentityStore:
         consent = self._consent(folder)
         path = folder / "portrait.png"
         data = picture_file.read_bytes(path)
-        digest = picture_file.sha256(data)
-        if digest != consent.portrait_sha256:
+        found = picture_file.sha256(data)
+        if found != consent.portrait_sha256:
             raise IdentityError(
-                f"{path}: its SHA-256 is {digest}, but {folder / 'consent.json'} names another; "
+                f"{path}: its SHA-256 is {found}, but {folder / 'consent.json'} names another; "
                 "restore the portrait, or have the consent given anew for this one"
             )
         rgba = portrait.decode(data, path)
@@ -175,6 +175,7 @@ class IdentityStore:
             "command line, for this run only",
             now,
         )
+        consent = replace(consent, digest=digest(consent.fields()))
         look = _Look(path.stem, _rgb(_GREY), zlib.crc32(data))
         return self._encode(portrait.decode(data, path), path, look, consent, reenactor, canvas_hw)
 

@@ -20,9 +20,11 @@ from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
 from realtime.latest import AsyncLatest
+from realtime.logbook import Logbook
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
+from realtime.records import Subject, fresh_payload
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
@@ -82,6 +84,9 @@ class Studio(Protocol):
 
     def list_identities(self) -> list[IdentityCard]: ...
 
+    def network(self) -> tuple[str, str]:
+        """Its name, and the SHA-256 over the pinned hashes of its weights."""
+
     def gpu_memory(self) -> GpuMemory | None:
         """None where no GPU is in use; quick."""
 
@@ -97,6 +102,7 @@ class Services:
     render: RenderWorker
     loader: BackgroundWorker
     maker: BackgroundWorker
+    records: BackgroundWorker
     telemetry: Telemetry
     tracer: Tracer
 
@@ -139,6 +145,8 @@ class Session:
     ) -> None:
         self.id = session_id
         self.etag = f'"{secrets.token_urlsafe(8)}"'
+        self.payload = fresh_payload()
+        """8 hexadecimal digits that name this session in its record; no secret, unlike the id"""
         self.phase: Phase = "new"
         config, clock = services.config, services.clock
         self._services = services
@@ -171,6 +179,7 @@ class Session:
             lambda tracked: services.render.deliver(self._job, tracked),
             clock,
         )
+        self._logbook = Logbook(self._subject, services.records.post, clock)
         track = OutputTrack(self._next_frame, clock, self._metrics)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
         self._stats: DataChannel | None = None
@@ -188,6 +197,11 @@ class Session:
     def state(self) -> OutputState:
         """What its output shows."""
         return self._gate.state
+
+    @property
+    def identity_id(self) -> str:
+        """Whom it shows."""
+        return self._live.identity.id
 
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""
@@ -209,6 +223,7 @@ class Session:
         self._worker.start()
         self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
         self.phase = "connecting"
+        self._logbook.begin(self._live.identity)
         self._log.info("connecting as %s", self._live.identity.id)
         return answer
 
@@ -223,7 +238,9 @@ class Session:
     def watch(self) -> None:
         """Called several times a second: ends what cannot live on."""
         if self.phase in ("connecting", "live"):
-            reason = self._end_reason(self._services.clock.now_ns())
+            now_ns = self._services.clock.now_ns()
+            self._logbook.tick(now_ns)
+            reason = self._end_reason(now_ns)
             if reason is not None:
                 self.close_soon(reason)
 
@@ -269,6 +286,7 @@ class Session:
         await self._peer.close()
         for task in self._tasks:
             task.cancel()
+        self._logbook.end()
         self._on_closed(self)
 
     # What the peer connection reports.
@@ -317,6 +335,7 @@ class Session:
         """The old face stays until the new one is ready."""
         try:
             self._live.identity = await self._services.wardrobe.get(identity_id)
+            self._logbook.wear(self._live.identity)
         except ReenactdError as exc:
             self._tell({"type": "error", "message": str(exc)})
         else:
@@ -324,11 +343,18 @@ class Session:
 
     async def _next_frame(self) -> OutputFrame:
         frame = await self._gate.next_frame()
+        self._logbook.show(self._gate.state, self._gate.reason)
         if not self._pipeline.calibrated:
             self._calibration_told = False
         elif not self._calibration_told:
             self._calibration_told = self._tell({"type": "calibrated"})
         return frame
+
+    def _subject(self) -> Subject:
+        """What its record is about; called on the thread that writes it."""
+        output = self._services.config.output
+        label = {"text": output.label, "height_permille": round(1000 * output.label_height)}
+        return Subject(self.payload, *self._services.studio.network(), label)
 
     async def _report(self) -> None:
         while self.phase != "closed":

@@ -56,6 +56,16 @@ class Wardrobe:
         task = self._loading.get(identity_id)
         return task is not None and task.done()
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of all that were asked for and could be loaded, or may be soon."""
+        return frozenset(self._loading)
+
+    def forget(self, identity_id: str) -> None:
+        """Let go of an encoded identity that may no longer be used."""
+        self._loading.pop(identity_id, None)
+        self._records.pop(identity_id, None)
+
     async def prepare(self, identity_ids: Iterable[str]) -> None:
         """Encode one after the other, so that a performer's own wish waits for one at most."""
         for identity_id in identity_ids:

@@ -24,6 +24,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from realtime.config import Config, Server
+from realtime.consent import ConsentRecord
 from realtime.daemon import Daemon, build_services
 from realtime.errors import FrameError, IdentityError, SessionError
 from realtime.frames import (
@@ -41,6 +42,7 @@ from realtime.identity import Identity, IdentityCard
 from realtime.server import choose_loop, create_app
 from realtime.session import Studio
 from realtime.telemetry import GpuMemory
+from tests.fakes import consent
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
 
 T = TypeVar("T")
@@ -160,6 +162,7 @@ class FakePipeline:
 @dataclass(frozen=True)
 class FakeIdentity:
     id: str
+    consent: ConsentRecord = field(default_factory=consent)
 
 
 class FakeStudio:
@@ -168,6 +171,7 @@ class FakeStudio:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.loads: list[str] = []
+        self.revoked: set[str] = set()
         self.portrait = Path(__file__)
         self.gpu: GpuMemory | None = None
 
@@ -187,7 +191,12 @@ class FakeStudio:
         return cast(Identity, FakeIdentity(identity_id))
 
     def check_identity(self, identity_id: str) -> object:
+        if identity_id in self.revoked:
+            raise IdentityError(f"the consent for {identity_id} was revoked")
         return None
+
+    def network(self) -> tuple[str, str]:
+        return "fake network", "0" * 64
 
     def gpu_memory(self) -> GpuMemory | None:
         return self.gpu
