@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -167,11 +168,17 @@ def consent_kind(value: str, where: str) -> ConsentKind:
 
 
 def _signer(path: Path, fields: dict[str, Any]) -> str:
-    if not signing.is_intact(fields):
+    if not _is_intact(signing.canonical(fields)):
         raise IdentityError(
             f"{path}: was changed after it was signed; restore it, or have the consent given anew"
         )
     return signing.signature_of(fields).public_key
+
+
+@lru_cache(64)
+def _is_intact(record: bytes) -> bool:
+    """Remembered by all that is signed and the signature: looked at several times a second."""
+    return signing.is_intact(signing.parse(record))
 
 
 def _check_names(path: Path, fields: dict[str, Any]) -> None:

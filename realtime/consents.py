@@ -18,7 +18,7 @@ from realtime.workers import BackgroundWorker
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 0.25
+INTERVAL_S = 0.2
 """a session ends within a second of the change: this, the look itself, and the goodbye"""
 
 

@@ -217,6 +217,11 @@ class IdentityStore:
     def folder(self, identity_id: str) -> Path:
         """The folder of an identity; nothing outside the roots can be named."""
         check_id(identity_id)
+        for root in self._roots:  # asked for often, so the one folder is looked at first
+            base = root.resolve()
+            folder = base / identity_id
+            if folder.is_dir() and not folder.is_symlink():
+                return folder
         known = {folder.name: folder for folder in self._folders()}
         if identity_id not in known:
             raise IdentityError(

@@ -379,7 +379,7 @@ async def standing(
     config: Config | None = None, studio: Studio | None = None
 ) -> AsyncIterator[Stand]:
     """A started daemon, with the fake studio unless given one, and a client that has its token."""
-    config = config or Config(server=Server(max_sessions=2))
+    config = config or Config(server=Server(max_sessions=2, post_rate_per_s=1000))
     fake = FakeStudio()
     daemon = Daemon(build_services(config, studio or fake))
     app = create_app(daemon, TOKEN, "test loop")

@@ -17,7 +17,7 @@ from realtime import __version__, cli
 from realtime.cli import app
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "top", "trace", "render", "identity", "models", "doctor", "config", "bench")
+COMMANDS = ("serve", "top", "trace", "render", "identity", "models", "doctor", "config", "bench", "trust", "tls")
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["serve", "--host", "0.0.0.0"], "only loopback"),
         (["serve", "--config", "absent.toml"], "absent.toml: No such file"),
         (["config", "check", "--config", "absent.toml"], "absent.toml: No such file"),
-        (["identity", "show", "nobody"], "no identity 'nobody'; there are:"),
+        (["identity", "show", "nobody"], "identity 'nobody' does not exist; there are:"),
         (["bench", "pipeline"], "pass --backend onnx"),
         (["bench", "pipeline", "--backend", "cuda"], "'onnx', 'torch' or 'tensorrt'"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--size", "641x480"], "multiple of 2"),

@@ -15,6 +15,7 @@ from realtime.config import Identities
 from realtime.errors import IdentityError
 from realtime.frames import F32, U8, FaceTrack
 from realtime.identity import IdentityStore
+from realtime.trust import Keyring
 from tests import fakes
 
 SHIPPED = ["cobalt", "coral", "juniper", "slate"]
@@ -49,7 +50,7 @@ def enrol(directory: Path, identity_id: str = "me", **changes: Any) -> Path:
         "issued_at": "2026-01-01T00:00:00Z",
         **changes,
     }
-    (folder / "consent.json").write_text(json.dumps(record), "utf-8")
+    (folder / "consent.json").write_text(json.dumps(Keyring().sign(record)), "utf-8")
     return folder
 
 

@@ -67,7 +67,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     header = 16  # IHDR: width and height, then the CRC 13 bytes after the chunk's name
     data[header : header + 8] = (30_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
-    with pytest.raises(IdentityError, match="30000x30000|bomb"):
+    with pytest.raises(IdentityError, match="more than 25 megapixels"):
         portrait.decode(bytes(data), PATH)
     wide = encoded(Image.new("1", (5001, 5000)))
     with pytest.raises(IdentityError, match="25 megapixels; scale it down"):
