@@ -78,9 +78,7 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
             )
         if statement != STATEMENTS[known]:
             raise HTTPException(409, "the statement is not the present one: read it again")
-        wish = Wish(
-            name, known, METHOD, release_sha256=release_sha256, expires_at=_end_of(expires)
-        )
+        wish = Wish(name, known, METHOD, release_sha256=release_sha256, expires_at=_end_of(expires))
         await run_in_threadpool(enrolment.check, wish)
         picture = await look(request)
         return {"id": await run_in_threadpool(enrolment.add, picture, wish)}

@@ -1,4 +1,4 @@
-"""C2PA manifests (https://spec.c2pa.org): what a file says of its origin, signed here, checked here.
+"""C2PA manifests (https://spec.c2pa.org): what a file says of its origin; signed, checked.
 
 A file that reenactd writes says that it was created by it, what of it is synthetic, and in an
 assertion of our own whose consent and which weights it was made with: by hashes, for a manifest is
@@ -46,8 +46,8 @@ MIME_TYPES = {
 """what can carry a manifest; WebM and Matroska cannot"""
 
 State = Literal["trusted", "valid", "invalid", "absent", "unsupported", "unavailable"]
-"""signed here · intact, signed elsewhere or not by reenactd · changed · no manifest · a kind of file
-that carries none · the `c2pa` extra is not installed"""
+"""signed here · intact, but signed elsewhere or by others · changed · no manifest · a kind of
+file that carries none · the `c2pa` extra is not installed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,15 @@ def check_c2pa(path: Path, keyring: Keyring | None = None) -> C2paCheck:
         return C2paCheck("unsupported", f"{path.suffix or 'no suffix'}: carries no manifest")
     if not is_installed():
         return C2paCheck("unavailable", f"manifests cannot be read: {GET_IT}")
+    try:
+        return _validated(path, mime, (keyring or Keyring()).media_roots())
+    except OSError as error:
+        raise TrustError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _validated(path: Path, mime: str, roots: bytes) -> C2paCheck:
     import c2pa
 
-    roots = (keyring or Keyring()).media_roots()
     try:
         with (
             path.open("rb") as file,
@@ -143,8 +149,6 @@ def check_c2pa(path: Path, keyring: Keyring | None = None) -> C2paCheck:
         if not _mentions_manifest(path):  # damaged, and perhaps not even a picture
             return C2paCheck("absent", f"the file cannot be read as {mime}: {error}")
         return C2paCheck("invalid", f"the manifest cannot be read: {error}")
-    except OSError as error:
-        raise TrustError(f"{path}: cannot be read: {error.strerror or error}") from error
     if state not in ("Valid", "Trusted"):
         return C2paCheck("invalid", _failures(said))
     claim = _claim_in(said)

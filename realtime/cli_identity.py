@@ -54,7 +54,6 @@ def identity_show(
 ) -> None:
     """Show one identity: its portrait's place and its consent record."""
     from realtime.identity import IdentityStore
-
     from realtime.signing import fingerprint
 
     store = IdentityStore(load(config_file, {}).identities)
@@ -129,7 +128,7 @@ def identity_add(
     )
     enrolment = Enrolment(config.identities)
     identity_id = enrolment.check(wish)
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _someone_is_there():
         raise ConfigError("nobody is there to confirm the statement: read it, then give --yes")
     picture = enrolment.look_at(picture_file.read_bytes(photo), str(photo))
     for line in picture.examined.advice:
@@ -233,7 +232,7 @@ def identity_import(
         if trust is not None:
             return trust.replace(" ", "").lower() == found.replace(" ", "")
         print(f"signed by an unknown key: {found}")
-        if not sys.stdin.isatty():
+        if not _someone_is_there():
             raise ConfigError("nobody is there to compare it: then give it with --trust")
         return typer.confirm("Is that the fingerprint you were told?", default=False)
 
@@ -247,10 +246,14 @@ def _enrolment(config_file: Path | None) -> Enrolment:
     return Enrolment(config.identities)
 
 
+def _someone_is_there() -> bool:
+    return sys.stdin.isatty()
+
+
 def _agree(yes: bool, question: str) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not _someone_is_there():
         raise ConfigError("nobody is there to ask: give --yes")
     if not typer.confirm(question, default=False):
         print("nothing was changed")

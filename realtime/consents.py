@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from realtime.errors import IdentityError
 from realtime.sessions import Sessions
@@ -52,7 +53,7 @@ class ConsentWatch:
         while True:
             await asyncio.sleep(INTERVAL_S)
             worn = {session.identity_id for session in self._sessions}
-            ended = await self._worker.run(lambda ids=worn | self._wardrobe.ids: self._ended(ids))
+            ended = await self._worker.run(partial(self._ended, worn | self._wardrobe.ids))
             for identity_id, why in ended.items():
                 self._wardrobe.forget(identity_id)
                 for session in self._sessions:

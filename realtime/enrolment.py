@@ -207,9 +207,7 @@ class Enrolment:
         write_private(target, buffer.getvalue())
         return record.signed_by
 
-    def take_in(
-        self, source: Path, identity_id: str | None, believe: Callable[[str], bool]
-    ) -> str:
+    def take_in(self, source: Path, identity_id: str | None, believe: Callable[[str], bool]) -> str:
         """Import what `export` wrote. Returns its id.
 
         Args:

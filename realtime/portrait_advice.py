@@ -15,7 +15,7 @@ import numpy as np
 from realtime import face_regions, portrait
 from realtime.calibration import Sample
 from realtime.errors import IdentityError
-from realtime.frames import U8, FaceTrack
+from realtime.frames import F32, U8, FaceTrack
 
 CROP_PX = 384
 SMALL_FACE_PX = 160
@@ -27,8 +27,8 @@ OPEN_LIPS = 0.06
 """of the distance between the outer eye corners"""
 CLOSED_LIDS = 0.05
 SHARP = 10.0
-"""variance of the Laplacian of a face 256 pixels wide: sharp portraits have about 100, the same
-ones blurred by a hundredth of their width 10 to 15, by a fiftieth 5 (Pech-Pacheco et al., ICPR 2000)"""
+"""variance of the Laplacian of a face 256 pixels wide (Pech-Pacheco et al., ICPR 2000): the shipped
+portraits have 92 to 161, blurred by 2 pixels 9 to 17, by 4 pixels 3 to 5"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _size(height_px: float) -> list[str]:
     ]
 
 
-def _place(low: np.ndarray, high: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+def _place(low: F32, high: F32, shape: tuple[int, ...]) -> list[str]:
     face = high - low
     room = low[1] >= 0.15 * face[1] and low[0] >= 0 and high[0] <= shape[1] and high[1] <= shape[0]
     return [] if room else ["the head is cut off at the picture's edge: leave room around it"]
@@ -106,7 +106,7 @@ def _rest(sample: Sample) -> list[str]:
     return advice
 
 
-def _sharpness(rgb: U8, low: np.ndarray, high: np.ndarray) -> list[str]:
+def _sharpness(rgb: U8, low: F32, high: F32) -> list[str]:
     (left, top), (right, bottom) = np.maximum(low, 0).astype(int), high.astype(int)
     grey = cv2.cvtColor(rgb[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
     even = cv2.resize(grey, (256, 256), interpolation=cv2.INTER_AREA)
@@ -114,7 +114,7 @@ def _sharpness(rgb: U8, low: np.ndarray, high: np.ndarray) -> list[str]:
     return [] if sharp else ["the picture is blurred: hold still, give it more light"]
 
 
-def _crop(rgb: U8, low: np.ndarray, high: np.ndarray) -> U8:
+def _crop(rgb: U8, low: F32, high: F32) -> U8:
     """A square around the face with half as much again around it."""
     side = float((high - low).max()) * 1.6
     left, top = (low + high) / 2 - side / 2

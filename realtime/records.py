@@ -1,7 +1,7 @@
 """Session records: what was shown, as whom and with whose consent, so that it can be checked later.
 
-One file per session in the state directory: `records/PAYLOAD.jsonl`, where the payload is the 32-bit
-number that the session's watermark carries. Each line is one signed JSON object that names the
+One file per session in the state directory: `records/PAYLOAD.jsonl`, where the payload is a 32-bit
+number for the session's watermark to carry. Each line is one signed JSON object that names the
 SHA-256 of the line before it; at least one comes every INTERVAL_S. So a line that is changed, taken
 out or put in breaks the chain at its place, and a file that stops without an end says so.
 
@@ -191,9 +191,7 @@ def check_record(path: Path, keyring: Keyring | None = None) -> RecordCheck:
             try:
                 check = _after(check, _read_line(text, check, before))
             except signing.Malformed as error:
-                check = replace(
-                    check, intact=False, broken_line=check.lines + 1, reason=str(error)
-                )
+                check = replace(check, intact=False, broken_line=check.lines + 1, reason=str(error))
                 break
             before = hashlib.sha256(text).hexdigest()
     except OSError as error:

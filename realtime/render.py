@@ -83,7 +83,7 @@ class Stand:
         return shown, self._pace.phase
 
 
-def render(
+def render(  # noqa: PLR0913 - the two callbacks last
     source: Path,
     target: Path,
     performance: Performance,

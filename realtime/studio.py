@@ -54,7 +54,7 @@ def network_of(config: Config) -> tuple[str, str]:
     from engines.catalogue import MODELS
     from engines.specs import WARP_REFINE_LITE
 
-    name = config.engine.network
+    name: str = config.engine.network
     if name in MODELS:
         lock = fetched.Store(MODELS[name], fetched.default_root()).read_lock()
         pins = {file: pin.sha256 for file, pin in lock.items()}

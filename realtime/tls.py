@@ -31,7 +31,7 @@ def init(hosts: tuple[str, ...], directory: Path | None) -> list[str]:
     allowed = ", ".join(f'"{host}"' for host in names)
     return [
         f"written to {folder}: ca.pem, cert.pem, key.pem",
-        "let the browsers of the other machines trust ca.pem, and nothing but that file leaves here",
+        "let browsers of other machines trust ca.pem; no other file of these leaves here",
         "then start the daemon with these settings:",
         "[server]",
         'host = "0.0.0.0"',

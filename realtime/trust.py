@@ -237,5 +237,7 @@ def _has_ended(chain: bytes) -> bool:
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
     except (ValueError, IndexError) as error:
-        raise StartupError(f"the C2PA certificate is damaged ({error}): `reenactd trust rotate`") from error
+        raise StartupError(
+            f"the C2PA certificate is damaged ({error}): `reenactd trust rotate`"
+        ) from error
     return leaf.not_valid_after_utc <= datetime.now(timezone.utc)

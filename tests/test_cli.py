@@ -17,7 +17,19 @@ from realtime import __version__, cli
 from realtime.cli import app
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "top", "trace", "render", "identity", "models", "doctor", "config", "bench", "trust", "tls")
+COMMANDS = (
+    "serve",
+    "top",
+    "trace",
+    "render",
+    "identity",
+    "models",
+    "doctor",
+    "config",
+    "bench",
+    "trust",
+    "tls",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A user's own identity: added whole or not at all, revoked for good, deleted, carried elsewhere."""
+"""A user's own identity: added whole or not at all, revoked for good, deleted, carried away."""
 
 from __future__ import annotations
 
@@ -180,9 +180,7 @@ def test_revoked_is_revoked_for_good(tmp_path: Path) -> None:
     assert added(made, identity_id="anew") == "anew", "who agrees anew may be added anew"
 
 
-def test_delete_removes_every_derived_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_delete_removes_every_derived_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     codes = tmp_path / "cache" / "reenactd" / "identities"
     codes.mkdir(parents=True)
@@ -218,8 +216,13 @@ def test_an_exported_identity_is_believed_where_its_key_is(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     there = enrolment()
     asked: list[str] = []
+
+    def decline(public_key: str) -> bool:
+        asked.append(public_key)
+        return False
+
     with pytest.raises(IdentityError, match="not believed here; nothing was imported"):
-        there.take_in(tmp_path / "ada.reenactd-identity", None, lambda key: bool(asked.append(key)))
+        there.take_in(tmp_path / "ada.reenactd-identity", None, decline)
     assert asked == [key] and not usable("ada-l")
     assert there.take_in(tmp_path / "ada.reenactd-identity", None, lambda key: True) == "ada-l"
     assert usable("ada-l")

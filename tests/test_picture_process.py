@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def png_of_size(width: int, height: int, rows: bytes) -> bytes:
     """A PNG whose header may promise what its data does not hold."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
@@ -119,9 +123,9 @@ def test_the_decoder_has_no_secrets_and_writes_nothing(
 
 def _run_instead(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Another program in the decoder's place."""
-    run = picture_process.subprocess.run
+    run = subprocess.run
 
-    def other(command: list[str], **options: object) -> object:
-        return run([command[0], "-c", script], **options)  # type: ignore[call-overload]
+    def other(command: list[str], **options: Any) -> object:
+        return run([command[0], "-c", script], **options)
 
-    monkeypatch.setattr(picture_process.subprocess, "run", other)
+    monkeypatch.setattr(subprocess, "run", other)

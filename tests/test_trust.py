@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from typer.testing import CliRunner
 
 from realtime import cli, signing
@@ -125,7 +126,7 @@ def test_the_certificate_for_files_is_a_leaf_of_a_root_whose_key_is_gone(keyring
     leaf, root = chain
     leaf.verify_directly_issued_by(root)
     usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert x509.ExtendedKeyUsageOID.EMAIL_PROTECTION in usage
+    assert ExtendedKeyUsageOID.EMAIL_PROTECTION in usage
     keys = [path for path in keyring.directory.iterdir() if b"PRIVATE" in path.read_bytes()]
     assert [path.name for path in keys] == ["c2pa.key"]
 

@@ -6,6 +6,7 @@
 import { ApiError, adoptToken, adoptTokenFromAddress, fetchIdentities, fetchStatus } from "./api.js";
 import { Camera, CameraError } from "./camera.js";
 import { Controls } from "./controls.js";
+import { Enrolment } from "./enrol.js";
 import { Gallery } from "./gallery.js";
 import { installKeys } from "./keys.js";
 import * as link from "./link.js";
@@ -241,6 +242,11 @@ async function listDevices() {
 
 /* ---- begin --------------------------------------------------------------------------------- */
 
+new Enrolment(async (id) => {
+  const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
+  await gallery.fill(identities, status.default_identity);
+  gallery.choose(id);
+});
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
 byId("full").addEventListener("click", () => stage.toggleFullScreen());
