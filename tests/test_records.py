@@ -51,8 +51,11 @@ def test_a_record_tells_what_was_shown_and_holds_no_more() -> None:
 
 
 def test_every_flipped_byte_is_reported_at_its_line() -> None:
-    path = written()
-    whole = path.read_bytes()
+    writer = RecordWriter(SUBJECT, Keyring().signer())
+    writer.start(identity="11" * 32)
+    writer.write(END)
+    writer.close()
+    path, whole = writer.path, writer.path.read_bytes()
     keyring = Keyring()
     line = 1
     for at, byte in enumerate(whole):
