@@ -3,13 +3,16 @@
 The daemon listens on loopback, where every web page that the user visits can reach it. So: a
 256-bit bearer token on every call (no cookies, hence no CSRF with credentials), a Host allow-list
 (DNS rebinding, as in CVE-2024-28224), same-origin only for what changes state, and a strict content
-security policy. Knows no sessions.
+security policy. Wrong tokens are answered slowly, one after the other, and POSTs are counted. Knows
+no sessions.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import math
 import os
 import secrets
 import stat
@@ -20,11 +23,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realtime.buckets import TokenBucket
+from realtime.clock import Clock, MonotonicClock
 from realtime.errors import StartupError
 
 TOKEN_BYTES = 32
 MIN_TOKEN_CHARS = 32
 PROTECTED = ("/api/", "/metrics", "/whip")
+FAILURE_DELAY_S = 0.1
+"""each; so that many guesses take long, whoever makes them"""
+MAX_WAITING_FAILURES = 64
+POST_BURST_S = 3.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -121,8 +130,20 @@ def same_origin(origin: str, host_header: str) -> bool:
 class Guard:
     """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer."""
 
-    def __init__(self, app: ASGIApp, *, token: str, allowed_hosts: tuple[str, ...]) -> None:
+    def __init__(  # noqa: PLR0913 - what a middleware is given by name
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        allowed_hosts: tuple[str, ...],
+        post_rate_per_s: float = 1000.0,
+        clock: Clock | None = None,
+    ) -> None:
         self._app = app
+        self._clock = clock or MonotonicClock()
+        self._posts = TokenBucket(post_rate_per_s, max(1.0, post_rate_per_s * POST_BURST_S))
+        self._failure = asyncio.Lock()
+        self._waiting_failures = 0
         self._token = token.encode()
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
 
@@ -141,6 +162,8 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope)
+        if refusal is not None and refusal.status_code == 401:
+            refusal = await self._slowly(refusal)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -161,7 +184,22 @@ class Guard:
                 "the access token is missing or wrong: open the URL that the daemon printed",
                 {"WWW-Authenticate": "Bearer"},
             )
+        if scope["method"] == "POST" and (wait_s := self._posts.take(self._clock.now_ns())):
+            after = {"Retry-After": str(math.ceil(wait_s))}
+            return _refuse(429, "too many requests: server.post_rate_per_s", after)
         return None
+
+    async def _slowly(self, refusal: JSONResponse) -> JSONResponse:
+        """The same, later."""
+        if self._waiting_failures >= MAX_WAITING_FAILURES:
+            return _refuse(429, "too many wrong tokens at once", {"Retry-After": "10"})
+        self._waiting_failures += 1
+        try:
+            async with self._failure:
+                await asyncio.sleep(FAILURE_DELAY_S)
+        finally:
+            self._waiting_failures -= 1
+        return refusal
 
     def _authorised(self, header: str) -> bool:
         scheme, _, given = header.partition(" ")

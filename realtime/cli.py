@@ -20,8 +20,10 @@ from typer.core import TyperGroup
 from engines.errors import EngineError
 from realtime import __version__
 from realtime.cli_bench import ConfigFile, bench_app, size_of
+from realtime.cli_identity import identity_app
 from realtime.cli_models import EXIT_INTERRUPTED, models_app
 from realtime.cli_service import completion, man, prepare_completion, service
+from realtime.cli_trust import tls_app, trust_app
 from realtime.cli_vcam import vcam
 from realtime.config import Config, layers, load, origin_of, overrides, resolve
 from realtime.errors import ReenactdError
@@ -54,12 +56,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar can be.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, and where each was set.")
 app.add_typer(identity_app, name="identity")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
+app.add_typer(trust_app, name="trust")
+app.add_typer(tls_app, name="tls")
 
 DaemonUrl = Annotated[
     str | None,
@@ -256,46 +259,6 @@ def verify(
     from realtime.verify import run
 
     raise typer.Exit(run(files, as_json, sys.stdout, sys.stderr))
-
-
-@identity_app.command("list")
-def identity_list(config_file: ConfigFile = None) -> None:
-    """Show the identities that ship with reenactd, and your own."""
-    from realtime.identity import IdentityStore
-
-    config = load(config_file, {})
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("id", "name", "kind", "consent"):
-        table.add_column(column, overflow="fold")
-    for card in IdentityStore(config.identities).list():
-        default = " (default)" if card.id == config.identities.default else ""
-        table.add_row(card.id + default, escape(card.name), card.kind, escape(card.statement))
-    Console().print(table)
-
-
-@identity_app.command("show")
-def identity_show(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="As in the list.")],
-    config_file: ConfigFile = None,
-) -> None:
-    """Show one identity: its portrait's place and its consent record."""
-    from realtime.identity import IdentityStore
-
-    cards = IdentityStore(load(config_file, {}).identities).list()
-    card = next((card for card in cards if card.id == identity), None)
-    if card is None:
-        from realtime.errors import IdentityError
-
-        known = ", ".join(card.id for card in cards)
-        raise IdentityError(f"no identity {identity!r}; there are: {known}")
-    for label, value in (
-        ("id", card.id),
-        ("name", card.name),
-        ("kind", card.kind),
-        ("statement", card.statement),
-        ("portrait", str(card.portrait_path)),
-    ):
-        Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{escape(value)}")
 
 
 @app.command()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +36,8 @@ class Address:
     url: str
     """http://127.0.0.1:8700, without a path"""
     token: str = field(repr=False)
+    authority: Path | None = None
+    """PEM of who signed its certificate; None: whom this machine believes"""
 
 
 def find(config: Config, url: str | None) -> Address:
@@ -51,7 +55,10 @@ def find(config: Config, url: str | None) -> Address:
     if url is None and server.port == 0:
         raise ConfigError("[server] port = 0 takes any free port: give the printed URL as --url")
     host = f"[{server.host}]" if ":" in server.host.strip("[]") else server.host
-    parts = urlsplit(url or f"http://{host}:{server.port}")
+    scheme = "http" if server.tls_cert is None else "https"
+    if server.host in ("0.0.0.0", "::"):
+        host = "localhost"
+    parts = urlsplit(url or f"{scheme}://{host}:{server.port}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"--url {url}: must be as http://127.0.0.1:8700")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -61,7 +68,7 @@ def find(config: Config, url: str | None) -> Address:
         )
     _, _, token = parts.fragment.partition("token=")
     token = token or find_token(server.token_file or state_directory() / "token")
-    return Address(f"{parts.scheme}://{parts.netloc}", token)
+    return Address(f"{parts.scheme}://{parts.netloc}", token, server.tls_cert)
 
 
 @contextmanager
@@ -86,8 +93,12 @@ def call(
         headers["Content-Type"] = "application/sdp"
     body = None if sdp is None else sdp.encode()
     request = urllib.request.Request(address.url + path, body, headers, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
+        secured = urllib.request.HTTPSHandler(
+            context=ssl.create_default_context(cafile=address.authority)
+        )
+        handlers = (urllib.request.ProxyHandler({}), secured, _NoRedirect)
+        opener = urllib.request.build_opener(*handlers)
         with opener.open(request, timeout=timeout_s) as response:
             yield response
     except urllib.error.HTTPError as error:

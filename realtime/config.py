@@ -74,6 +74,10 @@ WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 class Server(_Section):
     host: str = "127.0.0.1"
     """address to listen on; only loopback is served without TLS"""
+    tls_cert: Path | None = None
+    """PEM: the certificate and what signed it; `reenactd tls init HOST` makes one"""
+    tls_key: Path | None = None
+    """PEM: its key, mode 0600"""
     port: int = Field(8700, ge=0, le=65535)
     """TCP port of the page and the API; 0 takes a free one"""
     token_file: Path | None = None
@@ -84,6 +88,8 @@ class Server(_Section):
     """performers at the same time; one more is refused with HTTP 503"""
     min_fps: float = Field(15.0, ge=0, le=60)
     """a further performer whom the machine could not serve so fast is refused, too; 0: nobody is"""
+    post_rate_per_s: float = Field(10.0, gt=0, le=1000)
+    """offers, pictures and commands by HTTP; three seconds' worth at once, then 429"""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Host headers that are answered; others get 421 (DNS rebinding)"""
 

@@ -1,26 +1,49 @@
 """Consent: who is shown, and why that is allowed. No identity exists without such a record.
 
 A record is a `consent.json` beside its portrait. It names the portrait by its SHA-256, so that a
-record cannot be carried over to another face unnoticed. It is an attestation, not a proof.
+record cannot be carried over to another face, and it is signed, so that it cannot be changed
+unnoticed. It is an attestation, not a proof: a signature says whose words they are, not that they
+are true. Whose signatures are believed is known to `trust.py` alone.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from realtime import signing
 from realtime.errors import IdentityError
 
 ConsentKind = Literal["self", "third-party", "fictional", "public-domain"]
 
 CONSENT_KINDS: tuple[str, ...] = get_args(ConsentKind)
 
+STATEMENTS: dict[ConsentKind, str] = {
+    "self": (
+        "I am the person in this picture. I agree that reenactd shows my face moving as whoever "
+        "is at the camera moves, always marked as synthetic."
+    ),
+    "third-party": (
+        "The person in this picture has agreed, in the document whose SHA-256 stands in this "
+        "record, that reenactd shows their face moving as whoever is at the camera moves, always "
+        "marked as synthetic. I keep that document and can show it."
+    ),
+    "fictional": "This picture shows no real person, and is not meant to be taken for one.",
+    "public-domain": (
+        "This picture is in the public domain, and I know of no right of the person shown, or of "
+        "their family, that moving it would break. I will not use it to deceive."
+    ),
+}
+"""what is read and confirmed when an identity is added, in the words that the record keeps"""
+
+SCOPE = "live sessions and rendered files, every picture marked as synthetic"
+
 _REQUIRED = ("kind", "statement", "portrait_sha256", "method", "issued_at")
-_OPTIONAL = ("expires_at",)
+_OPTIONAL = ("scope", "release_sha256", "expires_at", "revoked_at", signing.SIGNATURE)
 _MAX_BYTES = 64 * 1024
 _MAX_TEXT = 2000
 
@@ -36,43 +59,91 @@ class ConsentRecord:
     """how the statement was obtained"""
     issued_at: datetime
     expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    scope: str = SCOPE
+    release_sha256: str | None = None
+    """of the document in which a third party agreed; the document itself stays where it was"""
+    digest: str = ""
+    """SHA-256 of what the signature covers; empty for a record that was never written"""
+    signed_by: str | None = None
+    """the public key whose signature fits; None where there is no signature"""
 
     @classmethod
     def read(cls, path: Path) -> ConsentRecord:
         """
         Raises:
-            IdentityError: the file is missing, no JSON object, or breaks a rule; names both.
+            IdentityError: the file is missing, no JSON object, was changed after it was signed, or
+                breaks a rule; names both.
         """
         try:
             if path.stat().st_size > _MAX_BYTES:
                 raise IdentityError(f"{path}: larger than {_MAX_BYTES} bytes; not a consent record")
-            fields = json.loads(path.read_text("utf-8"))
+            content = path.read_bytes()
         except FileNotFoundError:
             raise IdentityError(
                 f"{path}: missing; an identity needs a consent record beside its portrait"
             ) from None
-        except (OSError, ValueError) as error:
-            raise IdentityError(f"{path}: cannot be read as JSON ({error})") from error
-        if not isinstance(fields, dict):
-            raise IdentityError(f"{path}: must hold one JSON object")
+        except OSError as error:
+            raise IdentityError(f"{path}: cannot be read ({error.strerror})") from error
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> ConsentRecord:
+        """As `read`, of what was read already; `path` is for messages only."""
+        try:
+            fields = signing.parse(content)
+            digest = signing.digest(fields)
+            signed_by = _signer(path, fields) if signing.SIGNATURE in fields else None
+        except signing.Malformed as error:
+            raise IdentityError(f"{path}: cannot be read as a record: {error}") from error
         _check_names(path, fields)
-        digest = _text(path, fields, "portrait_sha256")
-        if re.fullmatch(r"[0-9a-f]{64}", digest) is None:
-            raise IdentityError(f"{path}: portrait_sha256 must be 64 lower-case hexadecimal digits")
+        kind = consent_kind(_text(path, fields, "kind"), f"{path}: kind")
+        release = _digest(path, fields, "release_sha256") if "release_sha256" in fields else None
+        if kind == "third-party" and release is None:
+            raise IdentityError(
+                f"{path}: kind third-party needs release_sha256, the hash of the document in "
+                "which the person agreed"
+            )
         return cls(
-            consent_kind(_text(path, fields, "kind"), f"{path}: kind"),
+            kind,
             _text(path, fields, "statement"),
-            digest,
+            _digest(path, fields, "portrait_sha256"),
             _text(path, fields, "method"),
             _time(path, fields, "issued_at"),
             _time(path, fields, "expires_at") if fields.get("expires_at") is not None else None,
+            _time(path, fields, "revoked_at") if fields.get("revoked_at") is not None else None,
+            _text(path, fields, "scope") if "scope" in fields else SCOPE,
+            release,
+            digest,
+            signed_by,
         )
+
+    def fields(self) -> dict[str, Any]:
+        """As they are written, without a signature."""
+        fields = {
+            "kind": self.kind,
+            "statement": self.statement,
+            "scope": self.scope,
+            "portrait_sha256": self.portrait_sha256,
+            "method": self.method,
+            "issued_at": self.issued_at.isoformat(),
+            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+            "revoked_at": None if self.revoked_at is None else self.revoked_at.isoformat(),
+        }
+        if self.release_sha256 is not None:
+            fields["release_sha256"] = self.release_sha256
+        return fields
 
     def check_valid(self, path: Path, now: datetime) -> None:
         """
         Raises:
             IdentityError: the record does not hold yet, or no longer.
         """
+        if self.revoked_at is not None:
+            raise IdentityError(
+                f"{path}: the consent was revoked on {self.revoked_at.isoformat()}; the identity "
+                "may no longer be used: add it anew if the person agrees again"
+            )
         if self.issued_at > now:
             raise IdentityError(
                 f"{path}: issued_at {self.issued_at.isoformat()} lies in the future; correct the "
@@ -96,6 +167,20 @@ def consent_kind(value: str, where: str) -> ConsentKind:
     return cast(ConsentKind, value)
 
 
+def _signer(path: Path, fields: dict[str, Any]) -> str:
+    if not _is_intact(signing.canonical(fields)):
+        raise IdentityError(
+            f"{path}: was changed after it was signed; restore it, or have the consent given anew"
+        )
+    return signing.signature_of(fields).public_key
+
+
+@lru_cache(64)
+def _is_intact(record: bytes) -> bool:
+    """Remembered by all that is signed and the signature: looked at several times a second."""
+    return signing.is_intact(signing.parse(record))
+
+
 def _check_names(path: Path, fields: dict[str, Any]) -> None:
     missing = [name for name in _REQUIRED if name not in fields]
     unknown = [name for name in fields if name not in _REQUIRED + _OPTIONAL]
@@ -110,6 +195,13 @@ def _text(path: Path, fields: dict[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT:
         raise IdentityError(f"{path}: {name} must be a text of 1 to {_MAX_TEXT} characters")
+    return value
+
+
+def _digest(path: Path, fields: dict[str, Any], name: str) -> str:
+    value = _text(path, fields, name)
+    if re.fullmatch(r"[0-9a-f]{64}", value) is None:
+        raise IdentityError(f"{path}: {name} must be 64 lower-case hexadecimal digits")
     return value
 
 

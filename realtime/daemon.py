@@ -16,6 +16,7 @@ from realtime.access import is_loopback
 from realtime.broadcast import build_broadcast
 from realtime.clock import MonotonicClock
 from realtime.config import Config
+from realtime.consents import ConsentWatch
 from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
 from realtime.ladder import smaller_canvases
 from realtime.rehearsal import rehearse
@@ -53,6 +54,7 @@ def build_services(config: Config, studio: Studio) -> Services:
         render=RenderWorker("cpu-0", clock),
         loader=loader,
         maker=BackgroundWorker("maker"),
+        records=BackgroundWorker("records"),
         telemetry=Telemetry(),
         tracer=Tracer(clock),
         broadcast=build_broadcast(config, clock),
@@ -73,6 +75,9 @@ class Daemon:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.sessions = Sessions(services)
+        self._consents = ConsentWatch(
+            services.studio.check_identity, self.sessions, services.wardrobe, services.records
+        )
         self.failure: StartupError | None = None
         """why loading failed, if it did; the process ends then"""
         self.engine = "loading"
@@ -97,9 +102,11 @@ class Daemon:
         loop.set_exception_handler(_log_task_failure)
         self.services.loader.start()
         self.services.maker.start()
+        self.services.records.start()
         self.services.render.start()
         self.services.broadcast.start()
         self.sessions.start()
+        self._consents.start()
         self._loading = asyncio.create_task(self._load())
 
     async def stop(self, reason: str) -> None:
@@ -107,11 +114,13 @@ class Daemon:
         self.drain()
         if self._loading is not None:
             self._loading.cancel()
+        self._consents.stop()
         await self.sessions.close_all(reason)
         await self.services.loader.close()
         await self.services.maker.close()
         await self.services.render.close()
         await self.services.broadcast.close()
+        await self.services.records.close()
 
     def drain(self) -> None:
         """The end is near: no session is opened any more; those that run go on until `stop`."""

@@ -8,6 +8,7 @@
     └── StartupError          ends the process: exit code 2, the fix is in the text
         ├── ConfigError       a setting is unknown, mistyped or out of range
         ├── IdentityError     an identity is missing, damaged or without consent
+        ├── TrustError        keys, signatures or records cannot be used
         └── ModelError        a model cannot be got as asked
 
 Messages state the value, the rule and the fix. No stack trace reaches a user.
@@ -46,6 +47,10 @@ class ConfigError(StartupError):
 
 class IdentityError(StartupError):
     """An identity cannot be loaded: missing, damaged, or no valid consent record."""
+
+
+class TrustError(StartupError):
+    """A key, a certificate or a signed record cannot be used."""
 
 
 class ModelError(StartupError):

@@ -1,8 +1,9 @@
 """Identities: find, check, encode. The only maker of `Identity`, and none without consent.
 
 An identity is a folder: `portrait.png`, `consent.json` beside it, and optionally `identity.json`
-with a display name and the background's tint. Some ship with the package; a user's own lie in the
-state directory. A portrait whose bytes are not those that its consent record names is refused.
+with a display name and the background's tint. Some ship with the package, and their records are
+pinned here; a user's own lie in the state directory, and their records must be signed by a key that
+this installation believes. A portrait whose bytes are not those that its record names is refused.
 """
 
 from __future__ import annotations
@@ -12,24 +13,34 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import PortraitError
-from realtime import portrait
+from realtime import picture_file, portrait
 from realtime.config import Identities, state_directory
 from realtime.consent import ConsentRecord, consent_kind
 from realtime.drivers import camera
-from realtime.errors import IdentityError
+from realtime.errors import IdentityError, StartupError
 from realtime.frames import F32, U8, FaceTrack
+from realtime.signing import digest, fingerprint
+from realtime.trust import Keyring
 
 if TYPE_CHECKING:
     from engines.avatar import AnyReenactor
 
 logger = logging.getLogger(__name__)
+
+SHIPPED = {
+    "cobalt": "8fc195c77d026e3add5e4d6b9f8b597ea4a9c61099a60f91238f2db3a60583d8",
+    "coral": "9989d33a2cbfa8be6576cb0271d500d38482695232ee7d243f5e966a960b625f",
+    "juniper": "390834369c20c1b056e86d2072356541e7ceaba14be6ddbdc6a4eff8d176f802",
+    "slate": "62ecf8b6ca1df38a2d60a59e8a6ae6877aee30a99942326cfa36dc62637a4d53",
+}
+"""id -> `ConsentRecord.digest`; the record pins the portrait"""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _GREY = "#787c84"
@@ -84,11 +95,11 @@ class IdentityStore:
         config: Identities,
         find_faces: FindFaces = camera.find_faces,
         person_matte: PersonMatte = camera.person_matte,
+        keyring: Keyring | None = None,
     ) -> None:
-        self._roots = (
-            Path(str(resources.files("realtime") / "identities")),
-            config.directory or state_directory() / "identities",
-        )
+        self._shipped = Path(str(resources.files("realtime") / "identities")).resolve()
+        self._roots = (self._shipped, user_directory(config))
+        self._keyring = keyring or Keyring()
         self._find_faces = find_faces
         self._person_matte = person_matte
 
@@ -100,7 +111,7 @@ class IdentityStore:
         cards = []
         for folder in self._folders():
             try:
-                consent = _consent(folder)
+                consent = self._consent(folder)
                 look = _look(folder)
             except IdentityError as error:
                 logger.warning("identity %s is left out: %s", folder.name, error)
@@ -120,7 +131,7 @@ class IdentityStore:
         Raises:
             IdentityError: unknown, or without valid consent.
         """
-        return _consent(self._folder(identity_id))
+        return self._consent(self.folder(identity_id))
 
     def load(
         self, identity_id: str, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
@@ -130,14 +141,14 @@ class IdentityStore:
         Raises:
             IdentityError: unknown, damaged, without valid consent, or not one face.
         """
-        folder = self._folder(identity_id)
-        consent = _consent(folder)
+        folder = self.folder(identity_id)
+        consent = self._consent(folder)
         path = folder / "portrait.png"
-        data = portrait.read_bytes(path)
-        digest = portrait.sha256(data)
-        if digest != consent.portrait_sha256:
+        data = picture_file.read_bytes(path)
+        found = picture_file.sha256(data)
+        if found != consent.portrait_sha256:
             raise IdentityError(
-                f"{path}: its SHA-256 is {digest}, but {folder / 'consent.json'} names another; "
+                f"{path}: its SHA-256 is {found}, but {folder / 'consent.json'} names another; "
                 "restore the portrait, or have the consent given anew for this one"
             )
         rgba = portrait.decode(data, path)
@@ -155,15 +166,16 @@ class IdentityStore:
             IdentityError: the kind is none, the file is no portrait, or it shows not one face.
         """
         known = consent_kind(kind, "--consent")
-        data = portrait.read_bytes(path)
+        data = picture_file.read_bytes(path)
         now = datetime.now(timezone.utc)
         consent = ConsentRecord(
             known,
             f"stated as {known!r} by who started this run",
-            portrait.sha256(data),
+            picture_file.sha256(data),
             "command line, for this run only",
             now,
         )
+        consent = replace(consent, digest=digest(consent.fields()))
         look = _Look(path.stem, _rgb(_GREY), zlib.crc32(data))
         return self._encode(portrait.decode(data, path), path, look, consent, reenactor, canvas_hw)
 
@@ -199,19 +211,57 @@ class IdentityStore:
             )
         return faces[0]
 
-    def _folder(self, identity_id: str) -> Path:
+    def is_shipped(self, folder: Path) -> bool:
+        return folder.resolve().parent == self._shipped
+
+    def folder(self, identity_id: str) -> Path:
         """The folder of an identity; nothing outside the roots can be named."""
-        if _ID.fullmatch(identity_id) is None:
-            raise IdentityError(
-                f"identity {identity_id[:80]!r}: must be 1 to 64 of a-z, 0-9, _ and -, "
-                "beginning with a letter or digit"
-            )
+        check_id(identity_id)
+        for root in self._roots:  # asked for often, so the one folder is looked at first
+            base = root.resolve()
+            folder = base / identity_id
+            if folder.is_dir() and not folder.is_symlink():
+                return folder
         known = {folder.name: folder for folder in self._folders()}
         if identity_id not in known:
             raise IdentityError(
                 f"identity {identity_id!r} does not exist; there are: {', '.join(known) or 'none'}"
             )
         return known[identity_id]
+
+    def _consent(self, folder: Path) -> ConsentRecord:
+        """The record, if it holds now and whoever signed it is believed."""
+        path = folder / "consent.json"
+        record = ConsentRecord.read(path)
+        if self.is_shipped(folder):
+            if SHIPPED.get(folder.name) != record.digest:
+                raise IdentityError(f"{path}: is not the record that shipped: reinstall reenactd")
+        else:
+            self._check_signer(path, record)
+        record.check_valid(path, datetime.now(timezone.utc))
+        return record
+
+    def _check_signer(self, path: Path, record: ConsentRecord) -> None:
+        if record.signed_by is None:
+            raise IdentityError(
+                f"{path}: is not signed; add the portrait with `reenactd identity add`, which "
+                "asks for the consent and signs it"
+            )
+        try:
+            origin = self._keyring.origin_of(record.signed_by)
+            revoked = self._keyring.is_revoked(record.digest)
+        except StartupError as error:
+            raise IdentityError(f"{path}: cannot be checked: {error}") from error
+        if origin is None:
+            raise IdentityError(
+                f"{path}: signed by the key {fingerprint(record.signed_by)}, which is not "
+                "believed here; have the identity exported there, then `reenactd identity import`"
+            )
+        if revoked:
+            raise IdentityError(
+                f"{path}: this consent was revoked here; the identity may no longer be used: add "
+                "it anew if the person agrees again"
+            )
 
     def _folders(self) -> Iterator[Path]:
         """Identity folders by name; a shipped one is never replaced by a user's of its name."""
@@ -234,11 +284,21 @@ class IdentityStore:
                 yield folder
 
 
-def _consent(folder: Path) -> ConsentRecord:
-    path = folder / "consent.json"
-    record = ConsentRecord.read(path)
-    record.check_valid(path, datetime.now(timezone.utc))
-    return record
+def user_directory(config: Identities) -> Path:
+    """Where the identities lie that do not ship."""
+    return config.directory or state_directory() / "identities"
+
+
+def check_id(identity_id: str) -> None:
+    """
+    Raises:
+        IdentityError: it could not be a folder's name here.
+    """
+    if _ID.fullmatch(identity_id) is None:
+        raise IdentityError(
+            f"identity {identity_id[:80]!r}: must be 1 to 64 of a-z, 0-9, _ and -, "
+            "beginning with a letter or digit"
+        )
 
 
 def _look(folder: Path) -> _Look:

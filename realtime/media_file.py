@@ -7,7 +7,7 @@ that a colon in a name is no protocol and nothing is fetched from a network.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -118,11 +118,22 @@ class Timeline:
 class VideoWriter:
     """H.264 and sound into a file that appears under its name only once it is complete.
 
+    Args:
+        finish: gets the complete file's path before it has its name.
+
     Raises:
         StartupError: the name has another suffix, or the folder cannot be written.
     """
 
-    def __init__(self, path: Path, source: MediaReader, width_px: int, height_px: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        source: MediaReader,
+        width_px: int,
+        height_px: int,
+        finish: Callable[[Path], None] | None = None,
+    ) -> None:
+        self._finish = finish
         if path.suffix.lower() not in SUFFIXES:
             raise StartupError(f"{path}: the result is H.264 in MP4; name it *.mp4")
         self.path = path
@@ -172,6 +183,8 @@ class VideoWriter:
                 self._flush()
             self._container.close()
             if failure is None:
+                if self._finish is not None:
+                    self._finish(self._partial)
                 self._partial.replace(self.path)
         finally:
             self._partial.unlink(missing_ok=True)

@@ -1,46 +1,17 @@
-"""Portrait files: read without trusting them, cut out, and given a background. Knows no identities.
-
-A picture file is input from outside: the format is one of three, the size is checked before
-anything is decoded, and what is not pixels (EXIF, colour profiles) ends here.
-"""
+"""Portraits: decoded, cut out, and given a background. Knows no identities."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from realtime.errors import IdentityError
 from realtime.frames import F32, U8
+from realtime.picture_file import upright
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_BYTES = 32 * 1024 * 1024
-MAX_PIXELS = 25_000_000
-MIN_EDGE_PX = 128
-_WORKING_EDGE_PX = 2048  # more than any canvas shows; keeps what follows quick
 _OPAQUE_SHARE = 0.995  # an alpha channel that is solid nearly everywhere says nothing
-
-
-def read_bytes(path: Path) -> bytes:
-    """
-    Raises:
-        IdentityError: there is no such file, or it is too large.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise IdentityError(f"{path}: more than {MAX_BYTES // 2**20} MiB; save it smaller")
-        return path.read_bytes()
-    except OSError as error:
-        raise IdentityError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def decode(data: bytes, path: Path) -> U8:
@@ -49,25 +20,7 @@ def decode(data: bytes, path: Path) -> U8:
     Raises:
         IdentityError: not one of the formats, too large, too small, or damaged.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size  # from the header; nothing is decoded yet
-            if width * height > MAX_PIXELS:
-                raise IdentityError(
-                    f"{path}: {width}x{height} has more than {MAX_PIXELS // 10**6} megapixels; "
-                    "scale it down"
-                )
-            if min(width, height) < MIN_EDGE_PX:
-                raise IdentityError(
-                    f"{path}: {width}x{height} is too small; at least {MIN_EDGE_PX} pixels a side"
-                )
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except UnidentifiedImageError:
-        raise IdentityError(f"{path}: is no picture in one of {', '.join(FORMATS)}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise IdentityError(f"{path}: damaged picture ({error}); save it again") from error
-    upright.thumbnail((_WORKING_EDGE_PX, _WORKING_EDGE_PX), Image.Resampling.LANCZOS)
-    return np.asarray(upright, np.uint8).copy()
+    return np.asarray(upright(data, str(path)), np.uint8).copy()
 
 
 def has_cutout(rgba: U8) -> bool:

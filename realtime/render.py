@@ -24,6 +24,7 @@ from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
 from realtime.identity import Identity, IdentityStore
 from realtime.media_file import MediaReader, Timeline, VideoWriter
 from realtime.pipeline import NoOutput, Pipeline, TrackStage
+from realtime.provenance import FileProvenance
 from realtime.studio import load_networks
 
 CALIBRATE_WITHIN_S = 10.0
@@ -82,17 +83,19 @@ class Stand:
         return shown, self._pace.phase
 
 
-def render(
+def render(  # noqa: PLR0913 - the two callbacks last
     source: Path,
     target: Path,
     performance: Performance,
     config: Config,
     progress: Callable[[int, int | None], None],
+    finish: Callable[[Path], None] | None = None,
 ) -> Outcome:
     """Write `target` from `source`: the same number of frames, at the same times, with the sound.
 
     Args:
         progress: called per frame with the number of finished frames and, if known, of all.
+        finish: gets the complete file's path before it has its name.
 
     Raises:
         StartupError: a file cannot be read or written.
@@ -107,7 +110,7 @@ def render(
     counts = {"LIVE": 0, "HOLD": 0, "CARD": 0, "START": 0}
     with (
         MediaReader(source) as reader,
-        VideoWriter(target, reader, video.width_px, video.height_px) as writer,
+        VideoWriter(target, reader, video.width_px, video.height_px, finish) as writer,
     ):
         film = _Film(reader, performance, began_ns)
         try:
@@ -205,19 +208,34 @@ def render_with_progress(job: Job, config: Config) -> None:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    provenance = FileProvenance(
+        config, performance.identity, job.controls, performance.pipeline.marks
+    )
+    with (
+        provenance,
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task("looking for the neutral face", total=None)
 
         def advance(done: int, total: int | None) -> None:
             bar.update(task, description="rendering", completed=done, total=total)
 
-        outcome = render(job.source, job.target, performance, config, advance)
+        outcome = render(
+            job.source,
+            job.target,
+            performance,
+            config,
+            advance,
+            lambda path: provenance.seal(path, job.target.name),
+        )
     console.print(f"{job.target}: {_summary(outcome)}", markup=False, soft_wrap=True)
     marks = performance.pipeline.marks
     console.print(f"marked {marks.payload}", markup=False, soft_wrap=True)
     if marks.label_off_reason:
         said = f"without the visible mark: {marks.label_off_reason}"
         console.print(said, markup=False, soft_wrap=True)
+    for note in provenance.notes:
+        console.print(note, markup=False, soft_wrap=True)
 
 
 def assemble(job: Job, config: Config) -> Performance:

@@ -24,11 +24,14 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from realtime import __version__, logs
+from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
+from realtime.adding import add_adding
 from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
+from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.http_body import read_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.recording import add_recording
 from realtime.reload import Reload
@@ -42,6 +45,8 @@ SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 MAX_FRAGMENT_BYTES = 16 * 1024
 SHUTDOWN_S = 3
 RETRY_AFTER_S = 5
+MAX_CONNECTIONS = 256
+"""one more is answered 503 at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,15 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     _add_api(app, daemon, loop)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
+    add_adding(app, Enrolment(daemon.services.config.identities))
     app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
+    server = daemon.services.config.server
     app.add_middleware(
-        Guard, token=token, allowed_hosts=daemon.services.config.server.allowed_hosts
+        Guard,
+        token=token,
+        allowed_hosts=server.allowed_hosts,
+        post_rate_per_s=server.post_rate_per_s,
+        clock=daemon.services.clock,
     )
     return app
 
@@ -211,14 +222,7 @@ def _rounded(fps: float | None) -> float | None:
 
 async def _read_text(request: Request, content_type: str, limit: int) -> str:
     """The body, if it is of the right type, not too large, and UTF-8."""
-    given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if given != content_type:
-        raise HTTPException(415, f"content type {given[:80]!r}: must be {content_type}")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
+    body = await read_body(request, (content_type,), limit)
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -284,6 +288,7 @@ async def _serve(
     choice: LoopChoice,
     announce: Callable[[str], None],
 ) -> None:
+    config = daemon.services.config.server
     server = _Uvicorn(
         uvicorn.Config(
             create_app(daemon, token, str(choice)),
@@ -292,6 +297,9 @@ async def _serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            ssl_certfile=config.tls_cert,
+            ssl_keyfile=config.tls_key,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
@@ -299,10 +307,8 @@ async def _serve(
     await daemon.start()
     supervising = asyncio.create_task(supervise(Manager(), lambda: daemon.state))
     try:
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
         announce(f"event loop: {choice}")
-        announce(f"http://{shown}:{port}/#token={token}")
+        announce(f"{_address(config, listener)}/#token={token}")
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         failing = asyncio.create_task(daemon.wait_for_failure())
         await asyncio.wait({serving, failing}, return_when=asyncio.FIRST_COMPLETED)
@@ -314,6 +320,16 @@ async def _serve(
         await daemon.stop("the daemon is shutting down")
     if daemon.failure is not None:
         raise daemon.failure
+
+
+def _address(config: Server, listener: socket.socket) -> str:
+    """What a browser is to be given: a name that the certificate has, where there is one."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    if config.tls_cert is None:
+        return f"http://{shown}:{port}"
+    named = next((name for name in config.allowed_hosts if not is_loopback(name)), shown)
+    return f"https://{named}:{port}"
 
 
 def _stop_on_signals(server: uvicorn.Server, daemon: Daemon) -> None:
@@ -340,12 +356,12 @@ def _listen(config: Server) -> socket.socket:
     """A bound socket, so that a taken port is known before anything is loaded.
 
     Raises:
-        StartupError: the address is unknown, taken, or not loopback.
+        StartupError: the address is unknown, taken, or not loopback and without TLS.
     """
-    if not is_loopback(config.host):
+    if not tls.check(config) and not is_loopback(config.host):
         raise StartupError(
             f"server.host = {config.host}: without TLS only loopback is served (browsers give no "
-            "camera to other addresses either); listen on 127.0.0.1 behind a TLS proxy"
+            "camera to other addresses either); `reenactd tls init HOST` makes a certificate"
         )
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

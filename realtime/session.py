@@ -25,10 +25,12 @@ from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest
 from realtime.load import Exertion
+from realtime.logbook import Logbook, label_record
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.quality import QualityControl
+from realtime.records import Subject
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
 from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
@@ -96,6 +98,9 @@ class Studio(Protocol):
 
     def list_identities(self) -> list[IdentityCard]: ...
 
+    def network(self) -> tuple[str, str]:
+        """Its name, and the SHA-256 over the pinned hashes of its weights."""
+
     def gpu_memory(self) -> GpuMemory | None:
         """None where no GPU is in use; quick."""
 
@@ -111,6 +116,7 @@ class Services:
     render: RenderWorker
     loader: BackgroundWorker
     maker: BackgroundWorker
+    records: BackgroundWorker
     telemetry: Telemetry
     tracer: Tracer
     broadcast: Broadcast
@@ -181,6 +187,7 @@ class Session:
         self._job = RenderJob(cast.pipeline, desk)
         self._worker = self._make_worker(desk)
         cast.pipeline.on_motion = services.broadcast.seat(session_id)
+        self._logbook = Logbook(self._subject, services.records.post, clock)
         self._times = CaptureTimes(clock.now_ns())
         self._sound = Sound(clock, self._is_muted)
         lips = self._sound.lips
@@ -227,6 +234,11 @@ class Session:
     def state(self) -> OutputState:
         """What its output shows."""
         return self._gate.state
+
+    @property
+    def identity_id(self) -> str:
+        """Whom it shows."""
+        return self._live.identity.id
 
     @property
     def quality_step(self) -> int:
@@ -293,6 +305,7 @@ class Session:
             self._spawn(hear(self._peer.microphone, self._hear))
             self._spawn(self._sound.run())
         self.phase = "connecting"
+        self._logbook.begin(self._live.identity)
         marks = self._pipeline.marks
         self._log.info("connecting as %s, marked %s", self._live.identity.id, marks.payload)
         if marks.label_off_reason:
@@ -315,6 +328,7 @@ class Session:
         """
         now_ns = self._services.clock.now_ns()
         if self.phase in ("connecting", "live"):
+            self._logbook.tick(now_ns)
             reason = self._end_reason(now_ns)
             if reason is not None:
                 self.close_soon(reason)
@@ -406,6 +420,7 @@ class Session:
         for task in self._tasks:
             task.cancel()
         self._services.broadcast.leave(self.id)
+        self._logbook.end()
         self._on_closed(self)
 
     # What the peer connection reports.
@@ -456,6 +471,7 @@ class Session:
             async with self._dressing:
                 canvas_hw = self._quality.canvas_hw(self._quality.rung)
                 self._live.identity = await self._services.wardrobe.get(identity_id, canvas_hw)
+            self._logbook.wear(self._live.identity)
         except ReenactdError as exc:
             self._tell({"type": "error", "message": str(exc)})
         else:
@@ -463,6 +479,7 @@ class Session:
 
     async def _next_frame(self) -> OutputFrame:
         frame = self.shown = await self._gate.next_frame()
+        self._logbook.show(self._gate.state, self._gate.reason)
         if self._recorder is not None:
             self._recorder.see(frame)
         if not self._pipeline.calibrated:
@@ -488,6 +505,12 @@ class Session:
     def _sound_ticks_at(self, now_ns: int) -> int | None:
         camera_pts = self._times.camera_at(now_ns)
         return None if camera_pts is None else self._sound.lips.ticks_at(camera_pts)
+
+    def _subject(self) -> Subject:
+        """What its record is about; called on the thread that writes it."""
+        marks, network = self._pipeline.marks, self._services.studio.network()
+        label = label_record(marks, self._services.config.output)
+        return Subject(str(marks.payload), *network, label)
 
     async def _report(self) -> None:
         while self.phase != "closed":

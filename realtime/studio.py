@@ -6,11 +6,13 @@ listen. Everything here blocks and is called on worker threads. Knows no session
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from engines import driver
 from realtime.config import Config
 from realtime.errors import FrameError, StartupError
+from realtime.signing import canonical
 from realtime.telemetry import GpuMemory
 from realtime.workers import Pipeline, TrackStage
 
@@ -40,6 +42,26 @@ def load_networks(config: Config) -> AnyReenactor:
         cache=cache.default_root() if chosen.identity_cache else None,
     )
     return load_reenactor(engine.backend, engine.threads, engine.network, options)
+
+
+def network_of(config: Config) -> tuple[str, str]:
+    """The network's name, and the SHA-256 over the pinned hashes of its weights.
+
+    Raises:
+        EngineError: the pins cannot be read.
+    """
+    from engines import fetched, weights
+    from engines.catalogue import MODELS
+    from engines.specs import WARP_REFINE_LITE
+
+    name: str = config.engine.network
+    if name in MODELS:
+        lock = fetched.Store(MODELS[name], fetched.default_root()).read_lock()
+        pins = {file: pin.sha256 for file, pin in lock.items()}
+    else:
+        name = WARP_REFINE_LITE.name
+        pins = weights.read_manifest(name).files
+    return name, hashlib.sha256(canonical(pins)).hexdigest()
 
 
 class LiveStudio:
@@ -99,6 +121,9 @@ class LiveStudio:
 
     def list_identities(self) -> list[IdentityCard]:
         return self._store.list()
+
+    def network(self) -> tuple[str, str]:
+        return network_of(self._config)
 
     def gpu_memory(self) -> GpuMemory | None:
         """Of the GPU on which a backend runs, whichever one it is. Has not run on a GPU yet.

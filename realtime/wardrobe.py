@@ -59,6 +59,17 @@ class Wardrobe:
         task = self._loading.get((identity_id, None))
         return task is not None and task.done()
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of all that were asked for and could be loaded, or may be soon."""
+        return frozenset(identity_id for identity_id, _ in self._loading)
+
+    def forget(self, identity_id: str) -> None:
+        """Let go of an encoded identity that may no longer be used, on every canvas."""
+        for key in [key for key in self._loading if key[0] == identity_id]:
+            self._loading.pop(key, None)
+            self._records.pop(key, None)
+
     async def prepare(self, identity_ids: Iterable[str], canvas_hw: CanvasHw = None) -> None:
         """Encode one after the other, so that a performer's own wish waits for one at most."""
         for identity_id in identity_ids:

@@ -6,6 +6,7 @@
     cpu-0             one per device: every session's pipeline in turn, the newest frame of each
     loader            one: networks and identities, so that nothing else waits for them
     maker             one: what a new session needs, so that it does not wait for the loader
+    records           one: writes session records, looks whether consents still hold
     encode-*          aiortc's encoders, as the loop's default executor
     record-<session>  one per recording: encodes and writes the film
 
@@ -591,8 +592,19 @@ class BackgroundWorker:
         self._calls.put(call)
         return await asyncio.wrap_future(future)
 
+    def post(self, function: Callable[[], None]) -> None:
+        """Have something done behind all that was asked for; nobody waits."""
+
+        def call() -> None:
+            try:
+                function()
+            except Exception:  # noqa: BLE001 - the thread's root for what nobody waits for
+                logging.getLogger(__name__).exception("%s", self._thread.name)
+
+        self._calls.put(call)
+
     async def close(self) -> None:
-        """Wait for the call under way; those behind it are cancelled.
+        """Wait for the call under way and for what was posted; others behind it are cancelled.
 
         The interpreter must not end while a thread is in native code: that would abort it.
         """

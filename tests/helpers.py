@@ -24,6 +24,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from realtime.config import Config, Quality, Server
+from realtime.consent import ConsentRecord
 from realtime.daemon import Daemon, build_services
 from realtime.errors import FrameError, IdentityError, SessionError
 from realtime.frames import (
@@ -44,6 +45,7 @@ from realtime.session import Studio
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory
 from realtime.watermark import Payload
+from tests.fakes import consent
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
 
 T = TypeVar("T")
@@ -128,7 +130,7 @@ class FakePipeline:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calibrated = True
-        self.marks = Marks(Payload(0xFEED), "AI", None)
+        self.marks = Marks(Payload.random(), "AI", None)
         self.on_motion: Callable[[Motion], None] | None = None
 
     def process(
@@ -167,6 +169,7 @@ class FakePipeline:
 class FakeIdentity:
     id: str
     canvas_hw: tuple[int, int] = (HEIGHT, WIDTH)
+    consent: ConsentRecord = field(default_factory=consent)
 
 
 class FakeStudio:
@@ -175,6 +178,7 @@ class FakeStudio:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.loads: list[str] = []
+        self.revoked: set[str] = set()
         self.portrait = Path(__file__)
         self.gpu: GpuMemory | None = None
 
@@ -194,7 +198,12 @@ class FakeStudio:
         return cast(Identity, FakeIdentity(identity_id, canvas_hw or (HEIGHT, WIDTH)))
 
     def check_identity(self, identity_id: str) -> object:
+        if identity_id in self.revoked:
+            raise IdentityError(f"the consent for {identity_id} was revoked")
         return None
+
+    def network(self) -> tuple[str, str]:
+        return "fake network", "0" * 64
 
     def gpu_memory(self) -> GpuMemory | None:
         return self.gpu
@@ -400,7 +409,8 @@ def config_with(**sections: dict[str, Any]) -> Config:
     A slow test machine must change nothing of what a test sees: nobody is refused for cost, and
     every picture has its full quality, unless a test asks for it.
     """
-    config = Config(server=Server(min_fps=0), quality=Quality(adapt=False))
+    server = Server(min_fps=0, post_rate_per_s=1000)
+    config = Config(server=server, quality=Quality(adapt=False))
     changed = {
         name: getattr(config, name).model_copy(update=values) for name, values in sections.items()
     }

@@ -28,6 +28,8 @@ COMMANDS = (
     "doctor",
     "config",
     "bench",
+    "trust",
+    "tls",
 )
 
 
@@ -85,7 +87,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["serve", "--host", "0.0.0.0"], "only loopback"),
         (["serve", "--config", "absent.toml"], "absent.toml: No such file"),
         (["config", "check", "--config", "absent.toml"], "absent.toml: No such file"),
-        (["identity", "show", "nobody"], "no identity 'nobody'; there are:"),
+        (["identity", "show", "nobody"], "identity 'nobody' does not exist; there are:"),
         (["bench", "pipeline"], "pass --backend onnx"),
         (["bench", "pipeline", "--backend", "cuda"], "'onnx', 'torch' or 'tensorrt'"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--size", "641x480"], "multiple of 2"),

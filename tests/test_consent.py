@@ -47,7 +47,12 @@ def test_a_record_is_read_with_its_times(tmp_path: Path) -> None:
         ({"issued_at": "yesterday"}, "ISO 8601"),
         ({"issued_at": "2026-01-02T03:04:05"}, "time zone"),
         ({"expires_at": 5}, "expires_at must be a text"),
-        ({"signature": "x"}, "'signature' is not known"),
+        ({"signature": "x"}, "has no signature"),
+        ({"colour": "x"}, "'colour' is not known"),
+        ({"kind": "third-party"}, "needs release_sha256"),
+        ({"release_sha256": "x"}, "release_sha256 must be 64"),
+        ({"revoked_at": "soon"}, "ISO 8601"),
+        ({"method": 1.5}, "signed numbers are whole"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_file(

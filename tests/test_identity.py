@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from engines.errors import PortraitError
-from realtime import portrait
+from realtime import picture_file
 from realtime.config import Identities
 from realtime.errors import IdentityError
 from realtime.frames import F32, U8, FaceTrack
 from realtime.identity import IdentityStore
+from realtime.trust import Keyring
 from tests import fakes
 
 SHIPPED = ["cobalt", "coral", "juniper", "slate"]
@@ -44,12 +45,12 @@ def enrol(directory: Path, identity_id: str = "me", **changes: Any) -> Path:
     record = {
         "kind": "self",
         "statement": "It is me.",
-        "portrait_sha256": portrait.sha256((folder / "portrait.png").read_bytes()),
+        "portrait_sha256": picture_file.sha256((folder / "portrait.png").read_bytes()),
         "method": "test",
         "issued_at": "2026-01-01T00:00:00Z",
         **changes,
     }
-    (folder / "consent.json").write_text(json.dumps(record), "utf-8")
+    (folder / "consent.json").write_text(json.dumps(Keyring().sign(record)), "utf-8")
     return folder
 
 
@@ -178,7 +179,7 @@ def test_a_photograph_is_cut_out_and_keeps_its_own_background(tmp_path: Path) ->
     assert np.abs(made.background_rgb.mean(axis=(0, 1)) - (20, 120, 200)).max() < 30
     assert made.consent.kind == "public-domain"
     assert "this run only" in made.consent.method
-    assert made.consent.portrait_sha256 == portrait.sha256(path.read_bytes())
+    assert made.consent.portrait_sha256 == picture_file.sha256(path.read_bytes())
     assert made.name == "Straße 1"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realtime import portrait
+from realtime import picture_file, portrait
 from realtime.errors import IdentityError
 from realtime.frames import U8
 
@@ -67,7 +67,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     header = 16  # IHDR: width and height, then the CRC 13 bytes after the chunk's name
     data[header : header + 8] = (30_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
-    with pytest.raises(IdentityError, match="30000x30000|bomb"):
+    with pytest.raises(IdentityError, match="more than 25 megapixels"):
         portrait.decode(bytes(data), PATH)
     wide = encoded(Image.new("1", (5001, 5000)))
     with pytest.raises(IdentityError, match="25 megapixels; scale it down"):
@@ -91,13 +91,13 @@ def test_a_large_picture_is_shrunk_to_what_is_of_use() -> None:
 
 
 def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portrait, "MAX_BYTES", 1000)
+    monkeypatch.setattr(picture_file, "MAX_BYTES", 1000)
     path = tmp_path / "large.png"
     path.write_bytes(b"x" * 1001)
     with pytest.raises(IdentityError, match="save it smaller"):
-        portrait.read_bytes(path)
+        picture_file.read_bytes(path)
     with pytest.raises(IdentityError, match="cannot be read"):
-        portrait.read_bytes(tmp_path / "absent.png")
+        picture_file.read_bytes(tmp_path / "absent.png")
 
 
 def cut_out() -> U8:

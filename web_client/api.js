@@ -10,6 +10,7 @@ const PATIENCE_MS = 6000;
 const OFFER_PATIENCE_MS = 65_000;
 /** A film's last second may wait behind others. */
 const FILM_PATIENCE_MS = 30_000;
+const PICTURE_PATIENCE_MS = 30_000;
 
 export class ApiError extends Error {
   /** @param {"gone"|"token-missing"|"token-wrong"|"full"|"refused"} kind */
@@ -49,6 +50,30 @@ export async function fetchIdentities() {
 /** @param {string} path as the identity list gives it @returns {Promise<ImageBitmap>} */
 export async function fetchPortrait(path) {
   return createImageBitmap(await (await request("GET", path)).blob());
+}
+
+/**
+ * What the daemon finds in a picture; nothing is kept there.
+ * @param {File} picture
+ * @returns {Promise<{crop: string, advice: string[], statements: Record<string, string>}>}
+ */
+export async function lookAtPicture(picture) {
+  return (await postPicture("/api/identities/look", picture)).json();
+}
+
+/**
+ * Add a picture as an identity, with the statement that was confirmed.
+ * @param {Record<string, string>} wish empty values are left out
+ * @returns {Promise<string>} its id
+ */
+export async function addIdentity(picture, wish) {
+  const query = new URLSearchParams(Object.entries(wish).filter(([, value]) => value));
+  return (await (await postPicture(`/api/identities?${query}`, picture)).json()).id;
+}
+
+function postPicture(path, picture) {
+  const headers = { "Content-Type": picture.type };
+  return request("POST", path, { headers, body: picture, patienceMs: PICTURE_PATIENCE_MS });
 }
 
 /**

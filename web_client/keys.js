@@ -34,7 +34,8 @@ export function installKeys(table) {
     if (event.target.matches("input[type=text], select, textarea")) return;
     const key = event.key.toLowerCase();
     const row = rows.find(({ keys }) => key.length === 1 && keys.includes(key));
-    if (!row || (dialog.open && row.keys !== "?")) return;
+    const open = document.querySelector("dialog[open]");
+    if (!row || (open && (open !== dialog || row.keys !== "?"))) return;
     event.preventDefault();
     row.act(key);
   });

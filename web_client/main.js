@@ -15,6 +15,7 @@ import {
 } from "./api.js";
 import { Camera, CameraError } from "./camera.js";
 import { Controls } from "./controls.js";
+import { Enrolment } from "./enrol.js";
 import { savePicture, showFilm } from "./film.js";
 import { Gallery } from "./gallery.js";
 import { installKeys } from "./keys.js";
@@ -331,6 +332,11 @@ async function listDevices() {
 
 /* ---- begin --------------------------------------------------------------------------------- */
 
+new Enrolment(async (id) => {
+  const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
+  await gallery.fill(identities, status.default_identity);
+  gallery.choose(id);
+});
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
 byId("voice").addEventListener("click", toggleVoice);

@@ -1,0 +1,243 @@
+"""This installation's keys: what it signs with, and whose signatures it believes.
+
+    trust/records.key    Ed25519, signs consents and session records      mode 0600
+    trust/keys.json      public keys: its own, those it had before, and those it was told to trust
+    trust/revoked.json   digests of consents that were withdrawn: no copy of one holds any more
+    trust/c2pa.key       ES256, signs files (C2PA)                        mode 0600
+    trust/c2pa.pem       its certificate, and the root that signed it
+    trust/c2pa-roots.pem that root, and the ones before it
+
+In the state directory; made when first needed. `rotate` makes new keys and keeps the old public
+ones, so that old signatures can still be checked. The keys lie unencrypted, for a daemon starts
+without a person: who can read the owner's files can sign in their name.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from realtime import certificates, signing
+from realtime.config import state_directory
+from realtime.errors import StartupError, TrustError
+from realtime.private_files import read_private, write_private
+
+logger = logging.getLogger(__name__)
+
+Origin = Literal["own", "retired", "imported"]
+"""this installation's key, one that it had before, one that somebody else signs with"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    public_key: str
+    origin: Origin
+    since: str
+    """ISO 8601: made, or told to trust"""
+
+    @property
+    def fingerprint(self) -> str:
+        return signing.fingerprint(self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaKeys:
+    """What C2PA signs with."""
+
+    chain: bytes
+    """PEM: certificate, root"""
+    key: bytes = b""
+    """PEM, PKCS #8"""
+
+
+class Keyring:
+    """The keys in one folder; every question reads it anew, so a change holds at once."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or state_directory() / "trust"
+
+    @property
+    def exists(self) -> bool:
+        """Whether keys were made already."""
+        return (self.directory / "records.key").exists()
+
+    def init(self) -> list[str]:
+        """Make what is missing. Returns a line for each thing that was made."""
+        made = []
+        if not self.exists:
+            made.append(f"signing key {self._fingerprint(self._signing_key())}")
+        if not (self.directory / "c2pa.key").exists():
+            self.media_keys()
+            made.append("certificate for files (C2PA), by a local CA of its own")
+        return made
+
+    def rotate(self) -> str:
+        """New keys for all that is signed from now on. Returns the new fingerprint."""
+        old = self._signing_key()
+        keys = [
+            KnownKey(key.public_key, "retired" if key.origin == "own" else key.origin, key.since)
+            for key in self.known()
+        ]
+        if all(key.public_key != _public(old) for key in keys):  # keys.json was lost
+            keys.append(KnownKey(_public(old), "retired", _now()))
+        new = Ed25519PrivateKey.generate()
+        # Public keys first: were this to stop in between, every signature could still be checked.
+        self._write_keys([*keys, KnownKey(_public(new), "own", _now())])
+        write_private(self.directory / "records.key", _pem(new))
+        self._make_media_keys()
+        return self._fingerprint(new)
+
+    def sign(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields with this installation's signature."""
+        return signing.sign(fields, self._signing_key())
+
+    def signer(self) -> Ed25519PrivateKey:
+        """The key itself, for who signs often: read once."""
+        return self._signing_key()
+
+    def known(self) -> list[KnownKey]:
+        """Every key whose signatures are believed.
+
+        Raises:
+            TrustError: the list is damaged.
+        """
+        path = self.directory / "keys.json"
+        content = read_private(path)
+        if content is None:
+            return []
+        try:
+            return [_known_key(entry) for entry in signing.parse(content)["keys"]]
+        except (signing.Malformed, KeyError, TypeError, ValueError) as error:
+            raise TrustError(
+                f"{path}: is damaged ({error}); restore it, or delete it: then only "
+                "signatures of the present key are believed"
+            ) from error
+
+    def origin_of(self, public_key: str) -> Origin | None:
+        """Whose key it is; None where it is nobody's who is believed."""
+        for key in self.known():
+            if key.public_key == public_key:
+                return key.origin
+        if self.exists and _public(self._signing_key()) == public_key:
+            return "own"
+        return None
+
+    def trust(self, public_key: str) -> None:
+        """Believe signatures of a key of another installation from now on."""
+        if self.origin_of(public_key) is None:
+            self._write_keys([*self.known(), KnownKey(public_key, "imported", _now())])
+
+    def revoke(self, digest: str) -> None:
+        """Never again believe the consent with this digest, whoever signed it."""
+        revoked = self._revoked()
+        if digest not in revoked:
+            fields = {"revoked": [*revoked, digest]}
+            write_private(self.directory / "revoked.json", signing.canonical(fields))
+
+    def is_revoked(self, digest: str) -> bool:
+        return digest in self._revoked()
+
+    def media_keys(self) -> MediaKeys:
+        """What files are signed with, made at the first need and once it has ended."""
+        key = read_private(self.directory / "c2pa.key")
+        chain = read_private(self.directory / "c2pa.pem")
+        if key is None or chain is None or _has_ended(chain):
+            self._make_media_keys()
+            key = read_private(self.directory / "c2pa.key")
+            chain = read_private(self.directory / "c2pa.pem")
+        assert key is not None and chain is not None
+        return MediaKeys(chain, key)
+
+    def media_roots(self) -> bytes:
+        """PEM of the roots whose files are this installation's; empty before the first need."""
+        return read_private(self.directory / "c2pa-roots.pem") or b""
+
+    def _make_media_keys(self) -> None:
+        made = certificates.for_signing_media(datetime.now(timezone.utc))
+        roots = self.media_roots()
+        write_private(self.directory / "c2pa-roots.pem", made.root + roots)
+        write_private(self.directory / "c2pa.pem", made.leaf + made.root)
+        write_private(self.directory / "c2pa.key", made.leaf_key)
+        logger.warning("made a certificate for signed files in %s", self.directory)
+
+    def _signing_key(self) -> Ed25519PrivateKey:
+        path = self.directory / "records.key"
+        content = read_private(path)
+        if content is None:
+            made = Ed25519PrivateKey.generate()
+            if write_private(path, _pem(made), replace=False):
+                self._write_keys([*self.known(), KnownKey(_public(made), "own", _now())])
+                name = self._fingerprint(made)
+                logger.warning("made this installation's signing key %s in %s", name, path.parent)
+            content = read_private(path)  # another process may have been faster
+            assert content is not None
+        try:
+            key = serialization.load_pem_private_key(content, None)
+        except (ValueError, TypeError) as error:
+            raise TrustError(f"{path}: holds no key ({error}); restore it from a copy") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise TrustError(f"{path}: holds no Ed25519 key; restore it from a copy")
+        return key
+
+    def _write_keys(self, keys: list[KnownKey]) -> None:
+        entries = [
+            {"key": key.public_key, "origin": key.origin, "since": key.since} for key in keys
+        ]
+        write_private(self.directory / "keys.json", signing.canonical({"keys": entries}))
+
+    def _revoked(self) -> list[str]:
+        path = self.directory / "revoked.json"
+        content = read_private(path)
+        if content is None:
+            return []
+        try:
+            revoked = signing.parse(content)["revoked"]
+            if not all(isinstance(entry, str) for entry in revoked):
+                raise ValueError("entries must be texts")
+        except (signing.Malformed, KeyError, TypeError, ValueError) as error:
+            raise TrustError(f"{path}: is damaged ({error}); restore it from a copy") from error
+        return list(revoked)
+
+    @staticmethod
+    def _fingerprint(key: Ed25519PrivateKey) -> str:
+        return signing.fingerprint(_public(key))
+
+
+def _known_key(entry: dict[str, Any]) -> KnownKey:
+    key, origin, since = str(entry["key"]), entry["origin"], str(entry["since"])
+    if len(bytes.fromhex(key)) != 32 or origin not in get_args(Origin):
+        raise ValueError(f"{key[:16]}: no key of a known origin")
+    return KnownKey(key, cast(Origin, origin), since)
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes_raw().hex()
+
+
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _has_ended(chain: bytes) -> bool:
+    try:
+        leaf = x509.load_pem_x509_certificates(chain)[0]
+    except (ValueError, IndexError) as error:
+        raise StartupError(
+            f"the C2PA certificate is damaged ({error}): `reenactd trust rotate`"
+        ) from error
+    return leaf.not_valid_after_utc <= datetime.now(timezone.utc)

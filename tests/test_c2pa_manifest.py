@@ -1,0 +1,145 @@
+"""Manifests: what is signed here is trusted here; a changed bit shows; what is missing is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from realtime import c2pa_manifest
+from realtime.c2pa_manifest import Claim, check_c2pa, seal
+from realtime.errors import TrustError
+from realtime.trust import Keyring
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("c2pa") is None, reason="needs the c2pa extra"
+)
+CLAIM = Claim("generated", "11" * 32, "22" * 32, "network", "33" * 32, "0123abcd", "0123abcd")
+CLIP = Path(__file__).parent / "data" / "performers" / "performer1.mp4"
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return Path(shutil.copy(CLIP, tmp_path / "film.mp4"))
+
+
+def flipped(path: Path, at: int) -> Path:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "still.png", "still.jpg", "still.webp"])
+def test_a_sealed_file_is_trusted_here_and_valid_elsewhere(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith(".mp4"):
+        shutil.copy(CLIP, path)
+    else:
+        Image.new("RGB", (64, 64), (90, 60, 40)).save(path)
+    assert check_c2pa(path).state == "absent"
+    seal(path, CLAIM, name)
+    check = check_c2pa(path)
+    assert (check.state, check.claim) == ("trusted", CLAIM)
+    elsewhere = Keyring(tmp_path / "elsewhere")
+    elsewhere.media_keys()
+    check = check_c2pa(path, elsewhere)
+    assert (check.state, check.claim) == ("valid", CLAIM)
+    assert "another installation" in check.reason
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [name]
+
+
+def test_it_stays_trusted_when_the_keys_change(film: Path) -> None:
+    seal(film, CLAIM, film.name)
+    Keyring().rotate()
+    assert check_c2pa(film).state == "trusted"
+
+
+def test_a_flipped_bit_in_the_pictures_shows(film: Path) -> None:
+    seal(film, CLAIM, film.name)
+    media = film.read_bytes().rfind(b"mdat") + 5000
+    check = check_c2pa(flipped(film, media))
+    assert (check.state, check.claim) == ("invalid", None)
+    assert "assertion.bmffHash.mismatch" in check.reason
+
+
+def test_a_flipped_bit_in_the_manifest_shows(film: Path) -> None:
+    seal(film, CLAIM, film.name)
+    at = film.read_bytes().find(CLAIM.consent_sha256.encode())
+    assert at > 0
+    check = check_c2pa(flipped(film, at + 7))
+    assert check.state == "invalid" and "assertion.hashedURI.mismatch" in check.reason
+
+
+def test_a_manifest_of_somebody_else_is_not_ours(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trusted or not, without our assertion or with another source type it says nothing of us."""
+    manifest = c2pa_manifest._manifest
+
+    def other(claim: Claim, title: str) -> str:
+        said: dict[str, Any] = json.loads(manifest(claim, title))
+        said["assertions"][0]["data"]["actions"][0]["digitalSourceType"] = (
+            "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+        )
+        return json.dumps(said)
+
+    monkeypatch.setattr(c2pa_manifest, "_manifest", other)
+    seal(film, CLAIM, film.name)
+    check = check_c2pa(film)
+    assert (check.state, check.claim) == ("valid", None)
+    assert "not reenactd's" in check.reason
+
+
+def test_the_manifest_names_nobody(film: Path) -> None:
+    seal(film, CLAIM, film.name)
+    import c2pa
+
+    with film.open("rb") as file, c2pa.Reader("video/mp4", file) as reader:
+        said = reader.json()
+    assert "trainedAlgorithmicMedia" in said and "c2pa.watermarked.unbound" in said
+    assert "c2pa.created" in said and "coral" not in said
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_what_cannot_be_read_is_no_stack_trace(film: Path, length: int) -> None:
+    film.write_bytes(film.read_bytes()[:length])
+    check = check_c2pa(film)
+    assert check.state == "absent"
+    try:
+        seal(film, CLAIM, film.name)
+    except TrustError as error:
+        assert "cannot be written" in str(error) and film.stat().st_size == length
+    else:
+        assert check_c2pa(film).state == "trusted", "what could be signed can be checked"
+
+
+def test_a_sealed_file_that_was_cut_off_is_invalid(film: Path) -> None:
+    seal(film, CLAIM, film.name)
+    film.write_bytes(film.read_bytes()[:-5000])
+    assert check_c2pa(film).state == "invalid"
+
+
+def test_other_kinds_and_missing_files(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("x")
+    assert check_c2pa(text).state == "unsupported"
+    with pytest.raises(TrustError, match="carries no manifest"):
+        seal(text, CLAIM, "notes.txt")
+    with pytest.raises(TrustError, match="there is no such file"):
+        check_c2pa(tmp_path / "none.mp4")
+
+
+def test_without_the_extra_the_way_to_it_is_said(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c2pa_manifest, "is_installed", lambda: False)
+    check = check_c2pa(film)
+    assert check.state == "unavailable" and "pip install 'reenactd[c2pa]'" in check.reason
+    with pytest.raises(TrustError, match="pip install"):
+        seal(film, CLAIM, film.name)

@@ -1,0 +1,287 @@
+"""A user's own identity: added whole or not at all, revoked for good, deleted, carried away."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from realtime import picture_process, portrait, signing
+from realtime.config import Identities
+from realtime.consent import STATEMENTS
+from realtime.enrolment import Enrolment, Wish
+from realtime.errors import IdentityError, StartupError
+from realtime.identity import IdentityStore
+from realtime.trust import Keyring
+from tests import fakes
+from tests.portraits import enrolment, one_face, picture_bytes
+
+RELEASE = "ab" * 32
+
+
+@pytest.fixture(autouse=True)
+def decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a process of its own, which takes its time and has its own tests."""
+    monkeypatch.setattr(
+        picture_process, "decode", lambda data, name: portrait.decode(data, Path(name))
+    )
+
+
+def wish(**changes: Any) -> Wish:
+    return Wish(**{"name": "Ada L.", "kind": "fictional", "method": "a test", **changes})
+
+
+def added(made: Enrolment, **changes: Any) -> str:
+    return made.add(made.look_at(picture_bytes(), "x"), wish(**changes))
+
+
+def usable(identity_id: str) -> bool:
+    store = IdentityStore(Identities(), find_faces=one_face)
+    return identity_id in [card.id for card in store.list()]
+
+
+def test_an_added_identity_can_be_worn_and_says_why(tmp_path: Path) -> None:
+    expires = datetime.now(timezone.utc) + timedelta(days=3)
+    made = enrolment()
+    identity_id = added(made, kind="third-party", release_sha256=RELEASE, expires_at=expires)
+    assert identity_id == "ada-l"
+    matte: Callable[..., Any] = lambda rgb: np.ones(rgb.shape[:2], np.float32)  # noqa: E731
+    store = IdentityStore(Identities(), find_faces=one_face, person_matte=matte)
+    loaded = store.load(identity_id, fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+    consent = loaded.consent
+    assert (consent.kind, consent.method) == ("third-party", "a test")
+    assert consent.statement == STATEMENTS["third-party"]
+    assert consent.release_sha256 == RELEASE and consent.expires_at == expires
+    assert consent.signed_by is not None and Keyring().origin_of(consent.signed_by) == "own"
+
+
+def test_what_is_written_is_private_and_only_pixels() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    data = picture_bytes("JPEG", exif=exif, comment=b"of my aunt")
+    assert b"taken at home" in data and b"of my aunt" in data
+    made = enrolment()
+    made.add(made.look_at(data, "x"), wish())
+    folder = IdentityStore(Identities()).folder("ada-l")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert b"taken at home" not in path.read_bytes()
+        assert b"of my aunt" not in path.read_bytes()
+    assert {path.name for path in folder.iterdir()} == {
+        "portrait.png", "crop.png", "consent.json", "identity.json",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": " "}, "must be 1 to 64 characters"),
+        ({"name": "a\nb"}, "on one line"),
+        ({"name": "x" * 65}, "must be 1 to 64 characters"),
+        ({"name": "木"}, "give one with --id"),
+        ({"identity_id": "../x"}, "must be 1 to 64 of a-z"),
+        ({"identity_id": "coral"}, "'coral' is there already"),
+        ({"kind": "third-party"}, "give the document in which the person agreed"),
+        ({"release_sha256": RELEASE}, "belongs to third-party, not to fictional"),
+        ({"kind": "third-party", "release_sha256": "x"}, "64 lower-case hex digits"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=timezone.utc)}, "lies in the past"),
+    ],
+)
+def test_a_wish_that_breaks_a_rule_adds_nothing(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(IdentityError, match=said):
+        enrolment().check(wish(**changes))
+
+
+def test_a_name_is_taken_once() -> None:
+    made = enrolment()
+    added(made)
+    with pytest.raises(IdentityError, match="'ada-l' is there already"):
+        added(made)
+    assert added(made, identity_id="ada-2") == "ada-2"
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    made = enrolment(tmp_path / "file")
+    with pytest.raises(StartupError, match="cannot be written"):
+        added(made)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "state"] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("consent.json", lambda text: text.replace(b"fictional", b"self")),
+        ("consent.json", lambda text: text.replace(b'"signature"', b'"signatura"')),
+        ("portrait.png", lambda data: picture_bytes(seed=5)),
+    ],
+)
+def test_a_changed_file_ends_it(name: str, change: Callable[[bytes], bytes]) -> None:
+    added(enrolment())
+    store = IdentityStore(Identities(), find_faces=one_face)
+    path = store.folder("ada-l") / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(IdentityError, match=r"changed after|not known|its SHA-256"):
+        store.load("ada-l", fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+
+
+def test_an_unsigned_record_and_a_strangers_are_not_believed(tmp_path: Path) -> None:
+    added(enrolment())
+    store = IdentityStore(Identities())
+    path = store.folder("ada-l") / "consent.json"
+    fields = signing.parse(path.read_bytes())
+    path.write_text(json.dumps(Keyring(tmp_path / "stranger").sign(fields)))
+    with pytest.raises(IdentityError, match="which is not believed here"):
+        store.consent("ada-l")
+    del fields["signature"]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(IdentityError, match="is not signed"):
+        store.consent("ada-l")
+
+
+def test_a_changed_shipped_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("realtime.identity").identity.SHIPPED, "coral", "00" * 32)
+    with pytest.raises(IdentityError, match="not the record that shipped"):
+        IdentityStore(Identities()).consent("coral")
+
+
+def test_a_record_outlives_the_key_that_signed_it() -> None:
+    added(enrolment())
+    Keyring().rotate()
+    assert usable("ada-l")
+
+
+def test_revoked_is_revoked_for_good(tmp_path: Path) -> None:
+    made = enrolment()
+    added(made)
+    copy = tmp_path / "ada.reenactd-identity"
+    made.export("ada-l", copy)
+    path = IdentityStore(Identities()).folder("ada-l") / "consent.json"
+    before = path.read_bytes()
+    made.revoke("ada-l")
+    with pytest.raises(IdentityError, match="was revoked on"):
+        IdentityStore(Identities()).consent("ada-l")
+    path.write_bytes(before)
+    with pytest.raises(IdentityError, match="was revoked here"):
+        IdentityStore(Identities()).consent("ada-l")
+    with pytest.raises(IdentityError, match="was revoked here"):
+        made.take_in(copy, "again", lambda key: True)
+    assert not usable("ada-l") and not usable("again")
+    assert added(made, identity_id="anew") == "anew", "who agrees anew may be added anew"
+
+
+def test_delete_removes_every_derived_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    codes = tmp_path / "cache" / "reenactd" / "identities"
+    codes.mkdir(parents=True)
+    (codes / "somebody.code").write_bytes(b"encoded")
+    made = enrolment()
+    added(made)
+    root = IdentityStore(Identities()).folder("ada-l").parent
+    assert made.delete("ada-l") == 5
+    assert list(root.iterdir()) == [] and list(codes.iterdir()) == []
+    with pytest.raises(IdentityError, match="does not exist"):
+        made.delete("ada-l")
+
+
+def test_an_identity_without_a_record_can_be_deleted() -> None:
+    made = enrolment()
+    added(made)
+    (IdentityStore(Identities()).folder("ada-l") / "consent.json").unlink()
+    made.delete("ada-l")
+
+
+@pytest.mark.parametrize("command", ["revoke", "delete"])
+def test_the_shipped_ones_stay(command: str) -> None:
+    with pytest.raises(IdentityError, match="ships with reenactd"):
+        getattr(enrolment(), command)("coral")
+
+
+def test_an_exported_identity_is_believed_where_its_key_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = enrolment()
+    added(made)
+    key = made.export("ada-l", tmp_path / "ada.reenactd-identity")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    there = enrolment()
+    asked: list[str] = []
+
+    def decline(public_key: str) -> bool:
+        asked.append(public_key)
+        return False
+
+    with pytest.raises(IdentityError, match="not believed here; nothing was imported"):
+        there.take_in(tmp_path / "ada.reenactd-identity", None, decline)
+    assert asked == [key] and not usable("ada-l")
+    assert there.take_in(tmp_path / "ada.reenactd-identity", None, lambda key: True) == "ada-l"
+    assert usable("ada-l")
+    assert IdentityStore(Identities()).consent("ada-l").signed_by == key
+
+
+def archive(**changes: Any) -> bytes:
+    """An exported identity with other contents; None leaves a file out."""
+    portrait = picture_bytes()
+    record = {
+        "kind": "fictional",
+        "statement": "nobody",
+        "portrait_sha256": __import__("hashlib").sha256(portrait).hexdigest(),
+        "method": "test",
+        "issued_at": "2026-01-01T00:00:00Z",
+    }
+    files: dict[str, Any] = {
+        "portrait.png": portrait,
+        "consent.json": json.dumps(Keyring().sign(record)).encode(),
+        "identity.json": b'{"name": "Ada"}',
+    }
+    files.update({name.replace("_", "."): content for name, content in changes.items()})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            if content is not None:
+                file.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: b"", "is no exported identity"),
+        (lambda: b"PK\x03\x04" + b"\0" * 50, "is no exported identity"),
+        (lambda: archive()[:-30], "is no exported identity"),
+        (lambda: archive(consent_json=None), "must hold portrait.png, consent.json"),
+        (lambda: archive(**{"../../x": b"x"}), "and nothing else"),
+        (lambda: archive(identity_json=b" " * 100_000), "more than 65536 bytes"),
+        (lambda: archive(identity_json=b'{"name": 3}'), "identity.json: name"),
+        (lambda: archive(identity_json=b"{"), "identity.json: not JSON"),
+        (lambda: archive(consent_json=b"{}"), "'kind' is missing"),
+        (lambda: archive(portrait_png=picture_bytes(seed=3)), "not the one that its consent names"),
+        (lambda: archive(portrait_png=b"\0" * (33 << 20)), "portrait.png has more than"),
+    ],
+)
+def test_a_hostile_import_leaves_nothing(
+    tmp_path: Path, made: Callable[[], bytes], said: str
+) -> None:
+    path = tmp_path / "x.reenactd-identity"
+    path.write_bytes(made())
+    with pytest.raises(IdentityError, match=said) as caught:
+        enrolment().take_in(path, None, lambda key: True)
+    assert "\n" not in str(caught.value)
+    root = tmp_path / "state" / "reenactd" / "identities"
+    assert not root.exists() or list(root.iterdir()) == []
+
+
+def test_the_archive_of_these_tests_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "x.reenactd-identity"
+    path.write_bytes(archive())
+    assert enrolment().take_in(path, None, lambda key: False) == "ada"
