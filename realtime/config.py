@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -54,6 +55,27 @@ class Server(_Section):
     """event loop; auto takes uvloop where it is installed"""
     max_sessions: int = Field(2, ge=1, le=64)
     """performers at the same time; one more is refused with HTTP 503"""
+    max_viewers: int = Field(8, ge=0, le=256)
+    """WHEP viewers at the same time, over all performers; one more is refused with HTTP 503"""
+    cors_origins: tuple[str, ...] = ()
+    """pages of these origins, such as https://studio.example, may use WHIP and WHEP"""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_only(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise PydanticCustomError(
+                    "origin",
+                    "{origin} is no origin: write https://HOST or https://HOST:PORT",
+                    {"origin": repr(origin)},
+                )
+        return origins
+
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Host headers that are answered; others get 421 (DNS rebinding)"""
 

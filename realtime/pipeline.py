@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from realtime.cards import draw_card
+from realtime.cards import card_matte, draw_card
 from realtime.clock import VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.config import Config
 from realtime.drivers.camera import CameraDriver
@@ -27,6 +27,7 @@ from realtime.frames import (
     Arrived,
     Composited,
     Controls,
+    Cutout,
     FaceTrack,
     NoFace,
     NoFaceReason,
@@ -147,6 +148,10 @@ class Pipeline:
         """Take the performer's neutral anew from the coming second."""
         self._retarget.calibrate()
 
+    def cut_out(self, wanted: bool) -> None:
+        """Also give the avatar without its background, or no longer."""
+        self._composite.cuts_out = wanted
+
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput:
@@ -182,7 +187,8 @@ class Pipeline:
     def card(self, text: str) -> OutputFrame:
         """A still picture with a text, marked like any other; the same one for the same text."""
         if text not in self._cards:
-            composited = Composited(draw_card(text, self._canvas))
+            picture = draw_card(text, self._canvas)
+            composited = Composited(picture, Cutout(picture, card_matte(text, self._canvas)))
             timings = Timings(self._clock.now_ns())
             self._cards[text] = emit(self._mark(composited), -1, 0, "CARD", timings)
         return self._cards[text]

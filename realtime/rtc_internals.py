@@ -19,6 +19,7 @@ from aiortc import (
     rtcicetransport,
     rtcpeerconnection,
     rtcrtpreceiver,
+    rtcrtpsender,
     rtcrtptransceiver,
     rtp,
 )
@@ -103,6 +104,16 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             "RTCRtpReceiver",
             set(dir(receiver)),
             ("_handle_rtp_packet", "_send_rtcp_nack", "_send_rtcp_pli", "receive", "stop"),
+        ),
+        (
+            "RTCRtpSender._handle_rtcp_packet",
+            set(rtcrtpsender.RTCRtpSender._handle_rtcp_packet.__code__.co_names),
+            ("_send_keyframe", "target_bitrate"),
+        ),
+        (
+            "RTCRtpSender._next_encoded_frame",
+            set(rtcrtpsender.RTCRtpSender._next_encoded_frame.__code__.co_names),
+            ("get_encoder", "pack"),
         ),
         (
             "JitterBuffer",

@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,11 +20,13 @@ from realtime.config import Config
 from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Controls, OutputFrame, OutputState
 from realtime.gate import OutputGate, Withheld
-from realtime.latest import AsyncLatest
+from realtime.latest import AsyncLatest, Closed
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.pacing import Limits
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
+from realtime.rtc_viewers import make_encoder
+from realtime.sinks.viewers import Audience
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
 from realtime.turns import Turn
@@ -97,6 +100,7 @@ class Services:
     render: RenderWorker
     loader: BackgroundWorker
     maker: BackgroundWorker
+    viewers_pool: Executor
     telemetry: Telemetry
     tracer: Tracer
 
@@ -135,9 +139,16 @@ class Session:
     """One performer's session. Everything public is called on the event loop."""
 
     def __init__(
-        self, session_id: str, services: Services, cast: Cast, on_closed: Callable[[Session], None]
+        self,
+        session_id: str,
+        services: Services,
+        cast: Cast,
+        on_closed: Callable[[Session], None],
+        name: str | None = None,
     ) -> None:
         self.id = session_id
+        self.name = name or session_id[:6]
+        """under which viewers find it"""
         self.etag = f'"{secrets.token_urlsafe(8)}"'
         self.phase: Phase = "new"
         config, clock = services.config, services.clock
@@ -171,6 +182,7 @@ class Session:
             lambda tracked: services.render.deliver(self._job, tracked),
             clock,
         )
+        self.audience = Audience(make_encoder, services.viewers_pool, clock, self._cut_out)
         track = OutputTrack(self._next_frame, clock, self._metrics)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self)
         self._stats: DataChannel | None = None
@@ -194,7 +206,8 @@ class Session:
         age_ns = self._services.clock.now_ns() - self._born_ns
         life = {"phase": self.phase, "age_s": round(age_ns / NS_PER_S, 1)}
         numbers = {name: value for name, value in self._numbers().items() if name != "type"}
-        return {"session": self.id[:6], **life, **numbers}
+        watched = {"name": self.name, "viewers": len(self.audience)}
+        return {"session": self.id[:6], **watched, **life, **numbers}
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to the offer; from here on the session works.
@@ -208,6 +221,8 @@ class Session:
         self._services.render.add(self._job)
         self._worker.start()
         self._spawn(drain(self._peer.camera, self._worker.offer, self._services.clock))
+        if not self._peer.sends:  # nobody else would ask the gate for pictures
+            self._spawn(self._pump())
         self.phase = "connecting"
         self._log.info("connecting as %s", self._live.identity.id)
         return answer
@@ -263,6 +278,7 @@ class Session:
             await asyncio.sleep(GOODBYE_S)
         # The channel first: the sender then leaves `recv` by itself instead of being cancelled.
         self._outputs.close()
+        self.audience.close()
         if started:
             self._services.render.remove(self._job)
             await self._worker.close()
@@ -288,8 +304,9 @@ class Session:
             self._controls = channel
         elif channel.label == "stats" and self._stats is None:
             self._stats = channel
-            hello = {"type": "hello", "session": self.id[:6], "identity": self._live.identity.id}
-            self._send(channel, {**hello, "controls": asdict(self._live.controls)})
+            hello = {"type": "hello", "session": self.id[:6], "name": self.name}
+            told = {"identity": self._live.identity.id, "controls": asdict(self._live.controls)}
+            self._send(channel, {**hello, **told})
             self._spawn(self._report())
 
     def on_message(self, label: str, message: str | bytes) -> None:
@@ -328,7 +345,20 @@ class Session:
             self._calibration_told = False
         elif not self._calibration_told:
             self._calibration_told = self._tell({"type": "calibrated"})
+        self.audience.show(frame)
         return frame
+
+    async def _pump(self) -> None:
+        """For a performer who takes no video back, such as OBS: viewers get it all the same."""
+        try:
+            while True:
+                await self._next_frame()
+        except Closed:
+            return
+
+    def _cut_out(self, wanted: bool) -> None:
+        """Somebody watches the avatar without its background, or nobody does any more."""
+        self._job.request(lambda: self._pipeline.cut_out(wanted))
 
     async def _report(self) -> None:
         while self.phase != "closed":

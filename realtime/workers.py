@@ -5,6 +5,7 @@
     loader            one: networks and identities, so that nothing else waits for them
     maker             one: what a new session needs, so that it does not wait for the loader
     encode-*          aiortc's encoders, as the loop's default executor
+    viewers-*         one: what viewers get, encoded once for all who agree on a codec
 
 All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
 the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times
@@ -73,6 +74,7 @@ class Pipeline(Protocol):
     ) -> OutputFrame | NoOutput: ...
     def card(self, text: str) -> OutputFrame: ...
     def calibrate(self) -> None: ...
+    def cut_out(self, wanted: bool) -> None: ...
 
 
 @dataclass
@@ -424,3 +426,8 @@ def _timed(work: Callable[..., T], tell: Callable[[int, int], None], *args: Any)
 def encode_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     """The loop's default executor, in which aiortc runs its encoders."""
     return _EncodePool(threads, thread_name_prefix="encode")
+
+
+def viewers_pool() -> concurrent.futures.ThreadPoolExecutor:
+    """Where pictures are encoded for viewers, so that no performer's encoder waits for theirs."""
+    return concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="viewers")

@@ -97,6 +97,9 @@ class EchoPipeline:
     def calibrate(self) -> None:
         """There is no neutral to take."""
 
+    def cut_out(self, wanted: bool) -> None:
+        """The camera's picture has no background to be taken from."""
+
     def card(self, text: str) -> OutputFrame:
         from realtime.cards import draw_card
 

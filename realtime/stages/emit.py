@@ -1,6 +1,8 @@
 """Emit: a marked picture -> I420 for the encoders. The last arrow; only it makes an OutputFrame.
 
-It accepts a Marked and nothing else, so that no picture without the mark can reach a sink.
+It accepts a Marked and nothing else, so that no picture without the mark can reach a sink. A marked
+cutout leaves as one picture of twice the height, for video has no transparency: the colour above,
+the matte below as grey.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from realtime.frames import Marked, OutputFrame, OutputState, Timings
+from realtime.frames import U8, Marked, MarkedCutout, OutputFrame, OutputState, Timings
 
 
 def emit(
@@ -25,5 +27,33 @@ def emit(
             "pass the picture through stages.mark.Mark first"
         )
     height, width = marked.rgb.shape[:2]
-    i420 = np.ascontiguousarray(cv2.cvtColor(marked.rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
-    return OutputFrame(i420, width, height, source_seq, pts, state, timings)
+    i420 = _i420_of(marked.rgb)
+    stacked = None if marked.cutout is None else _stacked(marked.cutout)
+    return OutputFrame(
+        i420, width, height, source_seq, pts, state, timings, stacked_i420=stacked
+    )
+
+
+def _i420_of(rgb: U8) -> U8:
+    return np.ascontiguousarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+
+_LUMA_OF: U8 = np.rint(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+"""of a grey, in limited range"""
+_NO_CHROMA = 128
+
+
+def _stacked(cutout: MarkedCutout) -> U8:
+    """(H * 3, W): the planes of a picture of W x 2H, each one's lower half being the matte's."""
+    if not isinstance(cutout, MarkedCutout):
+        raise TypeError(f"emit was given a cutout that is a {type(cutout).__name__}, not marked")
+    height, width = cutout.alpha.shape
+    colour = _i420_of(cutout.rgb).reshape(-1)
+    pixels, quarter = height * width, height * width // 4
+    stacked = np.full(pixels * 3, _NO_CHROMA, np.uint8)
+    stacked[:pixels] = colour[:pixels]
+    stacked[pixels : 2 * pixels] = cv2.LUT(cutout.alpha, _LUMA_OF).reshape(-1)
+    for plane in range(2):
+        from_, to = pixels + plane * quarter, 2 * pixels + plane * 2 * quarter
+        stacked[to : to + quarter] = colour[from_ : from_ + quarter]
+    return stacked.reshape(height * 3, width)

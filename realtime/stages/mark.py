@@ -1,5 +1,7 @@
 """Mark: burns the visible mark of synthesis into the picture. The only maker of Marked.
 
+A cutout gets it too, in its matte as well: it stands in front of whatever a viewer puts behind.
+
 The mark is white text on a dark rounded pill, top right, which stays legible on any background
 (the place and the wording follow the EU Code of Practice on marking AI content, 2026). It is drawn
 once per size and blended into its corner, so that it costs next to nothing per frame.
@@ -15,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from realtime.config import Output
 from realtime.errors import FrameError
-from realtime.frames import U8, Composited, Marked
+from realtime.frames import U8, Composited, Cutout, Marked, MarkedCutout
 
 _SUPERSAMPLING = 4
 _MIN_HEIGHT_PX = 16  # below it the letters are no longer legible after a video codec
@@ -57,7 +59,25 @@ class Mark:
         rows, columns = patch.premultiplied.shape[:2]
         corner = rgb[patch.top_px : patch.top_px + rows, patch.left_px : patch.left_px + columns]
         corner[...] = patch.premultiplied + (corner * patch.transparency // 255).astype(np.uint8)
-        return Marked(rgb, self._label)
+        cutout = None if composited.cutout is None else _marked(composited.cutout, patch)
+        return Marked(rgb, self._label, cutout)
+
+
+def _marked(cutout: Cutout, patch: _Patch) -> MarkedCutout:
+    """The mark over the cutout (Porter and Duff, "Compositing digital images", 1984)."""
+    rows, columns = patch.premultiplied.shape[:2]
+    place = (
+        slice(patch.top_px, patch.top_px + rows),
+        slice(patch.left_px, patch.left_px + columns),
+    )
+    rgb, alpha = cutout.rgb.copy(), cutout.alpha.copy()
+    below = alpha[place][:, :, None] / 255.0 * patch.transparency  # (h, w, 1) 0..255
+    both = 255.0 - patch.transparency + below
+    mixed = (patch.premultiplied * 255.0 + rgb[place] * below) / np.maximum(both, 1)
+    # Where neither shows, the colour of the mark goes on, as the cutout's does at its edge.
+    rgb[place] = np.where(both < 1, _PILL_RGBA[:3], np.clip(np.rint(mixed), 0, 255))
+    alpha[place] = np.rint(both[:, :, 0])
+    return MarkedCutout(rgb, alpha)
 
 
 def _draw(label: str, share: float, width: int, height: int) -> _Patch:
