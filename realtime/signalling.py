@@ -7,9 +7,9 @@ Both are an SDP offer by POST, candidates by PATCH, the end by DELETE. Who may c
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -18,6 +18,7 @@ from realtime.daemon import Daemon
 from realtime.errors import NobodyPerforms
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
+from realtime.sinks.viewers import Background
 from realtime.viewing import Wish
 
 SDP = "application/sdp"
@@ -64,6 +65,11 @@ def add_whip(app: FastAPI, daemon: Daemon) -> None:
         session, answer = await daemon.open_session(offer, identity, name)
         return _created(daemon, f"/whip/{session.id}", session, answer)
 
+    @app.options("/whip/{session_id}")
+    async def session_capabilities(session_id: str) -> Response:
+        """What may be done to a session; tells nothing of whether there is one."""
+        return _resource_capabilities()
+
     @app.patch("/whip/{session_id}", status_code=204, openapi_extra=_FRAGMENT_BODY)
     async def trickle(session_id: str, request: Request) -> Response:
         """More ICE candidates (RFC 9725 section 4.3.1)."""
@@ -89,8 +95,6 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         viewer, answer = await daemon.open_viewer(offer, wish)
         return _created(daemon, f"/whep/{wish.session}/{viewer.id}", viewer, answer)
 
-    Background = Annotated[Literal["scene", "transparent"], Query()]
-
     @app.options("/whep")
     @app.options("/whep/{session}")
     async def capabilities(request: Request) -> Response:
@@ -112,6 +116,11 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         twice the height: colour extended under what is transparent, and below it the opacity."""
         return await watch(request, Wish(session, background))
 
+    @app.options("/whep/{session}/{viewer_id}")
+    async def viewer_capabilities(session: str, viewer_id: str) -> Response:
+        """What may be done to a viewer; tells nothing of whether there is one."""
+        return _resource_capabilities()
+
     @app.patch("/whep/{session}/{viewer_id}", status_code=204, openapi_extra=_FRAGMENT_BODY)
     async def trickle(session: str, viewer_id: str, request: Request) -> Response:
         """More ICE candidates."""
@@ -129,6 +138,11 @@ def _capabilities(request: Request, daemon: Daemon) -> Response:
     if grant_of(request.scope) is not None:
         _name_ice_servers(response, daemon)
     return response
+
+
+def _resource_capabilities() -> Response:
+    headers = {"Accept-Patch": SDP_FRAGMENT, "Allow": "DELETE, OPTIONS, PATCH"}
+    return Response(status_code=204, headers=headers)
 
 
 def _created(daemon: Daemon, location: str, resource: Resource, answer: str) -> Response:

@@ -36,6 +36,7 @@ LAYERS = (
         "realtime.portrait",
         "realtime.smoothing",
         "realtime.telemetry",
+        "realtime.tokens",
         "realtime.tracing",
         "realtime.turns",
     ),
@@ -45,11 +46,14 @@ LAYERS = (
     ("realtime.pipeline",),
     ("realtime.gate", "realtime.workers"),
     ("realtime.rtc", "realtime.rtc_encode", "realtime.rtc_internals", "realtime.rtc_receive"),
+    ("realtime.sinks",),
+    ("realtime.rtc_viewers",),
     ("realtime.studio", "realtime.wardrobe"),
     ("realtime.session",),
     ("realtime.sessions",),
+    ("realtime.viewing",),
     ("realtime.daemon",),
-    ("realtime.watching",),
+    ("realtime.signalling", "realtime.tickets", "realtime.watching"),
     ("realtime.server",),
     # programs: above all that they use
     (

@@ -51,6 +51,9 @@ class CodedPipeline:
     def card(self, text: str) -> OutputFrame:
         return self._pipeline.card(text)
 
+    def cut_out(self, wanted: bool) -> None:
+        self._pipeline.cut_out(wanted)
+
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput:

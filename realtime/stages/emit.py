@@ -29,9 +29,7 @@ def emit(
     height, width = marked.rgb.shape[:2]
     i420 = _i420_of(marked.rgb)
     stacked = None if marked.cutout is None else _stacked(marked.cutout)
-    return OutputFrame(
-        i420, width, height, source_seq, pts, state, timings, stacked_i420=stacked
-    )
+    return OutputFrame(i420, width, height, source_seq, pts, state, timings, stacked_i420=stacked)
 
 
 def _i420_of(rgb: U8) -> U8:
@@ -50,10 +48,11 @@ def _stacked(cutout: MarkedCutout) -> U8:
     height, width = cutout.alpha.shape
     colour = _i420_of(cutout.rgb).reshape(-1)
     pixels, quarter = height * width, height * width // 4
-    stacked = np.full(pixels * 3, _NO_CHROMA, np.uint8)
+    stacked = np.empty(pixels * 3, np.uint8)
     stacked[:pixels] = colour[:pixels]
     stacked[pixels : 2 * pixels] = cv2.LUT(cutout.alpha, _LUMA_OF).reshape(-1)
     for plane in range(2):
         from_, to = pixels + plane * quarter, 2 * pixels + plane * 2 * quarter
         stacked[to : to + quarter] = colour[from_ : from_ + quarter]
+        stacked[to + quarter : to + 2 * quarter] = _NO_CHROMA
     return stacked.reshape(height * 3, width)
