@@ -49,7 +49,16 @@ PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 NO_PLAYOUT_DELAY = b"\x00\x00\x00"
 """12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
 
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""aiortc's own, and two for peers whose certificate is RSA, as GStreamer's is: RFC 8827 section 6.5
+leaves them that choice, and where they are the DTLS server nothing of aiortc's list fits"""
+
 _upstream_host_addresses = ice.get_host_addresses
+_upstream_ssl_context = rtcdtlstransport.RTCCertificate._create_ssl_context
 
 
 class PlayoutDelayMap(rtp.HeaderExtensionsMap):
@@ -139,6 +148,11 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         ),
         ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
         (
+            "RTCCertificate",
+            set(vars(rtcdtlstransport.RTCCertificate)),
+            ("_create_ssl_context",),
+        ),
+        (
             "RTCIceTransport.__init__",
             set(rtcicetransport.RTCIceTransport.__init__.__code__.co_names),
             ("_send",),
@@ -185,6 +199,7 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         (codecs, "Vp8Decoder", OneThreadVp8Decoder),
         (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates, choice)),
         (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
+        (rtcdtlstransport.RTCCertificate, "_create_ssl_context", _ssl_context),
         (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
     ]
     for owner, name, value in replacements:
@@ -194,6 +209,12 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         free_id = max(entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind) + 1
         extensions.append(RTCRtpHeaderExtensionParameters(id=free_id, uri=PLAYOUT_DELAY_URI))
     return choice
+
+
+def _ssl_context(certificate: Any, srtp_profiles: list[Any]) -> Any:
+    context: Any = _upstream_ssl_context(certificate, srtp_profiles)
+    context.set_cipher_list(CIPHERS.encode())
+    return context
 
 
 def lose_what_is_sent(peer: RTCPeerConnection, is_lost: Callable[[], bool]) -> None:

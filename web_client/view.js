@@ -5,7 +5,7 @@
  * KEEP_MS it fades out, because nobody wants a frozen face on stream. */
 
 import { Painter } from "./matte.js";
-import { Viewer, WhepError } from "./whep.js";
+import { Viewer, WhepError } from "./viewer.js";
 
 const KEEP_MS = 5000;
 /** The daemon sends ten pictures a second at least. */
