@@ -7,6 +7,7 @@ those names. Knows no sessions; `rtc.py` holds the adapters.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,7 @@ CIPHERS = (
 leaves them that choice, and where they are the DTLS server nothing of aiortc's list fits"""
 
 _upstream_host_addresses = ice.get_host_addresses
+_upstream_is_compatible = rtcpeerconnection.is_codec_compatible
 _upstream_ssl_context = rtcdtlstransport.RTCCertificate._create_ssl_context
 
 
@@ -96,7 +98,16 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
     dtls = set(rtcdtlstransport.RTCDtlsTransport.__init__.__code__.co_names)
     return [
         ("rtcrtpreceiver", set(vars(rtcrtpreceiver)), ("JitterBuffer", "RTCRtpReceiver")),
-        ("rtcpeerconnection", set(vars(rtcpeerconnection)), ("RTCRtpReceiver",)),
+        (
+            "rtcpeerconnection",
+            set(vars(rtcpeerconnection)),
+            ("RTCRtpReceiver", "is_codec_compatible"),
+        ),
+        (
+            "rtcpeerconnection.find_common_codecs",
+            set(rtcpeerconnection.find_common_codecs.__code__.co_names),
+            ("is_codec_compatible",),
+        ),
         ("rtp", set(vars(rtp)), ("HeaderExtensionsMap",)),
         ("ice", set(vars(ice)), ("get_host_addresses",)),
         (
@@ -199,6 +210,7 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         (codecs, "Vp8Decoder", OneThreadVp8Decoder),
         (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates, choice)),
         (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
+        (rtcpeerconnection, "is_codec_compatible", _is_compatible),
         (rtcdtlstransport.RTCCertificate, "_create_ssl_context", _ssl_context),
         (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
     ]
@@ -209,6 +221,18 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         free_id = max(entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind) + 1
         extensions.append(RTCRtpHeaderExtensionParameters(id=free_id, uri=PLAYOUT_DELAY_URI))
     return choice
+
+
+def _is_compatible(ours: Any, theirs: Any) -> bool:
+    """GStreamer offers H.264 without saying how it packetizes, and uses mode 1, which is ours; by
+    RFC 6184 section 8.1 silence would mean mode 0, which nobody sends."""
+    return _upstream_is_compatible(*(_with_packetization(codec) for codec in (ours, theirs)))
+
+
+def _with_packetization(codec: Any) -> Any:
+    if codec.name.upper() != "H264" or "packetization-mode" in codec.parameters:
+        return codec
+    return dataclasses.replace(codec, parameters={**codec.parameters, "packetization-mode": "1"})
 
 
 def _ssl_context(certificate: Any, srtp_profiles: list[Any]) -> Any:

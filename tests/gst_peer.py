@@ -32,13 +32,16 @@ CAPS = {
 DECODERS = {"VP8": "rtpvp8depay ! vp8dec", "H264": "rtph264depay ! h264parse ! openh264dec"}
 ENCODERS = {
     "VP8": "vp8enc deadline=1 ! rtpvp8pay pt=96",
-    "H264": "openh264enc complexity=low ! video/x-h264,profile=constrained-baseline ! h264parse ! "
+    "H264": "openh264enc complexity=low ! h264parse ! "
     "rtph264pay pt=96 config-interval=-1 aggregate-mode=zero-latency",
 }
 CAMERA = (
     "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! "
 )
-SOUND = "audiotestsrc is-live=true wave=silence ! opusenc ! rtpopuspay pt=97 ! rtc."
+SOUND = (
+    "audiotestsrc is-live=true wave=silence ! opusenc ! rtpopuspay ! "
+    "application/x-rtp,media=audio,payload=97,encoding-name=OPUS ! rtc."
+)
 NEEDED = ("webrtcbin", "nicesrc", "dtlsenc", "srtpenc")
 
 
@@ -65,9 +68,9 @@ class Peer:
         self._pipeline.set_state(Gst.State.PLAYING)
         self._rtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self._offered, None))
         self._loop.run()
-        self._pipeline.set_state(Gst.State.NULL)
         if self._resource:
             self._call("DELETE", self._resource)
+        self._pipeline.set_state(Gst.State.NULL)
         if self._failure:
             sys.exit(self._failure)
 
@@ -81,7 +84,10 @@ class Peer:
 
     def _offered(self, promise: Any, _: Any) -> None:
         reply = promise.get_reply()  # it owns the offer, so it must outlive its use
-        self._rtc.emit("set-local-description", reply.get_value("offer"), None)
+        done = Gst.Promise.new_with_change_func(self._described, None)
+        self._rtc.emit("set-local-description", reply.get_value("offer"), done)
+
+    def _described(self, promise: Any, _: Any) -> None:
         if self._trickles:
             GLib.idle_add(self._post)
 
@@ -137,7 +143,7 @@ class Peer:
 def publish(url: str, token: str, codec: str) -> None:
     bundle = "webrtcbin name=rtc bundle-policy=max-bundle "
     pipeline = Gst.parse_launch(
-        f"{bundle} {CAMERA} {ENCODERS[codec]} ! {CAPS[codec]} ! rtc. {SOUND}"
+        f"{bundle} {CAMERA} {ENCODERS[codec]} ! {RTP}{codec} ! rtc. {SOUND}"
     )
     rtc = pipeline.get_by_name("rtc")
     pipeline.set_state(Gst.State.READY)
@@ -168,7 +174,8 @@ def play(url: str, token: str, codec: str, pictures: int) -> None:
         shape, buffer = sample.get_caps().get_structure(0), sample.get_buffer()
         data = buffer.extract_dup(0, buffer.get_size())[::97]
         size = {name: shape.get_value(name) for name in ("width", "height")}
-        print(json.dumps({**size, "mean": sum(data) / len(data)}), flush=True)
+        sys.stdout.write(json.dumps({**size, "mean": sum(data) / len(data)}) + "\n")
+        sys.stdout.flush()
         left[0] -= 1
         if left[0] == 0:
             peer.end()

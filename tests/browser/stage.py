@@ -32,7 +32,7 @@ from realtime.server import create_app
 from realtime.stages.cutout import cut_out
 from realtime.stages.emit import emit
 from realtime.stages.mark import Mark
-from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer
+from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer, until
 
 CANVAS = (640, 480)
 SWAY_PX = 6
@@ -139,8 +139,7 @@ class Stage:
         options = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
         server = uvicorn.Server(options)
         serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.started)
         self.port = server.servers[0].sockets[0].getsockname()[1]
         headers = {"Authorization": f"Bearer {TOKEN}"}
         base_url = f"http://127.0.0.1:{self.port}"
