@@ -10,6 +10,7 @@ import { Gallery } from "./gallery.js";
 import { installKeys } from "./keys.js";
 import * as link from "./link.js";
 import { noticeFor } from "./notice.js";
+import { showObsLink } from "./obs.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
@@ -24,6 +25,8 @@ let linkState = link.INITIAL;
 let session = null;
 let stats = null;
 let iceServers = [];
+let canvas = { width: 640, height: 480 };
+let sessionName = "";
 let retryTimer = 0;
 let loading = false;
 let opening = Promise.resolve();
@@ -73,7 +76,8 @@ function heedStatus(status) {
   iceServers = status.ice_servers.map((urls) => ({ urls }));
   loading = status.engine === "loading";
   byId("engine").textContent = byId("engine").title = status.engine;
-  stage.setShape(status.canvas);
+  canvas = status.canvas;
+  stage.setShape(canvas);
 }
 
 async function connect() {
@@ -120,6 +124,10 @@ function heed(speaker, message) {
     stats = message;
     readout.update(message);
     if (linkState.phase === "connecting") return dispatch({ type: "connected" });
+    return render();
+  }
+  if (message.type === "hello") {
+    sessionName = message.name ?? "";
     return render();
   }
   if (message.type === "identity") {
@@ -200,6 +208,16 @@ function calibrate() {
   if (!session?.send({ type: "calibrate" })) stage.toast("not-live");
 }
 
+async function copyObsLink() {
+  if (byId("obs").disabled) return stage.toast("not-live");
+  try {
+    await showObsLink(sessionName, `${canvas.width} and ${canvas.height}`);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    stage.toast("daemon-says", error.detail || error.message);
+  }
+}
+
 function resetSliders() {
   controls.resetSliders();
   stage.toast("controls-reset");
@@ -216,6 +234,7 @@ function render() {
   byId("power-word").textContent = on ? "Stop" : "Start camera";
   byId("power-icon").firstElementChild.setAttribute("href", on ? "#i-stop" : "#i-camera");
   byId("calibrate").disabled = !live;
+  byId("obs").disabled = !live || !sessionName;
 }
 
 function renderSelf() {
@@ -243,6 +262,7 @@ async function listDevices() {
 
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
+byId("obs").addEventListener("click", copyObsLink);
 byId("full").addEventListener("click", () => stage.toggleFullScreen());
 byId("reset").addEventListener("click", resetSliders);
 byId("device").addEventListener("change", ({ target }) => chooseDevice(target.value));
@@ -257,6 +277,7 @@ installKeys([
   { keys: "c", says: "Calibrate: take your neutral face", act: calibrate },
   { keys: "m", says: "Mirror the avatar", act: () => controls.toggleMirror() },
   { keys: "f", says: "Fill the screen with the avatar", act: () => stage.toggleFullScreen() },
+  { keys: "o", says: "Copy the link for OBS", act: copyObsLink },
   { keys: "123456789", says: "Choose an identity", act: (key) => gallery.chooseAt(Number(key)) },
   { keys: "b", says: "Next background", act: () => controls.nextBackground() },
   { keys: "r", says: "Reset all sliders", act: resetSliders },
