@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engines import backends, crop, face_mesh, head, weights
 from engines.avatar import AnyReenactor, RenderedArrays
-from engines.backends.base import Engine
+from engines.backends.base import Engine, start
 from engines.errors import EngineError
 from engines.eyes import Eye, eyes_of
 from engines.liveportrait.networks import NAME as LIVEPORTRAIT
@@ -104,16 +104,24 @@ class Memory:
     def __init__(self) -> None:
         self.steady = Steady()
         self._field: F32 | None = None
-        self._is_fresh = False
+        self._coming: Callable[[], F32] | None = None
 
-    def field(self, look: Callable[[], F32]) -> F32:
+    def field(self, look: Callable[[], Callable[[], F32]]) -> F32:
         """The head's field: looked for in every other frame, for light and outline change slowly.
 
-        A field lies on the head and moves with it, so the one before is hardly off.
+        The look begins beside one frame and ends beside it; the next two show what it found. A
+        field lies on the head and moves with it, so one of an earlier frame is hardly off.
+
+        Args:
+            look: begins one; what it gives waits for the field.
         """
-        if self._field is None or not self._is_fresh:
-            self._field = look()
-        self._is_fresh = not self._is_fresh
+        if self._field is None:
+            self._field = look()()
+        elif self._coming is None:
+            self._coming = look()
+        else:
+            coming, self._coming = self._coming, None
+            self._field = coming()
         return self._field
 
 
@@ -242,14 +250,18 @@ class Reenactor:
         )
         drive = self._network.drive_head
 
-        def look() -> F32:
+        def look() -> Callable[[], F32]:
             view = head.look(identity.head, source, patch, placement.head)
-            inputs = {"view": view, "features": identity.head_features}
-            found: F32 = drive.run(inputs)["field"][0].copy()
-            _check_finite(found)
-            return found
+            answer = start(drive, {"view": view, "features": identity.head_features})
 
-        field = look() if memory is None else memory.field(look)
+            def field() -> F32:
+                found: F32 = answer()["field"][0]
+                _check_finite(found)
+                return found
+
+            return field
+
+        field = look()() if memory is None else memory.field(look)
         head.displace(field, patch, source, placement.landmarks, unit_px)
         return field, patch
 

@@ -37,6 +37,8 @@ class GraphSpec:
     """the graph that it is a part of; a kernel of ours lies between the parts"""
     precise: bool = False
     """computed in float32, whatever precision is asked for: it says where things are"""
+    beside: bool = False
+    """run beside the frame that asks for it, whose successor takes the answer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _spec(name: str, size: Size) -> NetworkSpec:
         "drive_head",
         (view, of_head),
         (TensorSpec("field", (1, head.FIELD_CHANNELS, field, field), -1.0, 1.0),),
+        beside=True,
     )
     return NetworkSpec(name, size, encode, drive, encode_head, drive_head)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from aiortc import RTCPeerConnection
 from tests.doubles.gpu import Gpu, installed
 
 PERFORMERS = Path(__file__).parent / "data" / "performers"
+
+
+def pytest_sessionstart() -> None:
+    """Ctrl-C is heard by the programs that tests start, even where a shell runs the tests in the
+    background: it then has them ignore it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,11 @@ export class Controls {
     return { ...this.#values };
   }
 
+  /** Use a set that was kept; what makes no sense in it is at rest. */
+  use(values) {
+    this.#set(sensible(values));
+  }
+
   toggleMirror() {
     this.#set({ mirror: !this.#values.mirror });
   }
@@ -111,14 +116,16 @@ export class Controls {
   }
 }
 
-/** What was kept, as far as it still makes sense. */
 function stored() {
-  let kept;
   try {
-    kept = JSON.parse(localStorage.getItem(STORE_KEY)) ?? {};
+    return sensible(JSON.parse(localStorage.getItem(STORE_KEY)) ?? {});
   } catch {
-    kept = {}; // not ours, or cut off: as good as none
+    return { ...RESTING }; // not ours, or cut off: as good as none
   }
+}
+
+/** What was kept, as far as it still makes sense. */
+function sensible(kept) {
   const values = { ...RESTING };
   for (const [name, , , max] of SLIDERS) {
     if (Number.isFinite(kept[name])) values[name] = Math.min(Math.max(kept[name], 0), max);

@@ -11,6 +11,7 @@ import { installKeys } from "./keys.js";
 import * as link from "./link.js";
 import { noticeFor } from "./notice.js";
 import { showObsLink } from "./obs.js";
+import { Presets } from "./presets.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
@@ -38,10 +39,21 @@ const readout = new Readout();
 const sendControls = newestWins((values) => {
   session?.send({ type: "controls", values });
 }, CONTROLS_INTERVAL_MS);
-const controls = new Controls(sendControls);
+const controls = new Controls((values) => {
+  sendControls(values);
+  presets.show();
+});
 const gallery = new Gallery((id) => {
   if (session?.send({ type: "identity", id })) gallery.await(id);
+  presets.show();
 });
+const presets = new Presets(
+  () => ({ values: controls.values, identity: gallery.chosen ?? "" }),
+  ({ values, identity }) => {
+    controls.use(values);
+    gallery.choose(identity);
+  },
+);
 
 /* ---- link: carry out what link.js decides -------------------------------------------------- */
 
@@ -66,6 +78,7 @@ async function check() {
     const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
     heedStatus(status);
     await gallery.fill(identities, status.default_identity);
+    presets.show();
   } catch (error) {
     return reportFailure(error);
   }
@@ -133,6 +146,7 @@ function heed(speaker, message) {
   if (message.type === "identity") {
     gallery.await(null);
     gallery.showChosen(message.id);
+    presets.show();
     stage.toast("identity", gallery.nameOf(message.id));
   } else if (message.type === "calibrated") {
     stage.toast("calibrated");

@@ -114,9 +114,9 @@ def open_engine(
     """
     if backend != "onnx":
         raise BackendError(f"{path}: {backend} runs no ONNX file; use onnx")
-    from engines.backends.onnx import OnnxEngine
+    from engines.backends.onnx import OnnxBesideEngine, OnnxEngine
 
-    return OnnxEngine(spec, path, threads, fix)
+    return (OnnxBesideEngine if spec.beside else OnnxEngine)(spec, path, threads, fix)
 
 
 def _require(backend: str, network: AnyNetwork) -> None:

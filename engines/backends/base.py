@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeGuard
 
@@ -23,6 +23,34 @@ class Engine(Protocol):
     def run(self, inputs: Mapping[str, F32]) -> dict[str, F32]:
         """Run the graph once; names, shapes and dtypes are those of `spec`."""
         ...
+
+
+class BesideEngine(Engine, Protocol):
+    """One whose runs need not be waited for: its graph is to run `beside`."""
+
+    def start(self, inputs: Mapping[str, F32]) -> Callable[[], dict[str, F32]]:
+        """Begin a run on another thread; what is returned waits for its outputs.
+
+        Raises:
+            EngineError: the run failed; raised where it is waited for.
+        """
+        ...
+
+
+def start(engine: Engine, inputs: Mapping[str, F32]) -> Callable[[], dict[str, F32]]:
+    """Begin a run, beside the caller's own work where the engine can; else it ends here.
+
+    Args:
+        inputs: not to be changed before the outputs are there, which are the caller's own.
+    """
+    if runs_beside(engine):
+        return engine.start(inputs)
+    outputs = {name: output.copy() for name, output in engine.run(inputs).items()}
+    return lambda: outputs
+
+
+def runs_beside(engine: Engine) -> TypeGuard[BesideEngine]:
+    return hasattr(engine, "start")
 
 
 class Stream(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engines.backends.base import REINSTALL, check_signature
-from engines.errors import BackendError
+from engines.errors import BackendError, EngineError
 from engines.specs import GraphSpec
 
 F32 = NDArray[np.float32]
@@ -30,7 +31,8 @@ class OnnxEngine:
         plural = "" if threads == 1 else "s"
         self.description = f"ONNX Runtime {VERSION}, CPU, {threads} thread{plural}"
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # it runs beside on one of the pool's threads, of which the caller's is none
+        options.intra_op_num_threads = threads + 1 if spec.beside else threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # spinning workers would take the cores from tracking and encoding between two frames
@@ -58,3 +60,26 @@ class OnnxEngine:
             self._binding.bind_cpu_input(name, value)
         self._session.run_with_iobinding(self._binding)
         return self._outputs
+
+
+class OnnxBesideEngine(OnnxEngine):
+    """For a graph that is run `beside`: on a thread of ONNX Runtime's own."""
+
+    def start(self, inputs: Mapping[str, F32]) -> Callable[[], dict[str, F32]]:
+        """Begin a run; what is returned waits for its outputs, which are the caller's own.
+
+        Raises:
+            EngineError: the run failed; raised where it is waited for.
+        """
+        bound = {name: np.ascontiguousarray(v, np.float32) for name, v in inputs.items()}
+        names = list(self._outputs)
+        run: Future[dict[str, F32]] = Future()
+
+        def end(outputs: list[F32], held: Mapping[str, F32], error: str) -> None:
+            if error:
+                run.set_exception(EngineError(f"{self.spec.name}: ONNX Runtime failed: {error}"))
+            else:
+                run.set_result(dict(zip(names, outputs, strict=True)))
+
+        self._session.run_async(names, bound, end, bound)  # which keeps them alive
+        return run.result

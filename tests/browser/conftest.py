@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -31,6 +34,7 @@ SWITCHES = (
     "--disable-sync",
 )
 FAKE_DEVICE = "--use-fake-device-for-media-stream"
+STATES = Path(__file__).parents[2] / "build" / "page-states"
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 
 
@@ -93,8 +97,11 @@ def chromium(playwright: Playwright, camera_file: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(chromium: Browser) -> Iterator[Open]:
-    """Open a page: `visit(url, permissions=[], viewport=...)`; checked when the test ends."""
+def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open a page: `visit(url, permissions=[], viewport=...)`; checked when the test ends.
+
+    How it then looks is kept in build/page-states.
+    """
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
@@ -111,11 +118,34 @@ def visit(chromium: Browser) -> Iterator[Open]:
         return visits[-1]
 
     yield open_page
+    barriers: list[str] = []
+    for number, entry in enumerate(visits):
+        if not entry.page.is_closed():
+            barriers += found_barriers(entry.page)
+            entry.page.emulate_media(color_scheme="dark")
+            barriers += found_barriers(entry.page, {"runOnly": ["color-contrast"]})
+            entry.page.screenshot(path=STATES / f"{_file_name(request.node.name)}_{number}.png")
     for context in contexts:
         context.close()
+    assert barriers == []
     for entry in visits:
         assert [fault for fault in entry.faults if not entry.excuses(fault)] == []
         assert entry.foreign == []
+
+
+def found_barriers(page: Page, options: Mapping[str, object] = MappingProxyType({})) -> list[str]:
+    """What axe-core finds on a page that keeps somebody from using it: serious and worse."""
+    result = Axe().run(page, options={"resultTypes": ["violations"], **options})
+    return [
+        f"{found['impact']}: {found['help']}: {node['html']}"
+        for found in result.response["violations"]
+        if found["impact"] in ("serious", "critical")
+        for node in found["nodes"]
+    ]
+
+
+def _file_name(test: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", test).strip("-")
 
 
 def watched(page: Page, url: str) -> Visit:

@@ -25,7 +25,7 @@ def main(target: str, seconds: float = 30.0) -> None:
             executable_path=find_chromium(playwright),
             args=[*SWITCHES, FAKE_DEVICE, f"--use-file-for-fake-video-capture={camera}"],
         )
-        page = browser.new_page(viewport=DESKTOP, permissions=["camera"])
+        page = browser.new_page(viewport=DESKTOP, color_scheme="dark", permissions=["camera"])
         page.goto(daemon.url)
         page.click("#power")
         page.wait_for_selector("#lamp[data-state=LIVE]", timeout=60_000)

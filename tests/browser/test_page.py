@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -406,3 +408,93 @@ def test_the_obs_link_may_watch_this_session_and_stays_the_same(
     visited.unanswered = True
     page.click("#obs")
     expect(page.locator("#toast")).to_contain_text("has scope publish")
+
+
+def test_the_desk_is_light_by_day_and_pictures_stay_on_dark_ground(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    """That it can be read is looked at when the visit ends, as for every page."""
+    page = visit(daemon.url, color_scheme="light").page
+    go_live(page)
+
+    def lightness(selector: str) -> float:
+        colour = page.locator(selector).evaluate(
+            "element => getComputedStyle(element).backgroundColor"
+        )
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / (3 * 255)
+
+    assert lightness(".panel >> nth=0") > 0.9
+    assert lightness(".self") < 0.1
+    page.emulate_media(color_scheme="dark")
+    assert lightness(".panel >> nth=0") < 0.15
+
+
+def test_a_preset_brings_a_whole_look_back(daemon: ScriptedDaemon, visit: Open) -> None:
+    page = visit(daemon.url).page
+    go_live(page)
+    preset = page.locator("#preset")
+    expect(preset).to_be_disabled()
+    expect(page.locator("#preset-drop")).to_be_hidden()
+    page.locator("#slider-mouth").fill("1.5")
+    page.locator("#background label", has_text="Colour").click()
+    page.locator(".card", has_text="Coral").click()
+    page.click("#preset-keep")
+    page.fill("#preset-name", "  Talk show ")
+    page.keyboard.press("Enter")
+    expect(page.locator("#preset-form")).to_be_hidden()
+    expect(preset).to_have_value("Talk show")
+    page.click("#reset")
+    page.locator(".card", has_text="Slate").click()
+    expect(preset).to_have_value("")
+    page.reload()
+    title(page, "Ready when you are")
+    go_live(page)
+    daemon.script.heard.clear()
+    preset.select_option("Talk show")
+    expect(page.locator("#slider-mouth")).to_have_value("1.5")
+    expect(page.locator("#background input[value=color]")).to_be_checked()
+    expect(page.locator(".card", has_text="Coral").locator("input")).to_be_checked()
+    heard = daemon.script.heard
+    until(
+        page,
+        lambda: (
+            any(m["type"] == "controls" and m["values"]["mouth"] == 1.5 for m in heard)
+            and {"type": "identity", "id": "coral"} in heard
+        ),
+        "the daemon hears of it",
+    )
+    page.click("#preset-drop")
+    expect(preset).to_be_disabled()
+    expect(page.locator("#preset-keep")).to_be_focused()
+
+
+def test_presets_of_a_name_replace_each_other_and_damage_is_none(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    page = visit(daemon.url).page
+    odd = {"name": "Odd", "values": {"mouth": "x"}, "identity": "gone"}
+    damaged = json.dumps([1, None, {"name": 3}, odd])
+    page.evaluate("(text) => localStorage.setItem('reenactd.presets', text)", damaged)
+    page.reload()
+    title(page, "Ready when you are")
+    page.locator("#preset").select_option("Odd")
+    expect(page.locator("#slider-mouth")).to_have_value("1")
+    expect(page.locator("#preset")).to_have_value("")
+    for value in ("0.5", "0.25"):
+        page.locator("#slider-head").fill(value)
+        page.click("#preset-keep")
+        page.fill("#preset-name", "Odd")
+        page.keyboard.press("Enter")
+        expect(page.locator("#preset")).to_have_value("Odd")
+    assert page.locator("#preset option:not([hidden])").count() == 1
+    page.click("#reset")
+    page.locator("#preset").select_option("Odd")
+    expect(page.locator("#slider-head")).to_have_value("0.25")
+    page.evaluate("localStorage.setItem('reenactd.presets', '[{\"name')")
+    page.reload()
+    title(page, "Ready when you are")
+    expect(page.locator("#preset")).to_be_disabled()
+    page.click("#preset-keep")
+    page.keyboard.press("Escape")
+    expect(page.locator("#preset-form")).to_be_hidden()
+    page.click("#preset-keep")

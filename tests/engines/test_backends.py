@@ -9,8 +9,8 @@ import pytest
 
 from engines import driver, parity, plans, weights
 from engines.backends import choose, open_engine, open_graph
-from engines.backends.base import optional
-from engines.errors import BackendError, DeviceError, WeightsError
+from engines.backends.base import optional, runs_beside, start
+from engines.errors import BackendError, DeviceError, EngineError, WeightsError
 from engines.models import load_reenactor
 from engines.specs import WARP_REFINE_LITE
 from tests.doubles.gpu import Gpu
@@ -187,3 +187,35 @@ def test_the_place_that_differs_most_is_named(value: float) -> None:
     assert found.index == (0, 2, 17, 5)
     assert found.share > 1
     assert "of change's largest value, at [0, 2, 17, 5]: " in str(found)
+
+
+def test_a_run_beside_gives_what_a_run_gives(no_gpu: None) -> None:
+    """And answers that nobody overwrites: two are on their way at a time."""
+    spec = NETWORK.drive_head
+    engine = open_graph("onnx", NETWORK, spec, threads=1)
+    assert runs_beside(engine)
+    inputs = [parity.fake_inputs(spec, seed) for seed in range(2)]
+    expected = [engine.run(given)["field"].copy() for given in inputs]
+    waits = [start(engine, given) for given in inputs]
+    for wait, field in zip(waits, expected, strict=True):
+        np.testing.assert_allclose(wait()["field"], field, atol=1e-6)
+
+
+def test_a_run_beside_that_fails_says_so_where_it_is_waited_for(no_gpu: None) -> None:
+    spec = NETWORK.drive_head
+    engine = open_graph("onnx", NETWORK, spec, threads=1)
+    given = parity.fake_inputs(spec, 0)
+    wait = start(engine, {**given, "view": given["view"][:, :1]})
+    with pytest.raises(EngineError, match="drive_head: ONNX Runtime failed"):
+        wait()
+
+
+def test_an_engine_that_runs_nothing_beside_runs_it_at_once(no_gpu: None) -> None:
+    spec = NETWORK.drive
+    engine = open_graph("onnx", NETWORK, spec, threads=1)
+    assert not runs_beside(engine)
+    given = parity.fake_inputs(spec, 0)
+    first = start(engine, given)()["change"]
+    kept = first.copy()
+    engine.run(parity.fake_inputs(spec, 1))
+    np.testing.assert_array_equal(first, kept)
