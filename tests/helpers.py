@@ -337,7 +337,9 @@ class Watcher:
         """of the answer: Location, ETag and others"""
         transceiver = self.peer.addTransceiver("video", direction="recvonly")
         if codec:
-            offered = RTCRtpReceiver.getCapabilities("video").codecs
+            capabilities = RTCRtpReceiver.getCapabilities("video")
+            assert capabilities is not None
+            offered = capabilities.codecs
             transceiver.setCodecPreferences([one for one in offered if one.name == codec])
         self._watching: asyncio.Task[None] | None = None
 

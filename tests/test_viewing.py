@@ -177,8 +177,10 @@ async def test_sessions_are_found_by_name(stand: Stand) -> None:
     assert brightness["latest"] == pytest.approx(brightness["right"], abs=5)
     lost = await stand.http.post("/whep/middle", content=await offer(), headers=SDP)
     assert lost.status_code == 404 and "'middle'" in lost.json()["error"]
-    for peer in (*watchers.values(), one, two):
-        await peer.close()
+    for watcher in watchers.values():
+        await watcher.close()
+    for performer in (one, two):
+        await performer.close()
 
 
 async def offer(direction: str = "recvonly") -> str:
