@@ -1,16 +1,16 @@
-"""Who may talk to the daemon: the token, the Host header, the Origin; and what pages may do.
+"""Who may talk to the daemon: tokens, the Host header, the Origin; and what pages may do.
 
 The daemon listens on loopback, where every web page that the user visits can reach it. So: a
 256-bit bearer token on every call (no cookies, hence no CSRF with credentials), a Host allow-list
 (DNS rebinding, as in CVE-2024-28224), same-origin only for what changes state, and a strict content
-security policy. Wrong tokens are answered slowly, one after the other, and POSTs are counted. Knows
-no sessions.
+security policy. Other origins may use WHIP and WHEP where the configuration names them; a token
+made for others grants one scope (`tokens.py`). Wrong tokens are answered slowly, one after the
+other, and POSTs are counted. Knows no sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import math
 import os
@@ -26,15 +26,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from realtime.buckets import TokenBucket
 from realtime.clock import Clock, MonotonicClock
 from realtime.errors import StartupError
+from realtime.tokens import Grant, TokenRefused, Tokens
+from realtime.tokens import Scope as TokenScope
 
 TOKEN_BYTES = 32
 MIN_TOKEN_CHARS = 32
-PROTECTED = ("/api/", "/metrics", "/whip")
+PROTECTED = ("/api/", "/metrics", "/whip", "/whep")
+NEEDED_SCOPE: tuple[tuple[str, TokenScope], ...] = (
+    ("/whip", "publish"),
+    ("/whep", "view"),
+    ("/api/status", "publish"),
+    ("/api/identities", "publish"),
+)
+"""what is open to others than an admin: the beginning of a path, and the scope that opens it"""
+SHARED = ("/whip", "/whep")
+"""what pages of the configured origins may call"""
+GRANT = "reenactd.grant"
+"""where the request's scope (of ASGI) holds what its token grants"""
 FAILURE_DELAY_S = 0.1
 """each; so that many guesses take long, whoever makes them"""
 MAX_WAITING_FAILURES = 64
 POST_BURST_S = 3.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CORS_HEADERS = {
+    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After",
+    "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
+}
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -127,15 +147,26 @@ def same_origin(origin: str, host_header: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host_header.strip().lower()
 
 
+def grant_of(scope: Scope) -> Grant | None:
+    """What the request's token grants; None where it came without one, which only OPTIONS may."""
+    grant: Grant | None = scope.get(GRANT)
+    return grant
+
+
 class Guard:
-    """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer."""
+    """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer.
+
+    Args:
+        cors_origins: other origins whose pages may use WHIP and WHEP.
+    """
 
     def __init__(  # noqa: PLR0913 - what a middleware is given by name
         self,
         app: ASGIApp,
         *,
-        token: str,
+        tokens: Tokens,
         allowed_hosts: tuple[str, ...],
+        cors_origins: tuple[str, ...] = (),
         post_rate_per_s: float = 1000.0,
         clock: Clock | None = None,
     ) -> None:
@@ -144,13 +175,15 @@ class Guard:
         self._posts = TokenBucket(post_rate_per_s, max(1.0, post_rate_per_s * POST_BURST_S))
         self._failure = asyncio.Lock()
         self._waiting_failures = 0
-        self._token = token.encode()
+        self._tokens = tokens
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._cors_origins = frozenset(origin.lower() for origin in cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        shared_with = self._shared_with(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -159,14 +192,22 @@ class Guard:
                     headers[name] = value
                 private = scope["path"].startswith(PROTECTED)
                 headers["Cache-Control"] = "no-store" if private else "no-cache"
+                if shared_with is not None:
+                    headers.update({**CORS_HEADERS, "Access-Control-Allow-Origin": shared_with})
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = self._refusal(scope, shared_with)
         if refusal is not None and refusal.status_code == 401:
             refusal = await self._slowly(refusal)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _shared_with(self, scope: Scope) -> str | None:
+        """The foreign origin that may read the answer, if it is one."""
+        origin = Headers(scope=scope).get("origin", "")
+        shared = scope["path"].startswith(SHARED) and origin.lower() in self._cors_origins
+        return origin if shared else None
+
+    def _refusal(self, scope: Scope, shared_with: str | None) -> JSONResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if host_name(host) not in self._allowed_hosts:
@@ -174,16 +215,13 @@ class Guard:
                 421, f"host {host[:100]!r} is not served here: add it to server.allowed_hosts"
             )
         origin = headers.get("origin")
-        changes = scope["method"] not in SAFE_METHODS
-        if changes and origin is not None and not same_origin(origin, host):
-            return _refuse(403, f"origin {origin[:100]!r} may not change anything here")
-        protected = scope["path"].startswith(PROTECTED) and scope["method"] != "OPTIONS"
-        if protected and not self._authorised(headers.get("authorization", "")):
-            return _refuse(
-                401,
-                "the access token is missing or wrong: open the URL that the daemon printed",
-                {"WWW-Authenticate": "Bearer"},
-            )
+        foreign = origin is not None and shared_with is None and not same_origin(origin, host)
+        if foreign and scope["method"] not in SAFE_METHODS:
+            return _refuse(403, f"origin {(origin or '')[:100]!r} may not change anything here")
+        if scope["path"].startswith(PROTECTED):
+            refusal = self._unauthorised(scope, headers.get("authorization", ""))
+            if refusal is not None:
+                return refusal
         if scope["method"] == "POST" and (wait_s := self._posts.take(self._clock.now_ns())):
             after = {"Retry-After": str(math.ceil(wait_s))}
             return _refuse(429, "too many requests: server.post_rate_per_s", after)
@@ -201,10 +239,33 @@ class Guard:
             self._waiting_failures -= 1
         return refusal
 
-    def _authorised(self, header: str) -> bool:
+    def _unauthorised(self, scope: Scope, header: str) -> JSONResponse | None:
+        """Note what the token grants; or why the call is refused."""
         scheme, _, given = header.partition(" ")
-        given_bytes = given.strip().encode("utf-8", errors="replace")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given_bytes, self._token)
+        try:
+            grant = self._tokens.read(given.strip() if scheme.lower() == "bearer" else "")
+        except TokenRefused as exc:
+            if scope["method"] == "OPTIONS":
+                return None
+            return _refuse(401, str(exc), {"WWW-Authenticate": "Bearer"})
+        scope[GRANT] = grant
+        needed = needed_scope(scope["path"])
+        if grant.scope in ("admin", needed) or scope["method"] == "OPTIONS":
+            return None
+        keys = "" if needed == "admin" else f"a token of scope {needed}, or "
+        return _refuse(
+            403,
+            f"this token has scope {grant.scope}; {scope['path'][:100]} needs {keys}"
+            "the daemon's own token",
+        )
+
+
+def needed_scope(path: str) -> TokenScope:
+    """Which scope opens a protected path."""
+    for beginning, needed in NEEDED_SCOPE:
+        if path == beginning or path.startswith(f"{beginning}/"):
+            return needed
+    return "admin"
 
 
 def _refuse(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -83,7 +83,7 @@ class RealBackdrop:
         size = (self._size[0] // _FILL_SCALE, self._size[1] // _FILL_SCALE)
         colour = cv2.resize(self._room, size, interpolation=cv2.INTER_AREA)  # black where unseen
         weight = cv2.resize(self._seen, size, interpolation=cv2.INTER_AREA)
-        return _push_pull(colour.astype(np.float32), weight.astype(np.float32) / 255)
+        return push_pull(colour.astype(np.float32), weight.astype(np.float32) / 255)
 
     def _out_of_focus(self) -> U8:
         soft = cv2.GaussianBlur(self._filled(), (0, 0), _BLUR_SIGMA_PX)
@@ -137,12 +137,12 @@ def _cover(source_hw: tuple[int, ...], size: tuple[int, int]) -> tuple[slice, sl
     return slice(top, top + rows), slice(left, left + columns)
 
 
-def _push_pull(colour: F32, weight: F32) -> F32:
+def push_pull(colour: F32, weight: F32) -> F32:
     """Fill where `weight` (H, W) is low from coarser and coarser averages; colours are weighted."""
     height, width = weight.shape
     if min(height, width) > 1:
         half = ((width + 1) // 2, (height + 1) // 2)
-        coarse = _push_pull(
+        coarse = push_pull(
             np.asarray(cv2.resize(colour, half, interpolation=cv2.INTER_AREA), np.float32),
             np.asarray(cv2.resize(weight, half, interpolation=cv2.INTER_AREA), np.float32),
         )

@@ -30,15 +30,37 @@ def draw_card(text: str, canvas_hw: tuple[int, int]) -> U8:
     layer = Image.new("RGBA", big, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
     _draw_sign(pen, big[0] / 2, 0.40 * big[1], 0.13 * big[1])
-    size = 0.075 * big[1]
-    font = ImageFont.load_default(size=size)
-    wide = font.getlength(text)
-    if wide > 0.86 * big[0]:
-        font = ImageFont.load_default(size=size * 0.86 * big[0] / wide)
+    font = _font_for(text, big)
     pen.text((big[0] / 2, 0.70 * big[1]), text, font=font, fill=(*_TEXT, 255), anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
     picture.paste(small, (0, 0), small)
     return np.asarray(picture, np.uint8).copy()
+
+
+@lru_cache(maxsize=32)
+def card_matte(text: str, canvas_hw: tuple[int, int]) -> U8:
+    """(H, W) what remains of the card where there is no background: a panel around its contents."""
+    height, width = canvas_hw
+    big = (width * _SUPERSAMPLING, height * _SUPERSAMPLING)
+    half = max(_font_for(text, big).getlength(text) / 2, 0.17 * big[1]) + 0.05 * big[1]
+    layer = Image.new("L", big, 0)
+    box = (big[0] / 2 - half, 0.20 * big[1], big[0] / 2 + half, 0.80 * big[1])
+    ImageDraw.Draw(layer).rounded_rectangle(box, radius=0.05 * big[1], fill=255)
+    return np.asarray(layer.resize((width, height), Image.Resampling.LANCZOS), np.uint8).copy()
+
+
+def _font_for(text: str, canvas_px: tuple[int, int]) -> ImageFont.FreeTypeFont:
+    """In which the text fits the width."""
+    size = 0.075 * canvas_px[1]
+    font = _font(size)
+    wide = font.getlength(text)
+    return font if wide <= 0.86 * canvas_px[0] else _font(size * 0.86 * canvas_px[0] / wide)
+
+
+def _font(size_px: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size=size_px)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow without FreeType has a bitmap font
+    return font
 
 
 def _background(height: int, width: int) -> U8:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -90,8 +91,28 @@ class Server(_Section):
     """a further performer whom the machine could not serve so fast is refused, too; 0: nobody is"""
     post_rate_per_s: float = Field(10.0, gt=0, le=1000)
     """offers, pictures and commands by HTTP; three seconds' worth at once, then 429"""
+    max_viewers: int = Field(8, ge=0, le=256)
+    """WHEP viewers at the same time, over all performers; one more is refused with HTTP 503"""
+    cors_origins: tuple[str, ...] = ()
+    """pages of these origins, such as https://studio.example, may use WHIP and WHEP"""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Host headers that are answered; others get 421 (DNS rebinding)"""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_only(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise PydanticCustomError(
+                    "origin",
+                    "{origin} is no origin: write https://HOST or https://HOST:PORT",
+                    {"origin": repr(origin)},
+                )
+        return origins
 
 
 class Rtc(_Section):

@@ -25,8 +25,9 @@ from realtime.session import Services, Session, Studio
 from realtime.sessions import Sessions
 from realtime.telemetry import Telemetry
 from realtime.tracing import Tracer
+from realtime.viewing import Viewer, Viewers, Wish
 from realtime.wardrobe import Wardrobe
-from realtime.workers import BackgroundWorker, RenderWorker, encode_pool
+from realtime.workers import BackgroundWorker, RenderWorker, encode_pool, viewers_pool
 
 if TYPE_CHECKING:
     from realtime.identity import Identity
@@ -55,6 +56,7 @@ def build_services(config: Config, studio: Studio) -> Services:
         loader=loader,
         maker=BackgroundWorker("maker"),
         records=BackgroundWorker("records"),
+        viewers_pool=viewers_pool(),
         telemetry=Telemetry(),
         tracer=Tracer(clock),
         broadcast=build_broadcast(config, clock),
@@ -75,6 +77,7 @@ class Daemon:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.sessions = Sessions(services)
+        self.viewers = Viewers(services, self.sessions)
         self._consents = ConsentWatch(
             services.studio.check_identity, self.sessions, services.wardrobe, services.records
         )
@@ -106,6 +109,7 @@ class Daemon:
         self.services.render.start()
         self.services.broadcast.start()
         self.sessions.start()
+        self.viewers.start()
         self._consents.start()
         self._loading = asyncio.create_task(self._load())
 
@@ -115,7 +119,9 @@ class Daemon:
         if self._loading is not None:
             self._loading.cancel()
         self._consents.stop()
+        await self.viewers.close_all(reason)
         await self.sessions.close_all(reason)
+        self.services.viewers_pool.shutdown(wait=False, cancel_futures=True)
         await self.services.loader.close()
         await self.services.maker.close()
         await self.services.render.close()
@@ -139,7 +145,9 @@ class Daemon:
             return "sick"
         return "ready" if self.ready else "loading"
 
-    async def open_session(self, offer_sdp: str, identity_id: str | None) -> tuple[Session, str]:
+    async def open_session(
+        self, offer_sdp: str, identity_id: str | None, name: str | None = None
+    ) -> tuple[Session, str]:
         """As `Sessions.open`, once everything is loaded.
 
         Raises:
@@ -155,7 +163,18 @@ class Daemon:
         if self.draining:
             raise AdmissionRefused("the daemon is shutting down; ask again when it is back")
         identity = identity_id or self.services.config.identities.default
-        return await self.sessions.open(offer_sdp, identity)
+        return await self.sessions.open(offer_sdp, identity, name)
+
+    async def open_viewer(self, offer_sdp: str, wish: Wish) -> tuple[Viewer, str]:
+        """As `Viewers.open`, unless the end is near.
+
+        Raises:
+            AdmissionRefused: full, or about to end.
+            NobodyPerforms, OfferRejected: nothing to watch, or the offer cannot be used.
+        """
+        if self.draining:
+            raise AdmissionRefused("the daemon is shutting down; ask again when it is back")
+        return await self.viewers.open(offer_sdp, wish)
 
     async def wait_for_failure(self) -> None:
         """Returns when, and only when, loading has failed."""

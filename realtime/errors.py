@@ -4,7 +4,8 @@
     ├── FrameError            ends one frame: counted, reported at most once a second
     ├── SessionError          ends one session: its text is shown to that client
     │   ├── OfferRejected     the SDP offer cannot be answered (HTTP 400)
-    │   └── AdmissionRefused  no room for another session (HTTP 503)
+    │   ├── AdmissionRefused  no room for another session or viewer (HTTP 503)
+    │   └── NobodyPerforms    there is nothing to watch (HTTP 404)
     └── StartupError          ends the process: exit code 2, the fix is in the text
         ├── ConfigError       a setting is unknown, mistyped or out of range
         ├── IdentityError     an identity is missing, damaged or without consent
@@ -35,6 +36,10 @@ class OfferRejected(SessionError):
 
 class AdmissionRefused(SessionError):
     """The daemon serves as many sessions as it is allowed to."""
+
+
+class NobodyPerforms(SessionError):
+    """A viewer asks for a session that does not run."""
 
 
 class StartupError(ReenactdError):

@@ -149,9 +149,31 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cutout:
+    """The avatar without any background, for viewers who put their own behind it."""
+
+    rgb: U8
+    """(H, W, 3) not premultiplied, continued under what is transparent"""
+    alpha: U8
+    """(H, W) 0..255"""
+
+
+@dataclass(frozen=True, slots=True)
 class Composited:
     rgb: U8
     """(H, W, 3), H and W even"""
+    cutout: Cutout | None = None
+    """the same picture's; only while somebody watches it"""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedCutout:
+    """A cutout that carries the mark, in its matte as well. Only `stages/mark.py` makes one."""
+
+    rgb: U8
+    """(H, W, 3) not premultiplied"""
+    alpha: U8
+    """(H, W) 0..255"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +189,7 @@ class Marked:
     """as it stands in the picture; empty where a setting took it off"""
     payload: int
     """32 bits that the invisible mark has to say, for `emit` to add"""
+    cutout: MarkedCutout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +201,8 @@ class OutputFrame:
 
     i420: U8
     """(H * 3 // 2, W), BT.601 limited range"""
+    stacked_i420: U8 | None = field(default=None, kw_only=True)
+    """(H * 3, W) the same picture cut out, above its matte; only while somebody watches that"""
     width_px: int
     height_px: int
     source_seq: int

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from realtime.cards import draw_card
+from realtime.cards import card_matte, draw_card
 from realtime.clock import VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.config import Config
 from realtime.drivers.camera import CameraDriver
@@ -29,6 +29,7 @@ from realtime.frames import (
     Arrived,
     Composited,
     Controls,
+    Cutout,
     FaceTrack,
     Motion,
     NoFace,
@@ -167,6 +168,10 @@ class Pipeline:
         self._retarget.calibrate()
         self._enact.calibrate()
 
+    def cut_out(self, wanted: bool) -> None:
+        """Also give the avatar without its background, or no longer."""
+        self._composite.cuts_out = wanted
+
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput:
@@ -219,7 +224,8 @@ class Pipeline:
         """
         size = canvas_hw or self._canvas_hw
         if (text, size) not in self._cards:
-            composited = Composited(draw_card(text, size))
+            picture = draw_card(text, size)
+            composited = Composited(picture, Cutout(picture, card_matte(text, size)))
             timings = Timings(self._clock.now_ns())
             marked = self._card_mark(composited)
             self._cards[text, size] = self._card_emit(marked, -1, 0, "CARD", timings)
@@ -231,7 +237,9 @@ class Pipeline:
         if (height, width) != self._composite_hw:
             self._composite_hw = (height, width)
             size = {"width_px": width, "height_px": height}
+            cuts_out = self._composite.cuts_out
             self._composite = Composite(self._video.model_copy(update=size))
+            self._composite.cuts_out = cuts_out
 
 
 def _of_any_size(face: FaceTrack, source: SourceFrame) -> FaceTrack:

@@ -12,7 +12,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 from aiortc import (
     RTCConfiguration,
@@ -33,7 +33,7 @@ from realtime.capture_times import CaptureTimes
 from realtime.clock import VIDEO_CLOCK_HZ, Clock
 from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
-from realtime.frames import Arrived, OutputFrame
+from realtime.frames import U8, Arrived, OutputFrame
 from realtime.latest import Closed
 from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
@@ -85,6 +85,17 @@ async def drain(
         hand_over(Arrived(frame, now_ns, 0 if first_ns is None else now_ns - first_ns))
 
 
+def picture_of(i420: U8, pts: int) -> VideoFrame:
+    """For an encoder. No copy, and the interpreter lock is not held: `from_ndarray` would do both.
+
+    Args:
+        pts: in 1/90000 s.
+    """
+    frame = VideoFrame.from_numpy_buffer(i420, format="yuv420p")
+    frame.pts, frame.time_base = pts, Fraction(1, VIDEO_CLOCK_HZ)
+    return frame
+
+
 class OutputTrack(MediaStreamTrack):
     """What aiortc's sender pulls; it gets finished OutputFrames only.
 
@@ -127,10 +138,7 @@ class OutputTrack(MediaStreamTrack):
             raise MediaStreamError from None
         began_ns = self._clock.now_ns()
         self._taken = (output, began_ns)
-        # No copy, and the interpreter lock is not held: `from_ndarray` would do both.
-        frame = VideoFrame.from_numpy_buffer(output.i420, format="yuv420p")
-        frame.pts = self._times.stamp(output, began_ns)
-        frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
+        frame = picture_of(output.i420, self._times.stamp(output, began_ns))
         frame.opaque = functools.partial(self._metrics.encoded, output)  # see `_EncodePool`
         self._metrics.handed_over(output, began_ns)
         return frame
@@ -190,21 +198,23 @@ class Peer:
             either.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a connection is made of
         self,
         config: Rtc,
         configuration: RTCConfiguration,
-        output: OutputTrack,
+        output: MediaStreamTrack,
         events: PeerEvents,
         voice: SoundTrack | None = None,
+        direction: Literal["sendrecv", "sendonly"] = "sendrecv",
     ) -> None:
         self._config = config
+        self._direction = direction
         self._events = events
         self._voice = voice
         self._sound: RTCRtpTransceiver | None = None
         self._candidates = 0
         self._pc = RTCPeerConnection(configuration)
-        self._video: RTCRtpTransceiver = self._pc.addTransceiver(output, direction="sendrecv")
+        self._video: RTCRtpTransceiver = self._pc.addTransceiver(output, direction=direction)
         order = CODEC_ORDER[config.codec]
         capabilities = [
             *(
@@ -235,6 +245,16 @@ class Peer:
         camera, microphone = (getattr(receiver, "report", None) for receiver in receivers)
         return camera, microphone
 
+    @property
+    def sends(self) -> bool:
+        """Whether the other side takes our video; known once the offer was answered."""
+        return self._video.currentDirection in ("sendrecv", "sendonly")
+
+    @property
+    def codec(self) -> str:
+        """The name of the video's codec; known once the offer was answered."""
+        return str(self._video._codecs[0].name)
+
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to an offer, with all candidates in it.
 
@@ -255,13 +275,15 @@ class Peer:
 
     async def _negotiate(self, offer_sdp: str) -> str:
         await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
-        if self._video.receiver.track is None:
+        if self._direction == "sendrecv" and self._video.receiver.track is None:
             raise OfferRejected("the offer sends no video: its direction must be sendrecv/sendonly")
         for transceiver in self._pc.getTransceivers():
             if transceiver is not self._video:
                 self._answer_sound(transceiver)
         self._ask_for_bitrate()
         await self._pc.setLocalDescription(await self._pc.createAnswer())
+        if self._direction == "sendonly" and not self.sends:
+            raise OfferRejected("the offer takes no video: its direction must be recvonly/sendrecv")
         return str(self._pc.localDescription.sdp)
 
     def _answer_sound(self, transceiver: RTCRtpTransceiver) -> None:

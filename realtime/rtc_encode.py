@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fractions
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,6 +96,17 @@ class KeyFrames:
         self._asked, self._made_ns = False, self.clock.now_ns()
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A picture that was coded and packetized elsewhere, on its way through aiortc's sender."""
+
+    payloads: list[bytes]
+    timestamp: int
+    """1/90000 s"""
+    estimated: Callable[[int], None]
+    """is told the receiver's estimate, in bits per second"""
+
+
 class _Steered:
     """Takes the receiver's estimate as its target, within the configured bitrates."""
 
@@ -104,6 +115,8 @@ class _Steered:
         self._bitrates = bitrates
         self._target_bps = bitrates.clamp(bitrates.start_bps)
         self._key_frames = KeyFrames(clock or MonotonicClock())
+        self.made_key_frame = False
+        """whether the picture that was coded last is one"""
 
     @property
     def target_bitrate(self) -> int:
@@ -113,12 +126,25 @@ class _Steered:
     def target_bitrate(self, bitrate: int) -> None:
         self._target_bps = self._bitrates.clamp(bitrate)
 
+    def pack(self, packet: Any | Ready) -> tuple[list[bytes], int]:
+        """What aiortc calls for all that is no picture."""
+        if isinstance(packet, Ready):
+            packet.estimated(self._target_bps)
+            return packet.payloads, packet.timestamp
+        packed: tuple[list[bytes], int] = super().pack(packet)  # type: ignore[misc]
+        return packed
+
     def _mark(self, frame: av.VideoFrame, force_keyframe: bool, *, fresh: bool) -> None:
         """Have a picture coded as a key frame where one is due."""
         if fresh:
             self._key_frames.made()
         due = not fresh and self._key_frames.due(force_keyframe)
         frame.pict_type = PictureType.I if due else PictureType.NONE
+
+    def _coded(self, codec: Any, frame: av.VideoFrame) -> bytes:
+        packets = codec.encode(frame)
+        self.made_key_frame = any(packet.is_keyframe for packet in packets)
+        return b"".join(bytes(packet) for packet in packets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +231,7 @@ class FastH264Encoder(_Steered, H264Encoder):
         if bitrate_moved(codec.bit_rate, self._target_bps, H264_STEP):
             codec.bit_rate = self._target_bps  # taken over at the next frame
         self._mark(frame, force_keyframe, fresh=fresh)
-        data = b"".join(bytes(packet) for packet in codec.encode(frame))
+        data = self._coded(codec, frame)
         if data:
             yield from self._split_bitstream(data)
 
@@ -240,7 +266,7 @@ class CalmVp8Encoder(_Steered, Vp8Encoder):
         if fresh:
             codec = self.codec = self._created(frame.width, frame.height)
         self._mark(frame, force_keyframe, fresh=fresh)
-        data = b"".join(bytes(packet) for packet in codec.encode(frame))
+        data = self._coded(codec, frame)
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)
         return payloads, convert_timebase(frame.pts, frame.time_base, VIDEO_TIME_BASE)

@@ -8,6 +8,7 @@ holds the adapters.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,17 @@ from realtime.rtc_reports import SENDER_PRIVATES, ReportingSender
 NO_PLAYOUT_DELAY = b"\x00\x00\x00"
 """12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
 
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""aiortc's own, and two for peers whose certificate is RSA, as GStreamer's is: RFC 8827 section 6.5
+leaves them that choice, and where they are the DTLS server nothing of aiortc's list fits"""
+
 _upstream_host_addresses = ice.get_host_addresses
+_upstream_is_compatible = rtcpeerconnection.is_codec_compatible
+_upstream_ssl_context = rtcdtlstransport.RTCCertificate._create_ssl_context
 
 
 class PlayoutDelayMap(rtp.HeaderExtensionsMap):
@@ -96,7 +107,12 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "rtcpeerconnection",
             set(vars(rtcpeerconnection)),
-            ("RTCRtpReceiver", "RTCRtpSender"),
+            ("RTCRtpReceiver", "RTCRtpSender", "is_codec_compatible"),
+        ),
+        (
+            "rtcpeerconnection.find_common_codecs",
+            set(rtcpeerconnection.find_common_codecs.__code__.co_names),
+            ("is_codec_compatible",),
         ),
         ("rtp", set(vars(rtp)), ("HeaderExtensionsMap",)),
         ("ice", set(vars(ice)), ("get_host_addresses",)),
@@ -131,6 +147,16 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         ("RemoteStreamTrack", set(vars(rtcrtpreceiver.RemoteStreamTrack("audio"))), ("_queue",)),
         ("TimestampMapper", set(vars(rtcrtpreceiver.TimestampMapper())), ("_last", "_origin")),
         (
+            "RTCRtpSender._handle_rtcp_packet",
+            set(rtcrtpsender.RTCRtpSender._handle_rtcp_packet.__code__.co_names),
+            ("_send_keyframe", "target_bitrate"),
+        ),
+        (
+            "RTCRtpSender._next_encoded_frame",
+            set(rtcrtpsender.RTCRtpSender._next_encoded_frame.__code__.co_names),
+            ("get_encoder", "pack"),
+        ),
+        (
             "JitterBuffer",
             set(buffer) | set(dir(JitterBuffer)),
             ("_origin", "_packets", "_is_video", "_remove_frame", "add", "remove", "capacity"),
@@ -153,6 +179,11 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             _mangled("RTCPeerConnection", ("updateConnectionState",)),
         ),
         ("RTCDtlsTransport.__init__", dtls, _mangled("RTCDtlsTransport", ("rx_packets",))),
+        (
+            "RTCCertificate",
+            set(vars(rtcdtlstransport.RTCCertificate)),
+            ("_create_ssl_context",),
+        ),
         (
             "RTCIceTransport.__init__",
             set(rtcicetransport.RTCIceTransport.__init__.__code__.co_names),
@@ -201,6 +232,8 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         (codecs, "Vp8Decoder", OneThreadVp8Decoder),
         (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates, choice)),
         (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
+        (rtcpeerconnection, "is_codec_compatible", _is_compatible),
+        (rtcdtlstransport.RTCCertificate, "_create_ssl_context", _ssl_context),
         (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
     ]
     for owner, name, value in replacements:
@@ -210,6 +243,24 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         free_id = max(entry.id for kind in codecs.HEADER_EXTENSIONS.values() for entry in kind) + 1
         extensions.append(RTCRtpHeaderExtensionParameters(id=free_id, uri=PLAYOUT_DELAY_URI))
     return choice
+
+
+def _is_compatible(ours: Any, theirs: Any) -> bool:
+    """GStreamer offers H.264 without saying how it packetizes, and uses mode 1, which is ours; by
+    RFC 6184 section 8.1 silence would mean mode 0, which nobody sends."""
+    return _upstream_is_compatible(*(_with_packetization(codec) for codec in (ours, theirs)))
+
+
+def _with_packetization(codec: Any) -> Any:
+    if codec.name.upper() != "H264" or "packetization-mode" in codec.parameters:
+        return codec
+    return dataclasses.replace(codec, parameters={**codec.parameters, "packetization-mode": "1"})
+
+
+def _ssl_context(certificate: Any, srtp_profiles: list[Any]) -> Any:
+    context: Any = _upstream_ssl_context(certificate, srtp_profiles)
+    context.set_cipher_list(CIPHERS.encode())
+    return context
 
 
 def lose_what_is_sent(peer: RTCPeerConnection, is_lost: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""HTTP: WHIP (RFC 9725) signalling, identities, and the page. And the process around it.
+"""HTTP: identities, the page, and all that the other modules add. And the process around it.
 
 No media passes here; an offer goes to `daemon.py`, which makes a session of it. Knows no frames.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.resources
 import signal
 import socket
@@ -31,20 +32,17 @@ from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
-from realtime.http_body import read_body
-from realtime.offer import MAX_SDP_BYTES
 from realtime.recording import add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
+from realtime.signalling import RETRY_AFTER_S, add_whep, add_whip
 from realtime.studio import LiveStudio
 from realtime.supervision import Manager, reloading, supervise
+from realtime.tickets import add_tokens, add_view, openapi_with_tokens
+from realtime.tokens import Tokens
 from realtime.watching import add_watching
 
-SDP = "application/sdp"
-SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
-MAX_FRAGMENT_BYTES = 16 * 1024
 SHUTDOWN_S = 3
-RETRY_AFTER_S = 5
 MAX_CONNECTIONS = 256
 """one more is answered 503 at once"""
 
@@ -84,6 +82,7 @@ def choose_loop(setting: str) -> LoopChoice:
 
 def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
+    tokens = Tokens(token)
     app = FastAPI(
         title="reenactd",
         version=__version__,
@@ -92,17 +91,22 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
         redoc_url=None,
     )
     _add_errors(app)
-    _add_whip(app, daemon)
+    add_whip(app, daemon)
+    add_whep(app, daemon)
     _add_api(app, daemon, loop)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
     add_adding(app, Enrolment(daemon.services.config.identities))
+    add_tokens(app, tokens)
+    add_view(app, web_client_directory())
+    app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
     app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
     server = daemon.services.config.server
     app.add_middleware(
         Guard,
-        token=token,
+        tokens=tokens,
         allowed_hosts=server.allowed_hosts,
+        cors_origins=server.cors_origins,
         post_rate_per_s=server.post_rate_per_s,
         clock=daemon.services.clock,
     )
@@ -126,53 +130,25 @@ def _add_errors(app: FastAPI) -> None:
         assert isinstance(exc, HTTPException)
         return JSONResponse({"error": exc.detail}, exc.status_code, exc.headers)
 
+    def wrong_value(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RequestValidationError)
+        return JSONResponse({"error": "; ".join(_explain(one) for one in exc.errors())}, 400)
+
     app.exception_handler(OfferRejected)(answer(400))
     app.exception_handler(IdentityError)(answer(400))
     app.exception_handler(AdmissionRefused)(answer(503))
-    app.exception_handler(RequestValidationError)(answer(400))
+    app.exception_handler(RequestValidationError)(wrong_value)
     app.exception_handler(HTTPException)(http_error)
     app.exception_handler(Exception)(
         lambda request, exc: JSONResponse({"error": "internal error; the log has the rest"}, 500)
     )
 
 
-def _add_whip(app: FastAPI, daemon: Daemon) -> None:
-    @app.options("/whip")
-    async def capabilities() -> Response:
-        """What a client may post here (RFC 9725 section 4.2); no CORS headers, on purpose."""
-        return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
-
-    @app.post("/whip", status_code=201)
-    async def publish(request: Request, identity: str | None = None) -> Response:
-        """An SDP offer in, a session and the SDP answer out."""
-        offer = await _read_text(request, SDP, MAX_SDP_BYTES)
-        session, answer = await daemon.open_session(offer, identity)
-        headers = {"Location": f"/whip/{session.id}", "ETag": session.etag}
-        response = Response(answer, 201, {**headers, "Accept-Patch": SDP_FRAGMENT}, SDP)
-        for url in daemon.services.config.rtc.ice_servers:
-            response.headers.append("Link", f'<{url}>; rel="ice-server"')
-        return response
-
-    @app.patch("/whip/{session_id}", status_code=204)
-    async def trickle(session_id: str, request: Request) -> Response:
-        """More ICE candidates (RFC 9725 section 4.3.1)."""
-        session = daemon.sessions.get(session_id)
-        if session is None:
-            raise HTTPException(404, "there is no such session")
-        expected = request.headers.get("If-Match")
-        if expected is not None and expected != session.etag:
-            raise HTTPException(412, "If-Match is not this session's ETag; ICE restarts: post anew")
-        await session.add_candidates(await _read_text(request, SDP_FRAGMENT, MAX_FRAGMENT_BYTES))
-        return Response(status_code=204)
-
-    @app.delete("/whip/{session_id}")
-    async def hang_up(session_id: str) -> Response:
-        """End a session; the answer comes when it has ended."""
-        session = daemon.sessions.get(session_id)
-        if session is None:
-            raise HTTPException(404, "there is no such session")
-        await session.close("the client hung up")
-        return Response(status_code=200)
+def _explain(error: dict[str, Any]) -> str:
+    """One mistake of a request: the value and the rule."""
+    place = " ".join(str(part) for part in error["loc"])
+    rule = str(error["msg"]).replace("Input should be", "must be")
+    return f"{place}: {str(error.get('input'))[:80]!r}: {rule}"
 
 
 def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
@@ -218,15 +194,6 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
 
 def _rounded(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 1)
-
-
-async def _read_text(request: Request, content_type: str, limit: int) -> str:
-    """The body, if it is of the right type, not too large, and UTF-8."""
-    body = await read_body(request, (content_type,), limit)
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise HTTPException(400, f"the body is not UTF-8: {exc}") from exc
 
 
 class _Uvicorn(uvicorn.Server):

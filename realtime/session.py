@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,7 +24,7 @@ from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
 from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
-from realtime.latest import AsyncLatest
+from realtime.latest import AsyncLatest, Closed
 from realtime.load import Exertion
 from realtime.logbook import Logbook, label_record
 from realtime.messages import Calibrate, MessageError, Ping, SetControls, SwitchIdentity, parse
@@ -34,7 +35,9 @@ from realtime.records import Subject
 from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configuration
 from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
+from realtime.rtc_viewers import make_encoder
 from realtime.sinks.recorder import Progress, Recorder, RecordingError
+from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory, Telemetry
@@ -117,6 +120,7 @@ class Services:
     loader: BackgroundWorker
     maker: BackgroundWorker
     records: BackgroundWorker
+    viewers_pool: Executor
     telemetry: Telemetry
     tracer: Tracer
     broadcast: Broadcast
@@ -156,9 +160,16 @@ class Session:
     """One performer's session. Everything public is called on the event loop."""
 
     def __init__(
-        self, session_id: str, services: Services, cast: Cast, on_closed: Callable[[Session], None]
+        self,
+        session_id: str,
+        services: Services,
+        cast: Cast,
+        on_closed: Callable[[Session], None],
+        name: str | None = None,
     ) -> None:
         self.id = session_id
+        self.name = name or session_id[:6]
+        """under which viewers find it"""
         self.etag = f'"{secrets.token_urlsafe(8)}"'
         self.phase: Phase = "new"
         config, clock = services.config, services.clock
@@ -188,6 +199,7 @@ class Session:
         self._worker = self._make_worker(desk)
         cast.pipeline.on_motion = services.broadcast.seat(session_id)
         self._logbook = Logbook(self._subject, services.records.post, clock)
+        self.audience = Audience(make_encoder, services.viewers_pool, clock, self._cut_out)
         self._times = CaptureTimes(clock.now_ns())
         self._sound = Sound(clock, self._is_muted)
         lips = self._sound.lips
@@ -287,7 +299,8 @@ class Session:
         age_ns = self._services.clock.now_ns() - self._born_ns
         life = {"phase": self.phase, "age_s": round(age_ns / NS_PER_S, 1)}
         numbers = {name: value for name, value in self._numbers().items() if name != "type"}
-        return {"session": self.id[:6], **life, **numbers}
+        watched = {"name": self.name, "viewers": len(self.audience)}
+        return {"session": self.id[:6], **watched, **life, **numbers}
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to the offer; from here on the session works.
@@ -304,6 +317,8 @@ class Session:
         if self._peer.microphone is not None:
             self._spawn(hear(self._peer.microphone, self._hear))
             self._spawn(self._sound.run())
+        if not self._peer.sends:  # nobody else would ask the gate for pictures
+            self._spawn(self._pump())
         self.phase = "connecting"
         self._logbook.begin(self._live.identity)
         marks = self._pipeline.marks
@@ -413,6 +428,7 @@ class Session:
             await self._recorder.close()
         # The channel first: the sender then leaves `recv` by itself instead of being cancelled.
         self._outputs.close()
+        self.audience.close()
         if started:
             self._services.render.remove(self._job)
             await self._worker.close()
@@ -440,8 +456,9 @@ class Session:
             self._controls = channel
         elif channel.label == "stats" and self._stats is None:
             self._stats = channel
-            hello = {"type": "hello", "session": self.id[:6], "identity": self._live.identity.id}
-            self._send(channel, {**hello, "controls": asdict(self._live.controls)})
+            hello = {"type": "hello", "session": self.id[:6], "name": self.name}
+            told = {"identity": self._live.identity.id, "controls": asdict(self._live.controls)}
+            self._send(channel, {**hello, **told})
             self._spawn(self._report())
 
     def on_message(self, label: str, message: str | bytes) -> None:
@@ -486,6 +503,7 @@ class Session:
             self._calibration_told = False
         elif not self._calibration_told:
             self._calibration_told = self._tell({"type": "calibrated"})
+        self.audience.show(frame)
         return frame
 
     def _see(self, arrived: Arrived) -> None:
@@ -511,6 +529,18 @@ class Session:
         marks, network = self._pipeline.marks, self._services.studio.network()
         label = label_record(marks, self._services.config.output)
         return Subject(str(marks.payload), *network, label)
+
+    async def _pump(self) -> None:
+        """For a performer who takes no video back, such as OBS: viewers get it all the same."""
+        try:
+            while True:
+                await self._next_frame()
+        except Closed:
+            return
+
+    def _cut_out(self, wanted: bool) -> None:
+        """Somebody watches the avatar without its background, or nobody does any more."""
+        self._job.request(lambda: self._pipeline.cut_out(wanted))
 
     async def _report(self) -> None:
         while self.phase != "closed":

@@ -15,6 +15,8 @@ from realtime.session import Services, Session, make_cast
 logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.1
+LATEST = "latest"
+"""instead of a session's name: the one that began last"""
 
 
 class Sessions:
@@ -40,8 +42,13 @@ class Sessions:
     def start(self) -> None:
         self._watchdog = asyncio.create_task(self._watch())
 
-    async def open(self, offer_sdp: str, identity_id: str) -> tuple[Session, str]:
+    async def open(
+        self, offer_sdp: str, identity_id: str, name: str | None = None
+    ) -> tuple[Session, str]:
         """A new session and its SDP answer.
+
+        Args:
+            name: under which viewers find it; made up if None.
 
         Raises:
             AdmissionRefused: all places are taken, the machine could not serve one more, or the
@@ -64,7 +71,8 @@ class Sessions:
         self._opening += 1
         try:
             cast = await make_cast(self._services, identity_id)
-            session = Session(secrets.token_urlsafe(24), self._services, cast, self._forget)
+            session_id = secrets.token_urlsafe(24)
+            session = Session(session_id, self._services, cast, self._forget, name)
             self._sessions[session.id] = session
         finally:
             self._opening -= 1
@@ -85,6 +93,14 @@ class Sessions:
 
     def get(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
+
+    def find(self, name: str) -> Session | None:
+        """The session of that name or id, the one that began last if there are several."""
+        for session in reversed(self._sessions.values()):
+            named = name in (LATEST, session.name, session.id)
+            if named and session.phase in ("connecting", "live"):
+                return session
+        return None
 
     async def close_all(self, reason: str) -> None:
         if self._watchdog is not None:

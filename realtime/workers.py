@@ -9,6 +9,7 @@
     records           one: writes session records, looks whether consents still hold
     encode-*          aiortc's encoders, as the loop's default executor
     record-<session>  one per recording: encodes and writes the film
+    viewers-*         one: what viewers get, encoded once for all who agree on a codec
 
 All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
 the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times
@@ -102,6 +103,7 @@ class Pipeline(Protocol):
     ) -> OutputFrame | NoOutput: ...
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame: ...
     def calibrate(self) -> None: ...
+    def cut_out(self, wanted: bool) -> None: ...
 
 
 @dataclass
@@ -641,3 +643,8 @@ def _timed(work: Callable[..., T], tell: Callable[[int, int], None], *args: Any)
 def encode_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     """The loop's default executor, in which aiortc runs its encoders."""
     return _EncodePool(threads, thread_name_prefix="encode")
+
+
+def viewers_pool() -> concurrent.futures.ThreadPoolExecutor:
+    """Where pictures are encoded for viewers, so that no performer's encoder waits for theirs."""
+    return concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="viewers")

@@ -10,9 +10,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,7 +20,12 @@ from typing import Any, TypeVar, cast
 import av
 import httpx
 import numpy as np
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from realtime.config import Config, Quality, Server
@@ -132,6 +137,7 @@ class FakePipeline:
         self.calibrated = True
         self.marks = Marks(Payload.random(), "AI", None)
         self.on_motion: Callable[[Motion], None] | None = None
+        self.cuts_out = False
 
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
@@ -153,16 +159,26 @@ class FakePipeline:
         draw_number(luma, read_number(tracked.source.rgb[:, :, 0]))
         timings = tracked.timings.with_stage("emit", 3, time.monotonic_ns() - 3)
         source, i420 = tracked.source, i420_of(luma)
-        return OutputFrame(i420, width, height, source.seq, source.pts, "LIVE", timings, 0)
+        made = OutputFrame(i420, width, height, source.seq, source.pts, "LIVE", timings, 0)
+        return replace(made, stacked_i420=_stacked(luma)) if self.cuts_out else made
 
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         height, width = canvas_hw or (HEIGHT, WIDTH)
         luma = np.full((height, width), CARD_LUMA, np.uint8)
-        return OutputFrame(i420_of(luma), width, height, -1, 0, "CARD", Timings(0), 0)
+        made = OutputFrame(i420_of(luma), width, height, -1, 0, "CARD", Timings(0), 0)
+        return replace(made, stacked_i420=_stacked(luma))
+
+    def cut_out(self, wanted: bool) -> None:
+        self.cuts_out = wanted
 
     def calibrate(self) -> None:
         self._script.calibrations += 1
         self.calibrated = True
+
+
+def _stacked(luma: U8) -> U8:
+    """A matte that lets everything through, below the picture."""
+    return i420_of(np.concatenate([luma, np.full_like(luma, 235)]))
 
 
 @dataclass(frozen=True)
@@ -270,7 +286,13 @@ class Seen:
 class Performer:
     """A WHIP client with a camera, as a browser page would be."""
 
-    def __init__(self, http: httpx.AsyncClient, camera: MediaStreamTrack, codec: str = "") -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        camera: MediaStreamTrack,
+        codec: str = "",
+        direction: str = "sendrecv",
+    ) -> None:
         self._http = http
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.seen: list[Seen] = []
@@ -281,14 +303,15 @@ class Performer:
         self.stats = self.peer.createDataChannel("stats")
         for channel in (self.controls, self.stats):
             channel.on("message", lambda text: self.messages.append(json.loads(text)))
-        self.peer.addTransceiver(camera, direction="sendrecv")
+        self.peer.addTransceiver(camera, direction=direction)
         self.peer.on("track", self._on_track)
         self._watching: asyncio.Task[None] | None = None
 
-    async def connect(self, identity: str = "") -> None:
+    async def connect(self, identity: str = "", name: str = "") -> None:
         """Offer, answer, and the wait until both channels are open."""
         await self.peer.setLocalDescription(await self.peer.createOffer())
-        query = {"identity": identity} if identity else {}
+        wishes = {"identity": identity, "name": name}
+        query = {key: wish for key, wish in wishes.items() if wish}
         response = await self._http.post(
             "/whip",
             params=query,
@@ -317,16 +340,56 @@ class Performer:
             await self._watching
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        self._watching = asyncio.ensure_future(self._watch(track))
+        self._watching = asyncio.ensure_future(record(track, self.seen))
 
-    async def _watch(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                return
-            assert isinstance(frame, av.VideoFrame)
-            self.seen.append(Seen(time.monotonic(), luma_of(frame).copy()))
+
+class Watcher:
+    """A WHEP player: receives, and sends nothing."""
+
+    def __init__(self, http: httpx.AsyncClient, codec: str = "") -> None:
+        self._http = http
+        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.seen: list[Seen] = []
+        self.headers: Mapping[str, str] = {}
+        """of the answer: Location, ETag and others"""
+        transceiver = self.peer.addTransceiver("video", direction="recvonly")
+        if codec:
+            capabilities = RTCRtpReceiver.getCapabilities("video")
+            assert capabilities is not None
+            offered = capabilities.codecs
+            transceiver.setCodecPreferences([one for one in offered if one.name == codec])
+        self._watching: asyncio.Task[None] | None = None
+
+    async def connect(self, path: str = "/whep", **query: str) -> None:
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        response = await self._http.post(
+            path,
+            params=query,
+            content=self.peer.localDescription.sdp,
+            headers={"Content-Type": "application/sdp"},
+        )
+        assert response.status_code == 201, response.text
+        self.headers = response.headers
+        await self.peer.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
+        track = self.peer.getTransceivers()[0].receiver.track
+        self._watching = asyncio.ensure_future(record(track, self.seen))
+
+    async def close(self) -> None:
+        await self.peer.close()
+        if self._watching is not None:
+            self._watching.cancel()  # the track of a connection that never came does not end
+            await asyncio.wait([self._watching])
+
+
+async def record(track: MediaStreamTrack, seen: list[Seen]) -> None:
+    """Keep every picture that arrives, until the track ends."""
+    while True:
+        try:
+            frame = await track.recv()
+        except MediaStreamError:
+            return
+        assert isinstance(frame, av.VideoFrame)
+        seen.append(Seen(time.monotonic(), luma_of(frame).copy()))
 
 
 class Lag:

@@ -55,13 +55,13 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     for section, values in defaults.items():
         for key, value in values.items():
             if isinstance(value, list):
-                monkeypatch.setenv(environment_name(section, key), '["stun:stun.example.org"]')
+                monkeypatch.setenv(environment_name(section, key), '["https://one.example"]')
             elif value is not None:
                 monkeypatch.setenv(environment_name(section, key), str(value))
 
     config = load(None, {})
 
-    assert config.rtc.ice_servers == ("stun:stun.example.org",)
+    assert config.rtc.ice_servers == ("https://one.example",)
     assert config.video == Config().video
     assert config.tracking == Config().tracking
 

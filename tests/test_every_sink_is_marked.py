@@ -79,6 +79,9 @@ class MarkedPipeline:
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         return self._finish(40, self._fake.card(text, canvas_hw))
 
+    def cut_out(self, wanted: bool) -> None:
+        """Nobody watches without a background here."""
+
     def _finish(self, level: int, like: OutputFrame) -> OutputFrame:
         rgb = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
         marked = self._mark(Composited(rgb))

@@ -12,11 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 from aioice import ice
-from aiortc import RTCPeerConnection, codecs, rtcpeerconnection, rtcrtpreceiver, rtp
+from aiortc import (
+    RTCCertificate,
+    RTCPeerConnection,
+    RTCRtpCodecParameters,
+    codecs,
+    rtcdtlstransport,
+    rtcpeerconnection,
+    rtcrtpreceiver,
+    rtp,
+)
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.sdp import SessionDescription
 from av import VideoFrame
+from OpenSSL import SSL
 
 from realtime import rtc, rtc_internals
 from realtime.clock import FakeClock, MonotonicClock
@@ -457,3 +467,25 @@ async def test_trickled_candidates_are_taken_up_to_a_limit() -> None:
         await peer.add_candidates("a=mid:0\r\n" + line)
     await peer.add_candidates("a=end-of-candidates\r\n")
     await peer.close()
+
+
+def h264(**parameters: str) -> RTCRtpCodecParameters:
+    return RTCRtpCodecParameters("video/H264", 90_000, payloadType=96, parameters={**parameters})
+
+
+def test_an_h264_offer_that_does_not_say_how_it_packetizes_is_taken() -> None:
+    """As GStreamer's, before its encoder has run."""
+    ours = h264(**{"packetization-mode": "1", "profile-level-id": "42e01f"})
+    assert rtcpeerconnection.find_common_codecs([ours], [h264()])
+    assert rtcpeerconnection.find_common_codecs([ours], [h264(**{"profile-level-id": "42c01e"})])
+    single = h264(**{"packetization-mode": "0"})
+    assert not rtcpeerconnection.find_common_codecs([ours], [single])
+
+
+def test_a_peer_with_an_rsa_certificate_can_be_the_dtls_server() -> None:
+    """GStreamer's certificates are RSA; upstream offers ciphers for elliptic curves only."""
+    profiles = rtcdtlstransport.SRTP_PROFILES
+    context = RTCCertificate.generateCertificate()._create_ssl_context(profiles)
+    ciphers = SSL.Connection(context).get_cipher_list()
+    assert "ECDHE-RSA-AES128-GCM-SHA256" in ciphers
+    assert "ECDHE-ECDSA-AES128-GCM-SHA256" in ciphers

@@ -168,7 +168,7 @@ async def test_the_list_of_sessions_has_the_numbers_of_their_own_channels(stand:
     assert (await stand.http.get("/api/sessions")).json() == []
     performer = await performing(stand)
     (listed,) = (await stand.http.get("/api/sessions")).json()
-    assert set(listed) == STATS_FIELDS - {"type"} | {"session", "phase", "age_s"}
+    assert set(listed) == STATS_FIELDS - {"type"} | {"session", "name", "viewers", "phase", "age_s"}
     session = next(iter(stand.daemon.sessions))
     assert listed["session"] == session.id[:6], "the whole id is the right to hang up"
     assert listed["phase"] == "live" and listed["state"] == "LIVE"

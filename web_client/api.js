@@ -5,6 +5,8 @@
  * link reducer understands. */
 
 const TOKEN_KEY = "reenactd.token";
+const NAME_KEY = "reenactd.name";
+const LETTERS = "abcdefghijkmnpqrstuvwxyz23456789";
 const PATIENCE_MS = 6000;
 /** An offer waits in the daemon while that still loads its networks. */
 const OFFER_PATIENCE_MS = 65_000;
@@ -32,7 +34,7 @@ export function adoptTokenFromAddress() {
 export function adoptToken(text) {
   const given = text.trim();
   const inAddress = /(?:^|[#&])token=([^&\s]+)/.exec(given);
-  if (!inAddress && !/^[\w-]{16,}$/.test(given)) return false;
+  if (!inAddress && !/^[\w.-]{16,}$/.test(given)) return false;
   sessionStorage.setItem(TOKEN_KEY, inAddress ? decodeURIComponent(inAddress[1]) : given);
   return true;
 }
@@ -81,7 +83,7 @@ function postPicture(path, picture) {
  * @returns {Promise<{answer: string, location: string, etag: string|null}>}
  */
 export async function postOffer(offer, identity, signal) {
-  const query = identity ? `?identity=${encodeURIComponent(identity)}` : "";
+  const query = `?${new URLSearchParams({ name: sessionName(), ...(identity && { identity }) })}`;
   const headers = { "Content-Type": "application/sdp" };
   const options = { headers, body: offer, signal, patienceMs: OFFER_PATIENCE_MS };
   const response = await request("POST", `/whip${query}`, options);
@@ -90,6 +92,23 @@ export async function postOffer(offer, identity, signal) {
     location: response.headers.get("Location"),
     etag: response.headers.get("ETag"),
   };
+}
+
+/** By which viewers find this browser's sessions, today and tomorrow. */
+function sessionName() {
+  const kept = localStorage.getItem(NAME_KEY);
+  if (kept) return kept;
+  const name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => LETTERS[byte % 32]).join("");
+  localStorage.setItem(NAME_KEY, name);
+  return name;
+}
+
+/** The address at which OBS finds a session, and nobody without it. @returns {Promise<string>} */
+export async function makeViewLink(session) {
+  const body = JSON.stringify({ scope: "view", session });
+  const headers = { "Content-Type": "application/json" };
+  const { token } = await (await request("POST", "/api/tokens", { headers, body })).json();
+  return `${location.origin}/view/${session}#${token}`;
 }
 
 /** Candidates found after the offer was sent: RFC 9725 section 4.4.1. */

@@ -22,6 +22,7 @@ import { installKeys } from "./keys.js";
 import * as link from "./link.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
+import { showObsLink } from "./obs.js";
 import { Presets } from "./presets.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
@@ -37,6 +38,8 @@ let linkState = link.INITIAL;
 let session = null;
 let stats = null;
 let iceServers = [];
+let canvas = { width: 640, height: 480 };
+let sessionName = "";
 let retryTimer = 0;
 let loading = false;
 let opening = Promise.resolve();
@@ -99,7 +102,8 @@ function heedStatus(status) {
   iceServers = status.ice_servers.map((urls) => ({ urls }));
   loading = status.engine === "loading";
   byId("engine").textContent = byId("engine").title = status.engine;
-  stage.setShape(status.canvas);
+  canvas = status.canvas;
+  stage.setShape(canvas);
   camera.needed = status.driver !== "vmc";
 }
 
@@ -147,6 +151,10 @@ function heed(speaker, message) {
     stats = message;
     readout.update(message);
     if (linkState.phase === "connecting") return dispatch({ type: "connected" });
+    return render();
+  }
+  if (message.type === "hello") {
+    sessionName = message.name ?? "";
     return render();
   }
   if (message.type === "identity") {
@@ -279,6 +287,16 @@ function calibrate() {
   if (!session?.send({ type: "calibrate" })) stage.toast("not-live");
 }
 
+async function copyObsLink() {
+  if (byId("obs").disabled) return stage.toast("not-live");
+  try {
+    await showObsLink(sessionName, `${canvas.width} and ${canvas.height}`);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    stage.toast("daemon-says", error.detail || error.message);
+  }
+}
+
 function resetSliders() {
   controls.resetSliders();
   stage.toast("controls-reset");
@@ -295,6 +313,7 @@ function render() {
   byId("power-word").textContent = on ? "Stop" : "Start camera";
   byId("power-icon").firstElementChild.setAttribute("href", on ? "#i-stop" : "#i-camera");
   byId("calibrate").disabled = !live;
+  byId("obs").disabled = !live || !sessionName;
   showFilm(stats?.recording ?? null, live);
   renderVoice();
 }
@@ -342,6 +361,7 @@ byId("calibrate").addEventListener("click", calibrate);
 byId("voice").addEventListener("click", toggleVoice);
 byId("record").addEventListener("click", toggleRecording);
 byId("snapshot").addEventListener("click", takeSnapshot);
+byId("obs").addEventListener("click", copyObsLink);
 byId("full").addEventListener("click", () => stage.toggleFullScreen());
 byId("reset").addEventListener("click", resetSliders);
 byId("device").addEventListener("change", ({ target }) => chooseDevice(target.value));
@@ -359,6 +379,7 @@ installKeys([
   { keys: "o", says: "Record, or stop recording", act: toggleRecording },
   { keys: "p", says: "Save a picture of the avatar", act: takeSnapshot },
   { keys: "f", says: "Fill the screen with the avatar", act: () => stage.toggleFullScreen() },
+  { keys: "l", says: "Copy the link for OBS", act: copyObsLink },
   { keys: "123456789", says: "Choose an identity", act: (key) => gallery.chooseAt(Number(key)) },
   { keys: "b", says: "Next background", act: () => controls.nextBackground() },
   { keys: "r", says: "Reset all sliders", act: resetSliders },

@@ -60,6 +60,9 @@ class CodedPipeline:
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         return self._pipeline.card(text, canvas_hw)
 
+    def cut_out(self, wanted: bool) -> None:
+        self._pipeline.cut_out(wanted)
+
     def process(
         self, tracked: Tracked, controls: Controls, identity: Identity
     ) -> OutputFrame | NoOutput:
@@ -111,6 +114,9 @@ class EchoPipeline:
 
     def calibrate(self) -> None:
         """There is no neutral to take."""
+
+    def cut_out(self, wanted: bool) -> None:
+        """The camera's picture has no background to be taken from."""
 
     def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame:
         from realtime.cards import draw_card

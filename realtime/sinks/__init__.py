@@ -1,1 +1,4 @@
-"""Where outputs go besides the performer's own page: one file per kind of receiver."""
+"""Who takes outputs besides the performer's own page: one file per kind of receiver.
+
+Those that take pictures accept OutputFrames and nothing else.
+"""

@@ -20,6 +20,7 @@ from realtime.clock import NS_PER_S
 from realtime.config import Video
 from realtime.errors import FrameError
 from realtime.frames import F32, U8, Composited, Controls, Rendered, Tracked
+from realtime.stages.cutout import cut_out
 
 if TYPE_CHECKING:
     from realtime.identity import Identity
@@ -41,6 +42,8 @@ class Composite:
         self._backdrop: RealBackdrop | None = None
         self._match: _ColourMatch | None = None
         self._solid: tuple[str, U8] | None = None
+        self.cuts_out = False
+        """whether somebody watches the avatar without a background"""
         self.substituted = 0
         """frames that showed the identity's background because the performer had no matte yet"""
 
@@ -68,7 +71,11 @@ class Composite:
                 else self._own(identity)
             )
         out = blend(rgb, rendered.alpha, back)
-        return Composited(np.asarray(cv2.flip(out, 1), np.uint8) if controls.mirror else out)
+        turned = _mirrored if controls.mirror else _as_it_is
+        cutout = None
+        if self.cuts_out:
+            cutout = cut_out(turned(rgb), turned(rendered.alpha))
+        return Composited(turned(out), cutout)
 
     def _in_the_room(
         self, rendered: Rendered, identity: Identity, controls: Controls, tracked: Tracked
@@ -103,6 +110,14 @@ class Composite:
                 f"{what} is {rgb.shape} {rgb.dtype}, the canvas is ({height}, {width}, 3) uint8; "
                 "encode the identity for this canvas"
             )
+
+
+def _mirrored(picture: U8) -> U8:
+    return np.asarray(cv2.flip(picture, 1), np.uint8)
+
+
+def _as_it_is(picture: U8) -> U8:
+    return picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Mark: burns the visible mark of synthesis into the picture. The only maker of Marked.
 
 The mark is text on a rounded pill in a corner, which stays legible on any background (the default
-place and the wording follow the EU Code of Practice on marking AI content, 2026). It is drawn
+place and the wording follow the EU Code of Practice on marking AI content, 2026). A cutout gets it
+too, in its matte as well: it stands in front of whatever a viewer puts behind. The mark is drawn
 once per size and blended into its corner, so that it costs next to nothing per frame.
 """
 
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from realtime.config import LABEL_OFF, Output
 from realtime.errors import FrameError
-from realtime.frames import U8, Composited, Marked
+from realtime.frames import U8, Composited, Cutout, Marked, MarkedCutout
 from realtime.watermark import Payload
 
 _SUPERSAMPLING = 4
@@ -44,8 +45,10 @@ class Marks:
 class _Patch(NamedTuple):
     """The mark for one picture size, at its place."""
 
-    top_px: int
-    left_px: int
+    place: tuple[slice, slice]
+    """rows and columns"""
+    ground: tuple[int, int, int]
+    """colour of the pill"""
     premultiplied: U8
     """(h, w, 3) text and pill, times their opacity"""
     transparency: NDArray[np.uint16]
@@ -75,19 +78,34 @@ class Mark:
         height, width = composited.rgb.shape[:2]
         if height % 2 or width % 2:
             raise FrameError(f"picture of {width}x{height}: both sides must be even for I420")
-        marks, rgb = self.marks, composited.rgb.copy()
-        if marks.label:
-            self._lay(rgb, width, height)
-        return Marked(rgb, marks.label, marks.payload.id)
+        marks, rgb, cutout = self.marks, composited.rgb.copy(), composited.cutout
+        if not marks.label:
+            plain = None if cutout is None else MarkedCutout(cutout.rgb, cutout.alpha)
+            return Marked(rgb, marks.label, marks.payload.id, plain)
+        patch = self._patch_for(width, height)
+        corner = rgb[patch.place]
+        corner[...] = patch.premultiplied + (corner * patch.transparency // 255).astype(np.uint8)
+        marked = None if cutout is None else _marked(cutout, patch)
+        return Marked(rgb, marks.label, marks.payload.id, marked)
 
-    def _lay(self, rgb: U8, width: int, height: int) -> None:
+    def _patch_for(self, width: int, height: int) -> _Patch:
         if self._patch is None or self._size_px != (width, height):
             self._patch = _draw(self._config, width, height)
             self._size_px = (width, height)
-        patch = self._patch
-        rows, columns = patch.premultiplied.shape[:2]
-        corner = rgb[patch.top_px : patch.top_px + rows, patch.left_px : patch.left_px + columns]
-        corner[...] = patch.premultiplied + (corner * patch.transparency // 255).astype(np.uint8)
+        return self._patch
+
+
+def _marked(cutout: Cutout, patch: _Patch) -> MarkedCutout:
+    """The mark over the cutout (Porter and Duff, "Compositing digital images", 1984)."""
+    place = patch.place
+    rgb, alpha = cutout.rgb.copy(), cutout.alpha.copy()
+    below = alpha[place][:, :, None] / 255.0 * patch.transparency  # (h, w, 1) 0..255
+    both = 255.0 - patch.transparency + below
+    mixed = (patch.premultiplied * 255.0 + rgb[place] * below) / np.maximum(both, 1)
+    # Where neither shows, the colour of the mark goes on, as the cutout's does at its edge.
+    rgb[place] = np.where(both < 1, patch.ground, np.clip(np.rint(mixed), 0, 255))
+    alpha[place] = np.rint(both[:, :, 0])
+    return MarkedCutout(rgb, alpha)
 
 
 def _draw(config: Output, width: int, height: int) -> _Patch:
@@ -117,4 +135,5 @@ def _draw(config: Output, width: int, height: int) -> _Patch:
     at_top, at_left = "top" in config.label_position, "left" in config.label_position
     top_px = margin if at_top else height - margin - tall
     left_px = margin if at_left else width - margin - long
-    return _Patch(top_px, left_px, premultiplied, np.uint16(255) - alpha)
+    place = slice(top_px, top_px + tall), slice(left_px, left_px + long)
+    return _Patch(place, ground, premultiplied, np.uint16(255) - alpha)

@@ -54,6 +54,9 @@ class Script:
     heard: list[dict[str, Any]] = field(default_factory=list)
     """messages of the page, in order"""
     calibrated: bool = True
+    name: str = ""
+    """under which the page published"""
+    refuse_tokens: str = ""
 
 
 class PortraitTrack(MediaStreamTrack):
@@ -159,6 +162,7 @@ class ScriptedDaemon:
         app.add_api_route(film, self._record, methods=["POST"], status_code=201)
         app.add_api_route(film, self._stop, methods=["DELETE"])
         app.add_api_route("/api/sessions/{session}/snapshot", self._snapshot)
+        app.add_api_route("/api/tokens", self._make_token, methods=["POST"])
         app.add_api_route("/whip", self._offer, methods=["POST"])
         app.add_api_route("/whip/{session}", self._trickle, methods=["PATCH"])
         app.add_api_route("/whip/{session}", self._delete, methods=["DELETE"])
@@ -230,11 +234,18 @@ class ScriptedDaemon:
         content = (PORTRAITS / "juniper" / "portrait.png").read_bytes()
         return Response(content, media_type="image/png")
 
+    async def _make_token(self, request: Request) -> Response:
+        wish = await request.json()
+        if self.script.refuse_tokens:
+            return JSONResponse({"error": self.script.refuse_tokens}, 403)
+        return JSONResponse({"token": f"{wish['scope']}.{wish['session']}"}, 201)
+
     async def _offer(self, request: Request) -> Response:
         if self.script.refuse_with:
             status, text = self.script.refuse_with
             return JSONResponse({"error": text}, status)
         session = f"s{time.monotonic_ns()}"
+        self.script.name = request.query_params["name"]
         track = PortraitTrack(request.query_params.get("identity", "juniper"))
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peers[session] = (peer, None)
@@ -284,6 +295,7 @@ class ScriptedDaemon:
             self.say({"type": "calibrated"})
 
     async def _report(self, track: PortraitTrack, channel: RTCDataChannel) -> None:
+        channel.send(json.dumps({"type": "hello", "name": self.script.name}))
         tick = 0
         while channel.readyState == "open":
             tick += 1

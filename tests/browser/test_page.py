@@ -349,7 +349,7 @@ def test_shortcuts_work_are_listed_and_can_be_switched_off(
     title(page, "Ready when you are")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
-    expect(page.locator("#keys dd")).to_have_count(11)
+    expect(page.locator("#keys dd")).to_have_count(12)
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
@@ -398,6 +398,31 @@ def test_nothing_moves_where_motion_is_unwanted(daemon: ScriptedDaemon, visit: O
     visited.page.click("#power")
     title(visited.page, "The daemon cannot take you yet")
     assert visited.page.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_obs_link_may_watch_this_session_and_stays_the_same(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    visited = visit(daemon.url, permissions=["camera", "clipboard-read", "clipboard-write"])
+    page = visited.page
+    expect(page.locator("#obs")).to_be_disabled()
+    go_live(page)
+    page.click("#obs")
+    expect(page.locator("#obs-guide")).to_be_visible()
+    expect(page.locator("#obs-copied")).to_have_text("Copied.")
+    name = daemon.script.name
+    link = f"http://127.0.0.1:{daemon.port}/view/{name}#view.{name}"
+    assert page.input_value("#obs-link") == link
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    expect(page.locator("#obs-size")).to_have_text("640 and 480")
+    page.keyboard.press("Escape")
+    page.reload()
+    go_live(page)
+    assert daemon.script.name == name, "OBS finds the session again after a reload"
+    daemon.script.refuse_tokens = "this token has scope publish"
+    visited.unanswered = True
+    page.click("#obs")
+    expect(page.locator("#toast")).to_contain_text("has scope publish")
 
 
 def test_the_desk_is_light_by_day_and_pictures_stay_on_dark_ground(

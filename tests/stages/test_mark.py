@@ -115,6 +115,7 @@ def test_odd_pictures_are_refused() -> None:
     ("name", "maker"),
     [
         ("Marked", "realtime/stages/mark.py"),
+        ("MarkedCutout", "realtime/stages/mark.py"),
         ("OutputFrame", "realtime/stages/emit.py"),
         ("Identity", "realtime/identity.py"),
     ],

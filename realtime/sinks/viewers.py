@@ -1,0 +1,268 @@
+"""The viewers of one session: a picture is encoded once per codec and kind, and given to all.
+
+    session --show--> Audience --> Feed (one per codec and background) --> Seat, Seat, Seat
+                                   encodes once, on the viewers' thread      one per viewer
+
+A Seat is bounded. Whoever does not take coded pictures in time loses all that wait and goes on with
+the next key frame; nobody else notices. Runs on the event loop. Knows no peer connections and no
+threads: `rtc_viewers.py` makes the encoders and sends what a Seat gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from av import VideoFrame
+
+from realtime.capture_times import CaptureTimes
+from realtime.clock import NS_PER_S, Clock
+from realtime.frames import OutputFrame
+from realtime.latest import AsyncLatest, Closed
+from realtime.rtc import picture_of
+
+logger = logging.getLogger(__name__)
+
+Background = Literal["scene", "transparent"]
+"""the whole picture, or the avatar and the mark above their matte"""
+
+MAX_WAITING = 8
+"""coded pictures that a viewer may be late by: a quarter of a second"""
+SETTLING_NS = 5 * NS_PER_S
+"""a new viewer's estimates do not count for so long: browsers begin far below what the link holds,
+and everybody would see it"""
+
+
+class Encoder(Protocol):
+    """What `rtc_encode.py` has for each codec."""
+
+    target_bitrate: int
+    made_key_frame: bool
+
+    def encode(
+        self, frame: VideoFrame, force_keyframe: bool = False
+    ) -> tuple[list[bytes], int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One coded picture, in the pieces that go into RTP packets."""
+
+    payloads: list[bytes]
+    timestamp: int
+    """1/90000 s, of the same beginning for every feed of the daemon"""
+    is_key: bool
+
+
+class Seat:
+    """One viewer's place: the coded pictures that wait for it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.dropped = 0
+        """coded pictures that were not taken in time, or could not be decoded any more"""
+        self.estimate_bps: int | None = None
+        """what the viewer says that its link carries"""
+        self.since_ns = 0
+        """when it came to the feed that it is at"""
+        self._waiting: deque[Coded] = deque()
+        self._event = asyncio.Event()
+        self._needs_key = True
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether nothing but a key frame is of use to it."""
+        return self._needs_key
+
+    def put(self, coded: Coded) -> None:
+        """The next coded picture; never blocks."""
+        if len(self._waiting) >= MAX_WAITING:
+            self.miss()
+        if self._needs_key and not coded.is_key:
+            self.dropped += 1
+            return
+        self._needs_key = False
+        self._waiting.append(coded)
+        self._event.set()
+
+    def miss(self) -> None:
+        """Forget what waits; from here on only a key frame helps."""
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        self._needs_key = True
+
+    async def take(self) -> Coded:
+        """The next coded picture, in order.
+
+        Raises:
+            Closed: none will come any more.
+        """
+        while not self._waiting:
+            if self.closed:
+                raise Closed
+            self._event.clear()
+            await self._event.wait()
+        return self._waiting.popleft()
+
+    def close(self) -> None:
+        self.closed = True
+        self._waiting.clear()
+        self._event.set()
+
+
+class Feed:
+    """One encode of a session's pictures, for everyone who agreed on its codec and kind."""
+
+    def __init__(
+        self, background: Background, encoder: Encoder, executor: Executor, clock: Clock
+    ) -> None:
+        self.seats: list[Seat] = []
+        self._background = background
+        self._encoder = encoder
+        self._executor = executor
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._outputs: AsyncLatest[OutputFrame] = AsyncLatest(self._loop)
+        self._times = CaptureTimes(0)
+        self._key_asked = False
+        self._task = self._loop.create_task(self._run())
+
+    def show(self, output: OutputFrame) -> None:
+        """The newest picture; one that still waits is replaced."""
+        if self._background == "scene" or output.stacked_i420 is not None:
+            self._outputs.put(output)
+
+    def ask_for_key_frame(self) -> None:
+        """Of the coming picture; the encoder sees to it that they are not too many."""
+        self._key_asked = True
+
+    def join(self, seat: Seat) -> None:
+        seat.miss()
+        seat.since_ns = self._clock.now_ns()
+        self.seats.append(seat)
+        self.ask_for_key_frame()
+
+    def close(self) -> None:
+        self._outputs.close()
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                output = await self._outputs.take()
+                assert output is not None
+                await self._encode(output)
+        except Closed:
+            return
+        except Exception as exc:  # noqa: BLE001 - the task's root
+            logger.warning("pictures for viewers cannot be encoded: %s", repr(exc))
+            for seat in self.seats:
+                seat.close()
+
+    async def _encode(self, output: OutputFrame) -> None:
+        i420 = output.i420 if self._background == "scene" else output.stacked_i420
+        assert i420 is not None
+        frame = picture_of(i420, self._times.stamp(output, self._clock.now_ns()))
+        if (target_bps := self._target_bps()) is not None:
+            self._encoder.target_bitrate = target_bps
+        asked, self._key_asked = self._key_asked, False
+        payloads, timestamp = await self._loop.run_in_executor(
+            self._executor, self._encoder.encode, frame, asked
+        )
+        if not payloads:
+            return
+        coded = Coded(payloads, timestamp, self._encoder.made_key_frame)
+        for seat in self.seats:
+            seat.put(coded)
+            if seat.needs_key:
+                self.ask_for_key_frame()
+
+    def _target_bps(self) -> int | None:
+        """The lowest estimate, so that everybody can follow; the encoder has a floor of its own."""
+        settled_ns = self._clock.now_ns() - SETTLING_NS
+        return min(
+            (
+                seat.estimate_bps
+                for seat in self.seats
+                if seat.estimate_bps is not None and seat.since_ns <= settled_ns
+            ),
+            default=None,
+        )
+
+
+class Audience:
+    """Everybody who watches one session.
+
+    Args:
+        make_encoder: of a codec's name.
+        on_cutout: is told when somebody begins, and when nobody goes on, to need the avatar without
+            its background.
+    """
+
+    def __init__(
+        self,
+        make_encoder: Callable[[str], Encoder],
+        executor: Executor,
+        clock: Clock,
+        on_cutout: Callable[[bool], None],
+    ) -> None:
+        self.closed = False
+        self._make_encoder = make_encoder
+        self._executor = executor
+        self._clock = clock
+        self._on_cutout = on_cutout
+        self._feeds: dict[tuple[str, Background], Feed] = {}
+
+    def __len__(self) -> int:
+        return sum(len(feed.seats) for feed in self._feeds.values())
+
+    @property
+    def encodes(self) -> int:
+        """How often each picture is encoded for them all."""
+        return len(self._feeds)
+
+    def show(self, output: OutputFrame) -> None:
+        """Every picture that leaves the session's output gate, as it leaves it."""
+        for feed in self._feeds.values():
+            feed.show(output)
+
+    def join(self, seat: Seat, codec: str, background: Background) -> None:
+        """From the next key frame on, which is asked for, the seat gets the session's pictures."""
+        key = (codec, background)
+        if key not in self._feeds:
+            encoder = self._make_encoder(codec)
+            self._feeds[key] = Feed(background, encoder, self._executor, self._clock)
+            if self._cutouts() == 1 and background == "transparent":
+                self._on_cutout(True)
+        self._feeds[key].join(seat)
+
+    def leave(self, seat: Seat) -> None:
+        """An encode that nobody needs any more ends."""
+        for key, feed in list(self._feeds.items()):
+            if seat in feed.seats:
+                feed.seats.remove(seat)
+                if not feed.seats:
+                    feed.close()
+                    del self._feeds[key]
+                    if key[1] == "transparent" and not self._cutouts():
+                        self._on_cutout(False)
+
+    def ask_for_key_frame(self, seat: Seat) -> None:
+        for feed in self._feeds.values():
+            if seat in feed.seats:
+                feed.ask_for_key_frame()
+
+    def close(self) -> None:
+        """The session is over. The seats stay open: their viewers may find another session."""
+        self.closed = True
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
+
+    def _cutouts(self) -> int:
+        return sum(background == "transparent" for _, background in self._feeds)

@@ -1,0 +1,174 @@
+"""The page for OBS: truly transparent, a clean edge after the codec, and back after every break."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+from realtime.frames import U8
+from tests.browser.conftest import SWITCHES, find_chromium
+from tests.browser.stage import CANVAS, Stage, over, sent
+from tests.helpers import TOKEN
+
+pytestmark = pytest.mark.browser
+
+SQUARE_PX = 16
+CHECKS = (
+    f"repeating-conic-gradient(#fff 0 25%, #000 0 50%) 0 0 / {2 * SQUARE_PX}px {2 * SQUARE_PX}px"
+)
+MAX_MATTE_ERROR = 3.0
+"""of 255, the mean at the edge"""
+Figure = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    started = Stage()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def drawing(playwright: Playwright) -> Iterator[Browser]:
+    """A Chromium with WebGL, drawn by the processor."""
+    switches = [switch for switch in SWITCHES if switch != "--disable-gpu"]
+    browser = playwright.chromium.launch(
+        executable_path=find_chromium(playwright),
+        args=[*switches, "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+        chromium_sandbox=False,
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(drawing: Browser) -> Iterator[Page]:
+    width, height = CANVAS
+    context = drawing.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert faults == []
+
+
+def state(page: Page, name: str) -> None:
+    expect(page.locator("body")).to_have_attribute("data-state", name, timeout=20_000)
+
+
+def shown_over(page: Page, background: str) -> U8:
+    """A screenshot with that behind the page's own picture."""
+    page.evaluate("css => { document.body.style.background = css; }", background)
+    page.wait_for_timeout(150)
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+
+
+def checkerboard() -> U8:
+    rows, columns = np.indices((CANVAS[1], CANVAS[0])) // SQUARE_PX
+    board = np.where((rows + columns) % 2 == 0, np.uint8(0), np.uint8(255))
+    return np.repeat(board[:, :, None], 3, axis=2)
+
+
+def grown(mask: U8, by_px: int) -> U8:
+    return np.asarray(cv2.dilate(mask, np.ones((2 * by_px + 1,) * 2, np.uint8)))
+
+
+def test_the_edge_survives_the_codec_without_a_halo(
+    stage: Stage, page: Page, figure: Figure
+) -> None:
+    stage.perform()
+    page.goto(stage.address("/view/me"))
+    state(page, "live")
+    page.wait_for_timeout(1500)
+    black, white = (shown_over(page, css).astype(int) for css in ("#000", "#fff"))
+    board = shown_over(page, CHECKS)
+    stage.leave()
+
+    cutout = sent(0)
+    alpha = cutout.alpha.astype(int)
+    covered = np.asarray(alpha > 0, np.uint8)
+    edge = grown(np.asarray((alpha > 0) & (alpha < 255), np.uint8), 1) > 0
+    matte = 255 - (white - black).mean(axis=2)
+    matte_error = float(np.abs(matte - alpha)[edge].mean())
+    expected = over(cutout, checkerboard()).astype(int)
+    edge_error = float(np.abs(board.astype(int) - expected)[edge].mean())
+    outside = grown(covered, 1) == 0
+    halo = np.abs(board.astype(int) - checkerboard())[outside]
+    figure(
+        f"recombined edge: matte {matte_error:.2f}, picture over the checkerboard {edge_error:.2f} "
+        f"of 255 ({int(edge.sum())} pixels); more than 1 px outside: at most {halo.max()}"
+    )
+    assert edge.sum() > 2000, "there is an edge to look at"
+    assert matte_error <= MAX_MATTE_ERROR
+    assert edge_error <= MAX_MATTE_ERROR
+    assert float(np.percentile(halo, 99.9)) <= 8 and float(halo.mean()) < 0.5
+    top, right = slice(10, 40), slice(590, 632)
+    assert np.abs(board[top, right].astype(int) - expected[top, right]).mean() < 12, "the mark"
+
+
+def test_the_whole_picture_on_request(stage: Stage, page: Page) -> None:
+    stage.perform()
+    page.goto(stage.address("/view/me?background=scene"))
+    state(page, "live")
+    picture = shown_over(page, "#fff")
+    corner = picture[400:470, 5:60].reshape(-1, 3).mean(axis=0)
+    assert np.abs(corner - (40, 60, 90)).max() < 12, "the wall, not what is behind the page"
+    stage.leave()
+
+
+def test_the_picture_outlives_a_break_and_goes_when_nobody_comes_back(
+    stage: Stage, page: Page
+) -> None:
+    page.goto(stage.address("/view/"))
+    state(page, "waiting")
+    assert (shown_over(page, "#fff") == 255).all(), "nothing at all before the first picture"
+    stage.perform()
+    state(page, "live")
+    page.wait_for_timeout(500)
+    stage.leave()
+    page.wait_for_timeout(500)
+    assert shown_over(page, "#fff")[200:300, 250:380].mean() < 230, "the last picture stays"
+    stage.perform()
+    page.wait_for_timeout(1500)
+    state(page, "live")
+    stage.leave()
+    expect(page.locator("#avatar")).to_have_attribute("data-shown", "false", timeout=15_000)
+    page.wait_for_timeout(500)
+    assert (shown_over(page, "#fff") == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "said"),
+    [
+        ("/view/me", "", "lacks its token"),
+        ("/view/me", "wrong", "the access token is missing or wrong"),
+        ("/view/me?background=green", TOKEN, "background=green"),
+    ],
+)
+def test_what_cannot_work_is_said(
+    stage: Stage, page: Page, path: str, token: str, said: str
+) -> None:
+    page.goto(stage.address(path, token))
+    expect(page.locator("#problem")).to_contain_text(said)
+
+
+def test_a_view_token_is_all_that_the_page_needs(stage: Stage, page: Page) -> None:
+    asked = urllib.request.Request(
+        stage.address("/api/tokens").partition("#")[0],
+        b'{"scope": "view", "session": "me"}',
+        {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked) as answer:
+        token = answer.read().decode().partition('"token":"')[2].partition('"')[0]
+    stage.perform()
+    page.goto(stage.address("/view/me", token))
+    state(page, "live")
+    stage.leave()

@@ -1,0 +1,96 @@
+/* The avatar and nothing else, for OBS's browser source: /view/SESSION#TOKEN, /view/#TOKEN for
+ * whoever performs. `?background=scene` shows the whole picture instead of the avatar alone.
+ *
+ * Tries again for ever. The last picture stays meanwhile, so that a short break is no flash; after
+ * KEEP_MS it fades out, because nobody wants a frozen face on stream. */
+
+import { Painter } from "./matte.js";
+import { Viewer, WhepError } from "./viewer.js";
+
+const KEEP_MS = 5000;
+/** The daemon sends ten pictures a second at least. */
+const SILENCE_MS = 3000;
+const CONNECT_MS = 10_000;
+const RETRY_MS = { nobody: 1500, token: 10_000, busy: 5000, gone: 1000 };
+
+const canvas = document.getElementById("avatar");
+const session = decodeURIComponent(location.pathname.replace(/^\/view\/?/, ""));
+const wanted = new URLSearchParams(location.search).get("background") ?? "transparent";
+let painter = null;
+let viewer = null;
+let drawnMs = -Infinity;
+
+function token() {
+  return decodeURIComponent(location.hash.replace(/^#(token=)?/, ""));
+}
+
+function show(state, problem = "") {
+  document.body.dataset.state = state;
+  const box = document.getElementById("problem");
+  box.textContent = problem;
+  box.hidden = problem === "";
+}
+
+async function connect() {
+  const path = session ? `/whep/${encodeURIComponent(session)}` : "/whep";
+  const mine = new Viewer(token(), (stream) => play(stream, () => mine === viewer), () => lose(mine));
+  viewer = mine;
+  try {
+    await mine.connect(`${path}?background=${encodeURIComponent(wanted)}`);
+  } catch (error) {
+    if (!(error instanceof WhepError)) throw error;
+    return lose(mine, error);
+  }
+  setTimeout(() => watch(mine, performance.now()), CONNECT_MS);
+}
+
+/** Draw each picture of a stream as it comes, until another stream is the current one. */
+function play(stream, isCurrent) {
+  const video = document.createElement("video");
+  video.muted = video.playsInline = true;
+  video.srcObject = stream;
+  const draw = () => {
+    if (!isCurrent()) return;
+    if (painter.draw(video)) {
+      drawnMs = performance.now();
+      canvas.dataset.shown = true;
+      show("live");
+    }
+    video.requestVideoFrameCallback(draw);
+  };
+  video.requestVideoFrameCallback(draw);
+  video.play().catch(() => {}); // a stream that is replaced before it began
+}
+
+function watch(mine, sinceMs) {
+  if (mine !== viewer) return;
+  if (performance.now() - Math.max(drawnMs, sinceMs) > SILENCE_MS) return lose(mine);
+  setTimeout(() => watch(mine, sinceMs), 500);
+}
+
+function lose(mine, { kind = "gone", message = "" } = {}) {
+  if (mine !== viewer) return;
+  viewer = null;
+  mine.hangUp();
+  show("waiting", kind === "token" ? `reenactd: ${message}` : "");
+  setTimeout(connect, RETRY_MS[kind]);
+}
+
+setInterval(() => {
+  if (performance.now() - drawnMs > KEEP_MS) canvas.dataset.shown = false;
+}, 250);
+addEventListener("pagehide", () => viewer?.hangUp());
+addEventListener("hashchange", () => location.reload());
+
+if (!["transparent", "scene"].includes(wanted)) {
+  show("wrong", `reenactd: background=${wanted} in this address: must be transparent or scene`);
+} else if (!token()) {
+  show("wrong", "reenactd: this address lacks its token: copy the OBS link from the performer's page");
+} else {
+  try {
+    painter = new Painter(canvas, wanted === "transparent");
+    connect();
+  } catch (error) {
+    show("wrong", `reenactd: ${error.message}`);
+  }
+}

@@ -1,0 +1,91 @@
+/* One WHEP viewer's connection (draft-ietf-wish-whep), from offer to hang-up. Knows no pictures
+ * and decides nothing about trying again. */
+
+/** Host candidates come at once; the daemon learns any other from the connection's own checks. */
+const GATHER_MS = 400;
+const PATIENCE_MS = 8000;
+
+export class WhepError extends Error {
+  /** @param {"token"|"nobody"|"busy"|"gone"} kind */
+  constructor(kind, detail) {
+    super(detail);
+    this.kind = kind;
+  }
+}
+
+export class Viewer {
+  #peer = new RTCPeerConnection();
+  #aborter = new AbortController();
+  #token;
+  #resource = null;
+
+  /**
+   * @param {string} token
+   * @param {(stream: MediaStream) => void} onVideo
+   * @param {() => void} onLost
+   */
+  constructor(token, onVideo, onLost) {
+    this.#token = token;
+    const { receiver } = this.#peer.addTransceiver("video", { direction: "recvonly" });
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    onVideo(new MediaStream([receiver.track]));
+    this.#peer.addEventListener("connectionstatechange", () => {
+      if (["failed", "closed"].includes(this.#peer.connectionState)) onLost();
+    });
+  }
+
+  /** Rejects with WhepError. @param {string} endpoint path and query */
+  async connect(endpoint) {
+    const servers = iceServers(await this.#fetch("OPTIONS", endpoint));
+    if (servers.length > 0) this.#peer.setConfiguration({ iceServers: servers });
+    await this.#peer.setLocalDescription();
+    await Promise.race([this.#gathered(), new Promise((resolve) => setTimeout(resolve, GATHER_MS))]);
+    const body = this.#peer.localDescription.sdp;
+    const response = await this.#fetch("POST", endpoint, body);
+    this.#resource = response.headers.get("Location");
+    if (this.#aborter.signal.aborted) return this.#delete();
+    await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  }
+
+  /** Idempotent. */
+  hangUp() {
+    if (this.#aborter.signal.aborted) return;
+    this.#aborter.abort();
+    this.#peer.close();
+    this.#delete();
+  }
+
+  #delete() {
+    if (!this.#resource) return;
+    const headers = { Authorization: `Bearer ${this.#token}` };
+    fetch(this.#resource, { method: "DELETE", keepalive: true, headers }).catch(() => {});
+  }
+
+  #gathered() {
+    return new Promise((resolve) => {
+      this.#peer.addEventListener("icecandidate", ({ candidate }) => candidate ?? resolve());
+    });
+  }
+
+  async #fetch(method, path, body) {
+    const headers = { Authorization: `Bearer ${this.#token}` };
+    if (body) headers["Content-Type"] = "application/sdp";
+    const signal = AbortSignal.any([this.#aborter.signal, AbortSignal.timeout(PATIENCE_MS)]);
+    let response;
+    try {
+      response = await fetch(path, { method, headers, body, signal, cache: "no-store" });
+    } catch (error) {
+      throw new WhepError("gone", error.message);
+    }
+    if (response.ok) return response;
+    const { error = `HTTP ${response.status}` } = await response.json().catch(() => ({}));
+    const kinds = { 401: "token", 403: "token", 404: "nobody", 503: "busy" };
+    throw new WhepError(kinds[response.status] ?? "gone", error);
+  }
+}
+
+/** Those that Link headers name: RFC 9725 section 4.6. @returns {{urls: string}[]} */
+export function iceServers(response) {
+  const links = response.headers.get("Link") ?? "";
+  return [...links.matchAll(/<([^>]+)>\s*;[^,]*rel="?ice-server"?/g)].map(([, urls]) => ({ urls }));
+}
