@@ -10,36 +10,24 @@ seal, then a whole one, then a mark. Nothing found is no proof that a picture is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from realtime.errors import StartupError
+from realtime.findings import Check, Confidence, Progressing, Report, State
 from realtime.stretches import read, stretches_of
+from realtime.verify_signed import RECORD_SUFFIX, look_at_manifest, look_for_record, read_record
 from realtime.watermark_search import FALSE_ALARM, Finding, Search
-
-Confidence = Literal["certain", "high", "low"]
-Progressing = Callable[[int, int], None]
-"""told how many stretches of the file are done, of how many"""
 
 EARLY_S = 3.0
 """of a stretch: a mark is looked for after that much, and again at its end"""
 TRACE = 7.0
 """score from which a mark is possible, but too faint to say so"""
-
-
-class State(IntEnum):
-    """What a finding says; also the exit code."""
-
-    SIGNED = 0
-    MARKED = 1
-    TAMPERED = 2
-    NOTHING = 3
 
 
 EXIT_UNREADABLE = 4
@@ -53,23 +41,6 @@ _WORDS = {
     State.TAMPERED: "tampered with",
     State.NOTHING: "nothing found",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one check found."""
-
-    check: str
-    state: State
-    confidence: Confidence
-    text: str
-    session: str | None = None
-    """that the file names, in hexadecimal"""
-
-
-Check = Callable[[Path, Sequence[Report], Progressing], Report]
-"""looks at the file; it is given what other checks found before it. Raises StartupError for a file
-that cannot be read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +93,8 @@ def look_for_mark(path: Path, before: Sequence[Report], progress: Progressing) -
     return _told(best, searched)
 
 
-CHECKS: tuple[Check, ...] = (look_for_mark,)
-"""in this order"""
+CHECKS: tuple[Check, ...] = (look_for_mark, look_at_manifest, look_for_record)
+"""of a picture or a film, in this order"""
 
 
 def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdict:
@@ -131,9 +102,13 @@ def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdic
     Raises:
         StartupError: the file cannot be read.
     """
+    if path.suffix == RECORD_SUFFIX:
+        checks = (read_record,)
     reports: list[Report] = []
     for check in checks:
-        reports.append(check(path, reports, progress))
+        report = check(path, reports, progress)
+        if report is not None:
+            reports.append(report)
     gravest = min(reports, key=lambda report: _GRAVEST.index(report.state))
     return Verdict(path, gravest.state, gravest.confidence, tuple(reports))
 
