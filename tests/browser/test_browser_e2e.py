@@ -20,7 +20,7 @@ from tests.browser.capture import CAMERA_PART, Recording, record, time_switch
 from tests.browser.conftest import PERFORMER, Open, Visit, watched
 from tests.browser.live_daemon import LiveDaemon
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]  # takes take time
 
 Figure = Callable[[str], None]
 RECORD_S = 12.0

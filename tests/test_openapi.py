@@ -1,0 +1,128 @@
+"""Any request that the OpenAPI document allows, and many that it does not: never a 5xx, no hang."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis import GenerationMode
+
+from realtime.client import Address, find
+from realtime.config import Config
+from tests.helpers import FakeStudio, config_with
+from tests.running import Running
+
+EXAMPLES = 25
+"""per operation and kind, right and wrong"""
+SLOWEST_S = 2.0
+ALLOWED_5XX = {503, 507}
+"""no room for one more, of sessions or on the disk: what the caller may ask again"""
+LASTING = {"/api/trace"}
+"""answers when the time that was asked for is over; its own test is in test_tracing.py"""
+
+
+@schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag")
+def as_text(context: Any, value: Any) -> bytes:
+    return str(value).encode("utf-8", "replace")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    with pytest.MonkeyPatch.context() as patch:
+        settings = {"port": 0, "post_rate_per_s": 1000, "max_sessions": 2}
+        running = Running(patch, FakeStudio(), config_with(server=settings))
+        deadline_s = time.monotonic() + 20
+        while len(running.lines) < 2:
+            assert time.monotonic() < deadline_s, "the daemon does not listen after 20 s"
+            time.sleep(0.01)
+        yield find(Config(), running.url)
+        running.stop()
+
+
+def operations(address: Address) -> Iterator[Any]:
+    document = httpx.get(
+        f"{address.url}/api/openapi.json", headers={"Authorization": f"Bearer {address.token}"}
+    ).json()
+    schema: Any = schemathesis.openapi.from_dict(document)
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.path not in LASTING:
+            yield operation
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_no_request_is_too_much(address: Address, mode: GenerationMode) -> None:
+    tried = 0
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with httpx.Client(base_url=address.url, timeout=10) as client:
+        for operation in operations(address):
+            tried += hammer(client, address.token, operation, mode)
+        assert tried > 5 * EXAMPLES, "the document lists what there is"
+        status = client.get("/api/status", headers={"Authorization": f"Bearer {address.token}"})
+        assert status.status_code == 200 and status.json()["sessions"] == 0
+    deadline_s = time.monotonic() + 10
+    while len(os.listdir("/proc/self/fd")) > descriptors + 4 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 4
+
+
+def hammer(client: httpx.Client, token: str, operation: Any, mode: GenerationMode) -> int:
+    """Many requests to one operation; how many."""
+    tried = 0
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def one(case: Any) -> None:
+        nonlocal tried
+        tried += 1
+        sent = case.as_transport_kwargs(base_url=str(client.base_url))
+        sent["headers"] = {**dict(sent.get("headers") or {}), "Authorization": f"Bearer {token}"}
+        sent.pop("cookies", None)
+        began_s = time.monotonic()
+        try:
+            request = client.build_request(**sent_by_httpx(sent))
+        except (ValueError, TypeError, httpx.InvalidURL):
+            hypothesis.reject()  # no client would send that
+        try:
+            answer = client.send(request)
+        except httpx.LocalProtocolError:
+            hypothesis.reject()
+        took_s = time.monotonic() - began_s
+        where = f"{request.method} {request.url}: {answer.status_code} {answer.text[:200]}"
+        assert answer.status_code < 500 or answer.status_code in ALLOWED_5XX, where
+        assert took_s < SLOWEST_S, f"{took_s:.1f} s for {where}"
+        if answer.status_code >= 400:
+            assert answer.json()["error"], where
+
+    with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # one without input has no wrong one
+        one()
+    return tried
+
+
+def sent_by_httpx(sent: dict[str, Any]) -> dict[str, Any]:
+    """What schemathesis says for requests, for httpx."""
+    known = {name: sent[name] for name in ("method", "url", "headers", "params") if sent.get(name)}
+    if isinstance(sent.get("data"), (bytes, str)):
+        known["content"] = sent["data"]
+    elif sent.get("json") is not None:
+        known["json"] = sent["json"]
+    elif sent.get("data"):
+        known["data"] = sent["data"]
+    if sent.get("files"):
+        known["files"] = sent["files"]
+    return known
