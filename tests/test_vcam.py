@@ -71,7 +71,8 @@ def test_the_card_stands_before_the_first_picture_and_after_the_last() -> None:
 
 def test_the_card_is_marked() -> None:
     shown, plain = feed(FakeClock()), Feed(SHAPE, Output(label="SYNTHETIC"), FakeClock())
-    differing = np.argwhere(shown.card[:240] != plain.card[:240])
+    apart = np.abs(shown.card[:240].astype(int) - plain.card[:240])
+    differing = np.argwhere(apart > 24)  # the invisible marks of the two differ as well
     assert len(differing) and differing[:, 0].max() < 40 and differing[:, 1].min() > 160
 
 

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]  
 Figure = Callable[[str], None]
 RECORD_S = 12.0
 SMALL: ViewportSize = {"width": 400, "height": 900}
-"""drawing a large page in software would take the daemon's processor time; but both pictures must be
-in view, for Chromium pauses a muted one that is not"""
+"""drawing a large page in software would take the daemon's processor time; but both pictures have
+to be in view, for Chromium pauses a muted one that is not"""
 START_MS = 60_000
 TAKES = 5
 """all of them count, together"""

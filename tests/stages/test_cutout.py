@@ -96,7 +96,7 @@ def test_colour_is_above_and_the_matte_below() -> None:
 
 def test_an_unmarked_cutout_does_not_leave() -> None:
     picture, alpha = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
-    forged = Marked(picture, "AI", cast(Any, Cutout(picture, alpha)))
+    forged = Marked(picture, "AI", PAYLOAD.id, cast(Any, Cutout(picture, alpha)))
     with pytest.raises(TypeError, match="not marked"):
         Emit()(forged, 0, 0, "LIVE", Timings(0))
 
