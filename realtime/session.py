@@ -49,6 +49,7 @@ from realtime.workers import (
     Desk,
     FollowWorker,
     Live,
+    PerformerWorker,
     Pipeline,
     RenderJob,
     RenderWorker,
@@ -225,7 +226,7 @@ class Session:
         self._doom: str | None = None
         self._doomed_ns = 0
 
-    def _make_worker(self, desk: Desk) -> TrackWorker | FollowWorker:
+    def _make_worker(self, desk: Desk) -> PerformerWorker[Any]:
         """Who sees the performer: our tracker, or another program's."""
         services, name = self._services, f"track-{self.id[:6]}"
         vmc, clock = services.config.vmc, services.clock

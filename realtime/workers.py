@@ -25,11 +25,12 @@ import functools
 import logging
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from av import VideoFrame
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from realtime.identity import Identity
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 RESTARTS = 3
 """how often in a row a dead thread is started again before its sessions end"""
@@ -214,24 +216,26 @@ async def _ended(thread: threading.Thread, timeout_s: float) -> bool:
     return True
 
 
-class TrackWorker:
-    """One session's tracker on its own thread: newest camera frame in, Tracked out.
+class PerformerWorker(ABC, Generic[M]):
+    """One session's thread that finds out what the performer does, and delivers it as Tracked.
 
-    A frame is tracked when it can soon be rendered, so that none is tracked in vain (`turns.py`).
+    Args:
+        make: on that thread, what it works with.
     """
 
     def __init__(
         self,
         name: str,
-        make_stage: Callable[[], TrackStage],
+        make: Callable[[], M],
         desk: Desk,
         deliver: Callable[[Tracked], None],
         clock: Clock,
     ) -> None:
         self.arrivals: Latest[Arrived] = Latest()
+        """camera frames that wait"""
         self.thinning = Thinning()
-        """which frames are taken at all; the event loop's, as `offer` is"""
-        self._make_stage = make_stage
+        """which frames or motions are taken at all"""
+        self._make = make
         self._desk = desk
         self._deliver = deliver
         self._clock = clock
@@ -240,15 +244,9 @@ class TrackWorker:
     def start(self) -> None:
         self._thread.start()
 
+    @abstractmethod
     def offer(self, arrived: Arrived) -> None:
-        """A new camera frame; it replaces one that still waits."""
-        frame = arrived.frame
-        self._desk.metrics.arrived(arrived.arrived_ns, frame.width, frame.height)
-        if not self.thinning.takes(arrived.arrived_ns):
-            self._desk.metrics.dropped("rate", None)
-            return
-        replaced = self.arrivals.put(arrived)
-        self._desk.metrics.offered(arrived.arrived_ns, replaced=replaced is not None)
+        """A new camera frame."""
 
     def ensure(self) -> str | None:
         """Keep it going; returns why the session must end, if it must."""
@@ -260,8 +258,28 @@ class TrackWorker:
         self._desk.turn.close()
         await self._thread.join()
 
+    @abstractmethod
+    def _run(self) -> None: ...
+
+
+class TrackWorker(PerformerWorker[TrackStage]):
+    """Our tracker: newest camera frame in, Tracked out.
+
+    A frame is tracked when it can soon be rendered, so that none is tracked in vain (`turns.py`).
+    """
+
+    def offer(self, arrived: Arrived) -> None:
+        """A new camera frame; it replaces one that still waits."""
+        frame = arrived.frame
+        self._desk.metrics.arrived(arrived.arrived_ns, frame.width, frame.height)
+        if not self.thinning.takes(arrived.arrived_ns):
+            self._desk.metrics.dropped("rate", None)
+            return
+        replaced = self.arrivals.put(arrived)
+        self._desk.metrics.offered(arrived.arrived_ns, replaced=replaced is not None)
+
     def _run(self) -> None:
-        stage = self._make_stage()
+        stage = self._make()
         try:
             while True:
                 self.arrivals.wait()
@@ -294,45 +312,15 @@ class TrackWorker:
         desk.metrics.worked("tracking", began_ns, timings, seq)
 
 
-class FollowWorker:
-    """One session's place of faces that another program tracks, on a thread of its own.
-
-    Stands where TrackWorker stands; the camera's pictures, if there are any, are dropped unseen.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        make_source: Callable[[], Source],
-        desk: Desk,
-        deliver: Callable[[Tracked], None],
-        clock: Clock,
-    ) -> None:
-        self.arrivals: Latest[Arrived] = Latest()
-        self.thinning = Thinning()
-        """which motions are taken at all"""
-        self._make_source = make_source
-        self._desk = desk
-        self._deliver = deliver
-        self._clock = clock
-        self._thread = _Thread(name, self._run, clock, logging.getLogger(__name__))
-
-    def start(self) -> None:
-        self._thread.start()
+class FollowWorker(PerformerWorker[Source]):
+    """Another program's tracker; the camera's pictures, if there are any, are dropped unseen."""
 
     def offer(self, arrived: Arrived) -> None:
         """A camera frame, for which there is no use."""
 
-    def ensure(self) -> str | None:
-        return self._thread.ensure()
-
-    async def close(self) -> None:
-        self._thread.closing = True
-        await self._thread.join()
-
     def _run(self) -> None:
         try:
-            source = self._make_source()
+            source = self._make()
         except SessionError as exc:
             self._desk.end(str(exc))
             return
