@@ -176,6 +176,7 @@ class Output(_Section):
     """the visible mark; "off" takes it away and needs label_off_reason. No setting takes away the
     invisible one"""
     label_position: Literal["top-right", "top-left", "bottom-right", "bottom-left"] = "top-right"
+    """the corner in which it stands"""
     label_height: float = Field(0.05, ge=0.04, le=0.2)
     """its height as a share of the picture's"""
     label_style: Literal["dark", "light"] = "dark"

@@ -12,7 +12,7 @@ from realtime.config_file import as_toml, meaning
 NAMES = [(section, key) for section, values in Config().model_dump().items() for key in values]
 
 
-@pytest.mark.parametrize(("section", "key"), NAMES, ids=".".join)
+@pytest.mark.parametrize(("section", "key"), NAMES, ids=map(".".join, NAMES))
 def test_every_setting_says_what_it_means(section: str, key: str) -> None:
     assert meaning(type(getattr(Config(), section)), key)
 
