@@ -168,7 +168,7 @@ def place(region: Region, px: int, landmarks: F32, head: Similarity, unit_px: fl
         head: canvas from portrait, of the skull.
         unit_px: the face unit in the portrait.
     """
-    (a, b), (c, d) = (warp.in_plane(head) * unit_px).tolist()  # turns and zooms
+    (a, b), (c, d) = (head.in_plane() * unit_px).tolist()  # turns and zooms
     scale = px / (region.side * (a * d - b * c))
     flip = -scale if region.mirrored else scale
     linear = np.array([[flip * d, -flip * b], [-scale * c, scale * a]], np.float32)

@@ -31,6 +31,12 @@ class Similarity:
         (a, b), (c, d) = self.rotation[:2, :2].tolist()
         return math.atan2(c - b, a + d)
 
+    def in_plane(self) -> F32:
+        """(2, 2) roll and scale, without yaw and pitch."""
+        cos, sin = math.cos(self.roll), math.sin(self.roll)
+        matrix: F32 = (self.scale * np.array([[cos, -sin], [sin, cos]])).astype(np.float32)
+        return matrix
+
     def apply(self, points: F32) -> F32:
         """Transform (N, 3) points."""
         moved: F32 = (self.scale * points @ self.rotation.T + self.translation).astype(np.float32)

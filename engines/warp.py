@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import face_mesh
+from engines import face_mesh, rim
 from engines.raster import draw_sources, find_extents, merge_quarters, nothing, sample_folds
 from engines.rigid import Similarity
 
@@ -29,8 +29,8 @@ U8 = NDArray[np.uint8]
 
 _LATTICE_STEP = 0.5
 """distance of lattice vertices, in face units"""
-_CLEARANCE = 0.10
-"""no lattice vertex closer to the face's outline than this, in face units"""
+_CLEARANCE = 0.50
+"""no other lattice vertex closer to the outline than this, in face units"""
 _NECK_TOP, _NECK_BOTTOM = -0.25, 0.80
 """the head's motion fades over this stretch below the chin, in face units"""
 _TUCK = 0.8
@@ -113,7 +113,7 @@ class WarpMesh:
 
     def __init__(self, landmarks: F32, alpha: U8) -> None:
         skin = face_mesh.load().triangles
-        self._inner = _inner_neighbours(skin)
+        self._inner = rim.inner_neighbours(skin)
         self.landmarks = self._tuck(landmarks.astype(np.float32))
         unit = face_mesh.face_unit(landmarks)
         oval = self.landmarks[list(face_mesh.FACE_OVAL)]
@@ -124,7 +124,7 @@ class WarpMesh:
         self._follow = shares * self._near
         self._ear_depth = float(landmarks[[234, 454], 2].mean())
         below_chin = (lattice[:, 1] - landmarks[face_mesh.CHIN, 1]) / unit
-        self._head_share = 1 - _smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
+        self._head_share = 1 - rim.smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
         rest = np.concatenate([self.landmarks[:, :2], lattice]).astype(np.float32)
         around = _around_triangles(self.landmarks[:, :2], lattice)
         around = around[_shows_somebody(rest[around], _widened(alpha, _MARGIN * unit))]
@@ -132,8 +132,9 @@ class WarpMesh:
         self._skin = skin
         self._under = np.concatenate([around, behind]).astype(np.int32)
         self._around = around
-        self._rest, self._around_rest = rest, rest[around]
+        self._rest = rest
         self._used = np.unique(np.concatenate([self._under, skin]))
+        self._rim = rim.Rim(landmarks.astype(np.float32), self._inner)
 
     def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
         """For each canvas pixel the portrait pixel that it shows.
@@ -141,13 +142,18 @@ class WarpMesh:
         Pixels of the map that no triangle covers get (-1e5, -1e5).
         """
         landmarks = self._tuck(placement.landmarks)
-        vertices = np.concatenate([landmarks[:, :2], self._place_lattice(placement, landmarks)])
+        inwards, outwards = self._rim.give_way(placement.landmarks, placement.head)
+        lattice = self._place_lattice(placement, landmarks)
+        lattice[: len(outwards)] += outwards
+        vertices = np.concatenate([landmarks[:, :2], lattice])
         box = _Box.around(vertices[self._used], canvas_hw)
         face = _Box.around(landmarks[:, :2], canvas_hw)
         xy, around = nothing((box.height, box.width)), self._around
         moved = np.take(vertices - (box.left, box.top), around, axis=0).astype(np.float32)
-        draw_sources(moved, self._around_rest, xy, 1.0)
-        quarters = self._draw_face(vertices, landmarks[:, 2], face)
+        rest = self._rest.copy()
+        rest[: face_mesh.LANDMARKS] += inwards
+        draw_sources(moved, np.take(rest, around, axis=0), xy, 1.0)
+        quarters = self._draw_face(vertices, rest, landmarks[:, 2], face)
         folds = np.empty((face.height * face.width, 2), np.int32)
         top, left = face.top - box.top, face.left - box.left
         within = xy[top : top + face.height, left : left + face.width]
@@ -155,7 +161,7 @@ class WarpMesh:
         bands = _bands(moved, (box.height, box.width))
         return SourceMap(xy, box.left, box.top, bands, _Face(left, top, quarters, folds[:count]))
 
-    def _draw_face(self, vertices: F32, depth: F32, box: _Box) -> F32:
+    def _draw_face(self, vertices: F32, rest: F32, depth: F32, box: _Box) -> F32:
         """(2 h, 2 w, 2) what is seen in the face's box at twice its resolution, far to near."""
         skin = self._skin
         far_to_near = np.argsort(-(depth[skin[:, 0]] + depth[skin[:, 1]] + depth[skin[:, 2]]))
@@ -164,7 +170,7 @@ class WarpMesh:
         # the middle of a quarter is a quarter of a pixel away from the pixel's
         fine = (vertices - (box.left - 0.25, box.top - 0.25)).astype(np.float32) * 2
         moved = np.take(fine, triangles, axis=0)
-        draw_sources(moved, np.take(self._rest, triangles, axis=0), quarters, 0.5)
+        draw_sources(moved, np.take(rest, triangles, axis=0), quarters, 0.5)
         return quarters
 
     def _tuck(self, landmarks: F32) -> F32:
@@ -185,7 +191,7 @@ class WarpMesh:
         # the same motion without foreshortening: in-plane rotation, scale and translation only
         centre = self.landmarks[list(face_mesh.RIGID)].mean(axis=0)
         centre[2] = self._ear_depth
-        axes = in_plane(head)
+        axes = head.in_plane()
         rolled = (flat[:, :2] - centre[:2]) @ axes.T + head.apply(centre[None])[0, :2]
         roundness = (1 - _SILHOUETTE_FORESHORTENING) * (1 - self._near)
         skull = turned + (rolled - turned) * roundness
@@ -209,30 +215,6 @@ def sample(picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
     return canvas
 
 
-def in_plane(head: Similarity) -> F32:
-    """(2, 2) the head's roll and scale, without its yaw and pitch."""
-    cos, sin = math.cos(head.roll), math.sin(head.roll)
-    matrix: F32 = (head.scale * np.array([[cos, -sin], [sin, cos]])).astype(np.float32)
-    return matrix
-
-
-def _smoothstep(low: float, high: float, x: F32) -> F32:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    smooth: F32 = (t * t * (3 - 2 * t)).astype(np.float32)
-    return smooth
-
-
-def _inner_neighbours(skin: I32) -> F32:
-    """(36, 478) weights: the mean of the inner landmarks beside each outline landmark."""
-    oval = list(face_mesh.FACE_OVAL)
-    weights = np.zeros((len(oval), face_mesh.LANDMARKS), np.float32)
-    for row, landmark in enumerate(oval):
-        around = np.unique(skin[(skin == landmark).any(axis=1)])
-        weights[row, np.setdiff1d(around, oval)] = 1
-    normalised: F32 = weights / weights.sum(axis=1, keepdims=True)
-    return normalised
-
-
 def _lattice(oval: F32, size_px: tuple[int, int], unit: float) -> F32:
     """(V, 2) vertices around the face, over the picture and one face unit beyond it."""
     width, height = size_px
@@ -245,7 +227,8 @@ def _lattice(oval: F32, size_px: tuple[int, int], unit: float) -> F32:
         cv2.pointPolygonTest(outline, (float(px), float(py)), True) < -_CLEARANCE * unit
         for px, py in points
     ]
-    kept: F32 = points[np.array(clear)]
+    rings = [rim.ring(oval, distance * unit) for distance in rim.RINGS]
+    kept: F32 = np.concatenate([*rings, points[np.array(clear)]])
     return kept
 
 

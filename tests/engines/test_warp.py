@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import face_mesh
+from engines import face_mesh, rim
 from engines.models import EncodedIdentity, geometry_only
 from engines.pose import MotionTensors
 from engines.warp import SourceMap, delaunay, sample
@@ -149,3 +149,45 @@ def test_bands_hold_all_that_is_seen(identity: EncodedIdentity) -> None:
         for band in source.bands:
             covered[band] = False
         assert not covered.any()
+
+
+def test_the_near_rim_of_a_turned_face_does_not_wave(identity: EncodedIdentity) -> None:
+    """The portrait's hair begins a little inside of the tracker's outline, as it does in photos."""
+    landmarks = identity.landmarks
+    outline = landmarks[list(face_mesh.FACE_OVAL), :2]
+    middle = outline.mean(axis=0)
+    skin = np.round(middle + 0.95 * (outline - middle)).astype(np.int32)
+    dark = np.zeros_like(identity.portrait_rgba)
+    dark[..., 3] = 255
+    painted = cv2.fillPoly(dark, [skin], (255, 255, 255, 255)).astype(np.uint8)
+    for degrees in (-25.0, 25.0):
+        placement = identity.target.place(turned_by(degrees))
+        picture = sample(painted, identity.mesh.source_map(placement, CANVAS), CANVAS)[..., 0]
+        edge = placement.landmarks[list(face_mesh.FACE_OVAL), :2]
+        rows = np.arange(*np.percentile(edge[:, 1], (30, 75)).astype(int))
+        white = picture[rows] > 127
+        near = np.argmax(white, axis=1) if degrees > 0 else np.argmax(white[:, ::-1], axis=1)
+        smooth = np.polyval(np.polyfit(rows, near, 4), rows)
+        assert np.ptp(near) > 3, "an edge was found"
+        assert np.abs(near - smooth).max() < 1.5, f"pixels, at {degrees} degrees"
+
+
+def test_only_the_rim_that_widens_gives_way(identity: EncodedIdentity) -> None:
+    inner = rim.inner_neighbours(face_mesh.load().triangles)
+    tested, unit = rim.Rim(identity.landmarks, inner), face_mesh.face_unit(identity.landmarks)
+    still = identity.target.place(faces.still())
+    inwards, outwards = tested.give_way(still.landmarks, still.head)
+    assert not inwards.any() and not outwards.any()
+    turned = identity.target.place(turned_by(25))
+    inwards, outwards = tested.give_way(turned.landmarks, turned.head)
+    length = np.linalg.norm(inwards, axis=1) / unit
+    outline = np.array(face_mesh.FACE_OVAL)
+    left = identity.landmarks[outline, 0] < identity.landmarks[outline, 0].mean()
+    near, far = length[outline[left]].max(), length[outline[~left]].max()
+    assert max(near, far) > 0.03 and min(near, far) < 0.6 * max(near, far)
+    assert length[[1, 33, 263, 61, 291]].max() < 0.35 * max(near, far), "nose, eyes, mouth stay"
+    assert np.linalg.norm(outwards[:36], axis=1).argmax() in np.flatnonzero(left == (near > far))
+
+
+def turned_by(degrees: float) -> MotionTensors:
+    return replace(faces.still(), rotation=faces.yaw(degrees))
