@@ -10,6 +10,7 @@ it; `tests/engines/test_kernels.py` compares them, without a GPU.
     CROP                models.picture_in, and as a tensor
     PAINT_ADD           crop.Patch.add
     PAINT_LIGHT         crop.Patch.light
+    PASTE               liveportrait.portrait.Stage.paste
     TURN_WAYS           fields.enlarge of head.displace, its turning
     ADD_WAYS            ... its stretching, and the sum
     ADD_WAYS_TO_FOLDS   ... the same for the quarters of pixels at folds
@@ -78,6 +79,7 @@ FEATURE_GRID = Kernel("feature_grid", f"Pii{_AFFINE}fffffffP")
 CROP = Kernel("crop", f"Pii{_AFFINE}PP")
 PAINT_ADD = Kernel("paint_add", f"PiiiPif{_AFFINE}")
 PAINT_LIGHT = Kernel("paint_light", f"PiiiPi{_AFFINE}")
+PASTE = Kernel("paste", f"Pi{_AFFINE}PPiii")
 FIND_CHANGE = Kernel("find_change", "PPiiiP")
 HOLD = Kernel("hold", "PPiiiiiddP")
 BLEND = Kernel("blend", "PPiP")
@@ -90,7 +92,7 @@ EVERY = (
     *(SAMPLE, SAMPLE_FOLDS),
     *(TURN_WAYS, TURN_GAINS, ADD_WAYS, ADD_WAYS_TO_FOLDS, MULTIPLY_GAINS, FIND_NOT_FINITE),
     *(LAY_EYE, LAY_MOUTH),
-    *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
+    *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT, PASTE),
     *(FIND_CHANGE, HOLD),
     *(BLEND, MARK, EMBED_MARK),
     SAMPLE_VOLUME,

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from engines import crop, face_mesh, head, kernels, steady
 from engines.eyes import eyes_of, lay
+from engines.gpu import steps
+from engines.gpu.steps import Texture
 from engines.kernels import Kernel
+from engines.liveportrait.portrait import Stage
 from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
 from engines.pose import MotionTensors
 from engines.specs import LITE
@@ -40,6 +43,7 @@ from tests.engines.kernel_steps import (
     lay_eye,
     lay_mouth,
     light,
+    picture_of,
     sampled,
     shaded,
 )
@@ -465,6 +469,23 @@ def test_features_of_a_patch_beyond_the_map_are_found_alike(
     at_rest, patch = crop.Patch(np.eye(2, 3, dtype=np.float32), 64), patch_at(place)
     found = grid_of(launch, patch, source, at_rest)
     np.testing.assert_allclose(found, crop.feature_grid(patch, source, at_rest), atol=1e-5)
+
+
+@pytest.mark.parametrize("left_top", [(0, 0), (37, 11)])
+def test_a_generated_picture_is_pasted_alike(launch: Launch, left_top: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    generated = rng.uniform(-0.2, 1.2, (3, PX, PX)).astype(np.float32)
+    base, mask = random_pixels(WIDTH, HEIGHT), rng.uniform(0, 1, (90, 70)).astype(np.float32)
+    mask[:9], mask[9:30] = 0, 1
+    turned = np.array([[0.8, -0.3, 40.2], [0.25, 0.9, 3.7]], np.float32)
+    rgb = np.ascontiguousarray(base[..., :3])
+    stage = Stage(rgb, np.ascontiguousarray(base[..., 3]), turned, left_top, mask)
+    crop = np.round(np.clip(generated, 0, 1) * np.float32(255)).astype(np.uint8)
+    expected = stage.paste(np.ascontiguousarray(crop.transpose(1, 2, 0)))
+    assert (expected != rgb).mean() > 0.05
+    whole = with_alpha(expected, base[..., 3])
+    steps.paste(launch, stage, Texture(generated, PX, PX), mask, picture_of(base))
+    assert_alike(base, whole)
 
 
 # What holds still
