@@ -92,8 +92,8 @@ class Easel:
         if not self.bench.is_waited_for:
             self.bench.streams.drawing.synchronize()
         self.bench.is_waited_for = False
-        self.bench.trash.empty()
         self.current = None
+        self.bench.trash.empty()
         self._stamped = []
         sending, drawing = self.bench.streams.sending, self.bench.streams.drawing
         sending.wait_for_event(self.drawn)

@@ -108,7 +108,9 @@ class GpuReenactor:
             engine.close()
         with self._device.current():
             for painter in self._painters.values():
+                painter.easel.current = None
                 painter.easel.own.free()
+            self._painters.clear()  # and what they alone still know of
             self._bench.shelf.free()
             self._bench.trash.empty()
             self._doors.own.free()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.train
 
+EMBEDDING = Watermark(Payload(7)).embedding(CANVAS[1], CANVAS[0])
 BACK = np.full((*CANVAS, 3), (30, 60, 90), np.uint8)
 
 
@@ -59,7 +60,7 @@ def cpu(got: Store) -> LivePortrait:
 def packed(picture: GpuPicture) -> None:
     picture.blend(BACK, mirrored=False)
     picture.mark(None, 0, 0)
-    picture.pack(Watermark(Payload(7)).embedding(CANVAS[1], CANVAS[0]))
+    picture.pack(EMBEDDING)
 
 
 def test_it_says_what_runs_and_why(on_gpu: GpuLivePortrait) -> None:
