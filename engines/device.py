@@ -25,7 +25,8 @@ from numpy.typing import DTypeLike, NDArray
 from engines import driver
 from engines.errors import DeviceError
 
-CudaStream, CudaEvent = cuda.Stream, cuda.Event
+CudaStream = cuda.Stream
+CudaEvent = cuda.Event
 """for those who may not import pycuda"""
 
 

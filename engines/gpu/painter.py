@@ -7,7 +7,7 @@ round. The order is that of `models.Reenactor.draw`. It has never run on a GPU.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Worn:
             DeviceError: no memory is left for it.
         """
         self.encoded = encoded
-        sent = [encoded.portrait_rgba, encoded.features, encoded.head_features]
+        sent: list[NDArray[Any]] = [encoded.portrait_rgba, encoded.features, encoded.head_features]
         sent += [eye.layers for eye in encoded.eyes if eye.layers is not None]
         own, stream = Owned(), bench.device.stream()
         try:
@@ -206,7 +206,7 @@ class Painter:
         easel.stamp("drawn")
         return canvas
 
-    def _send(self, to: Staged, values: NDArray[np.generic]) -> None:
+    def _send(self, to: Staged, values: NDArray[Any]) -> None:
         """What the CPU made, for what is drawn next."""
         to.send(values, self.easel.bench.streams.sending)
         to.awaited_by(self.easel.bench.streams.drawing)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engines import plans
 from engines.backends.tensorrt import TensorRTEngine, find_plan
-from engines.device import Device
+from engines.device import Device, Place
 from engines.gpu.easel import Bench, Drawn, Easel
 from engines.gpu.painter import Doors, Graphs, Painter, Worn
 from engines.kernels.program import Program
@@ -44,7 +44,7 @@ class GpuReenactor:
         with device.current():
             self._bench = Bench(device, Program(device.info, root))
             self._doors = doors = Doors(spec)
-        shared = {}, doors.drive, {}, doors.look
+        shared: tuple[dict[str, Place], ...] = ({}, doors.drive, {}, doors.look)
         self._engines = [
             TensorRTEngine(
                 graph, plan, device, {name: place.address for name, place in places.items()}

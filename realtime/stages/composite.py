@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import cv2
 import numpy as np
@@ -59,6 +59,14 @@ class Composite:
         self.substituted = 0
         """frames that showed the identity's background because the performer had no matte yet"""
 
+    @overload
+    def __call__(
+        self, rendered: Rendered, identity: Identity, controls: Controls, tracked: Tracked
+    ) -> Composited: ...
+    @overload
+    def __call__(
+        self, rendered: RenderedOnGpu, identity: Identity, controls: Controls, tracked: Tracked
+    ) -> Composited | CompositedOnGpu: ...
     def __call__(
         self,
         rendered: Rendered | RenderedOnGpu,

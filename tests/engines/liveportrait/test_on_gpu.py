@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from engines import catalogue
 from engines.avatar import GpuPicture
 from engines.errors import DeviceError, EngineError
 from engines.fetched import Store
 from engines.liveportrait.reenactor import LivePortrait, load_liveportrait
 from engines.models import load_reenactor
+from engines.sources import Got
 from realtime.watermark import Payload, Watermark
 from tests.doubles.gpu import Gpu
 from tests.engines import faces
@@ -32,8 +32,7 @@ BACK = np.full((*CANVAS, 3), (30, 60, 90), np.uint8)
 @pytest.fixture
 def here(got: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The narrow weights are the ones that a user got."""
-    monkeypatch.setitem(catalogue.MODELS, "liveportrait", got.model)
-    monkeypatch.setattr("engines.fetched.default_root", lambda: got.root)
+    monkeypatch.setattr("engines.liveportrait.reenactor.got", lambda: Got(got))
 
 
 @pytest.fixture
