@@ -213,7 +213,7 @@ class Painter:
 
     def _send_map(self, source: SourceMap) -> MapAt:
         self._send(self._xy, source.xy)
-        self._send(self._quarters, source.face.quarters)
+        self._send(self._quarters, source.face.quarters_of_folds)
         self._send(self._folds, source.face.folds)
         return MapAt(self._xy.address, self._quarters.address, self._folds.address)
 

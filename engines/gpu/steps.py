@@ -56,10 +56,11 @@ class FieldAt(NamedTuple):
 
 
 class MapAt(NamedTuple):
-    """Where the arrays of a `SourceMap` are."""
+    """Where a `SourceMap` is."""
 
     xy: Address
     quarters: Address
+    """of its folds alone"""
     folds: Address
 
 
@@ -72,7 +73,7 @@ def sample(
     launch(kernels.SAMPLE, canvas.width, canvas.height, *portrait, *part, canvas.pixels)
     face = source.face
     left, top = source.left + face.left, source.top + face.top
-    fine = at.quarters, face.quarters.shape[1], at.folds, left, top
+    fine = at.quarters, at.folds, left, top
     launch(kernels.SAMPLE_FOLDS, len(face.folds), 1, *portrait, *fine, canvas.pixels, canvas.width)
 
 
@@ -90,11 +91,10 @@ def displace(
     size, (left, top) = _extent(part)
     launch(kernels.ADD_WAYS, *size, turned, *part.cells, at.xy, width, left, top)
     face = source.face
-    fine = at.folds, at.quarters, face.quarters.shape[1]
     begin = face.left - left, face.top - top
     launch(
         *(kernels.ADD_WAYS_TO_FOLDS, len(face.folds), 1),
-        *(turned, *part.cells, *fine, *begin, *size),
+        *(turned, *part.cells, at.folds, at.quarters, *begin, *size),
     )
 
 

@@ -155,8 +155,8 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
                 for letter, value in zip(func._format, args, strict=True)
             ]
 
-            def run() -> object:
-                return host_kernels(func._source).launch(func._kernel, grid, block, values)
+            def run() -> None:
+                host_kernels(func._source).launch(func._kernel, grid, block, values)
 
             if gpu.recording is not None:
                 assert gpu.recording == stream.handle

@@ -28,7 +28,7 @@ def picture_of(pixels: U8) -> Picture:
 
 
 def map_of(source: SourceMap) -> MapAt:
-    return MapAt(source.xy, source.face.quarters, source.face.folds)
+    return MapAt(source.xy, source.face.quarters_of_folds, source.face.folds)
 
 
 def sampled(launch: Launch, picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
@@ -52,7 +52,12 @@ def displaced(
     turned = np.zeros((part.cells[1], part.cells[0], 2), np.float32)
     beyond = head.beyond_face(patch, placement.landmarks) * np.float32(unit_px)
     at = FieldAt(field, beyond, turned)
-    steps.displace(launch, at, patch, source, map_of(source))
+    place = map_of(source)
+    steps.displace(launch, at, patch, source, place)
+    face = source.face
+    for k in range(4):
+        row, column = (2 * face.folds + (k // 2, k % 2)).T
+        face.quarters[row, column] = place.quarters[:, k // 2, k % 2]
 
 
 def shaded(launch: Launch, field: F32, patch: crop.Patch, canvas: U8) -> None:
