@@ -112,7 +112,8 @@ class Place:
     def fill(self, array: NDArray[Any], stream: cuda.Stream) -> None:
         """Send any array of its size there, and wait: not for what is done in every frame."""
         assert array.nbytes == self.bytes
-        cuda.memcpy_htod_async(self.address, np.ascontiguousarray(array), stream)
+        sent = np.ascontiguousarray(array)  # must live until the end
+        cuda.memcpy_htod_async(self.address, sent, stream)
         stream.synchronize()
 
     def free(self) -> None:

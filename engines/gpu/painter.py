@@ -80,7 +80,7 @@ class Kept:
         self.looked = bench.device.event()
         """the head network's last answer is there"""
         self.forget()
-        bench.trash.expect(self, own.places)
+        bench.trash.expect(self, [*own.places, self.looked])
 
     def forget(self) -> None:
         """As of `easel.Owner`."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.device import CudaStream, Place
+from engines.device import CudaEvent, CudaStream, Place
 
 P = TypeVar("P", bound=Place)
 
@@ -41,23 +41,25 @@ class Owned:
 
 
 class Trash:
-    """Places whose owners are gone.
+    """Places and events whose owners are gone.
 
-    Python finds that out on any thread, and memory is freed where the context is current: so they
-    wait here until the thread that draws comes by.
+    Python finds that out on any thread, and they are given back where the context is current: so
+    they wait here until the thread that draws comes by. (pycuda cannot destroy an event elsewhere.)
     """
 
     def __init__(self) -> None:
-        self._places: deque[Place] = deque()
+        self._waiting: deque[Place | CudaEvent] = deque()
 
-    def expect(self, owner: object, places: Iterable[Place]) -> None:
-        """Take places over once their owner is gone."""
-        weakref.finalize(owner, self._places.extend, tuple(places)).atexit = False
+    def expect(self, owner: object, things: Iterable[Place | CudaEvent]) -> None:
+        """Take things over once their owner is gone."""
+        weakref.finalize(owner, self._waiting.extend, tuple(things)).atexit = False
 
     def empty(self) -> None:
-        """Free them; the context is current."""
-        while self._places:
-            self._places.popleft().free()
+        """Give them back; the context is current."""
+        while self._waiting:
+            thing = self._waiting.popleft()
+            if isinstance(thing, Place):
+                thing.free()
 
 
 class Shelf:
