@@ -69,7 +69,16 @@ class SourceMap:
     """where the part lies on the canvas; beyond it there is nobody"""
     bands: tuple[tuple[slice, slice], ...]
     """rows and columns of the part where somebody may be: a head is narrower than shoulders"""
+    moved: F32
+    """(T, 3, 2) corners of the mesh outside of the face, in the part's pixels"""
     face: _Face
+
+    @property
+    def of_face(self) -> F32:
+        """(h, w, 2) a view of what the face covers."""
+        face = self.face
+        height, width = (side // 2 for side in face.quarters.shape[:2])
+        return self.xy[face.top : face.top + height, face.left : face.left + width]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,11 @@ class WarpMesh:
         self._rest, self._around_rest = rest, rest[around]
         self._used = np.unique(np.concatenate([self._under, skin]))
 
+    @property
+    def around(self) -> F32:
+        """(T, 3, 2) corners of the mesh outside of the face, in the portrait."""
+        return self._around_rest
+
     def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
         """For each canvas pixel the portrait pixel that it shows.
 
@@ -161,7 +175,8 @@ class WarpMesh:
         within = xy[top : top + face.height, left : left + face.width]
         count = merge_quarters(quarters, within, folds)
         bands = _bands(moved, (box.height, box.width))
-        return SourceMap(xy, box.left, box.top, bands, _Face(left, top, quarters, folds[:count]))
+        shown = _Face(left, top, quarters, folds[:count])
+        return SourceMap(xy, box.left, box.top, bands, moved, shown)
 
     def _draw_face(self, vertices: F32, depth: F32, box: _Box) -> F32:
         """(2 h, 2 w, 2) what is seen in the face's box at twice its resolution, far to near."""

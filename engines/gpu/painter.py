@@ -19,7 +19,7 @@ from engines.errors import DeviceError
 from engines.gpu import steps
 from engines.gpu.easel import Bench, Drawn, Easel
 from engines.gpu.places import Owned
-from engines.gpu.steps import FieldAt, MapAt, Picture, Texture
+from engines.gpu.steps import FieldAt, MapAt, MeshAt, Picture, Texture
 from engines.models import EncodedIdentity, Memory
 from engines.specs import NetworkSpec, Size
 from engines.warp import Placement, SourceMap
@@ -44,15 +44,17 @@ class Worn:
         """
         self.encoded = encoded
         sent: list[NDArray[Any]] = [encoded.portrait_rgba, encoded.features, encoded.head_features]
+        sent.append(encoded.mesh.around)
         sent += [eye.layers for eye in encoded.eyes if eye.layers is not None]
         own, stream = Owned(), bench.device.stream()
         try:
             for array in sent:
                 own(Place, array.shape, array.dtype.type).fill(array, stream)
+            self.portrait, self.features, self.head_features, self.around, *layers = own.places
+            self.moved = own(Staged, encoded.mesh.around.shape)
         except DeviceError:
             own.free()
             raise
-        self.portrait, self.features, self.head_features, *layers = own.places
         rest = iter(layers)
         self.layers = [None if eye.layers is None else next(rest) for eye in encoded.eyes]
         bench.trash.expect(self, own.places)
@@ -133,7 +135,9 @@ class Painter:
         cells = spec.size.head_px // head.FIELD_STRIDE
         own = easel.own
         try:
-            self._xy, self._quarters = own(Staged, (pixels, 2)), own(Staged, (4 * pixels, 2))
+            self._xy, self._of_face = own(Place, (pixels, 2)), own(Staged, (pixels, 2))
+            self._shown = own(Place, (pixels,), np.int32)
+            self._quarters = own(Staged, (4 * pixels, 2))
             self._folds = own(Staged, (pixels, 2), np.int32)
             self._beyond, self._turned = own(Staged, (cells, cells)), own(Place, (quads, 3))
             self._lids = [own(Staged, (pixels,), np.uint8) for _ in range(2)]
@@ -143,6 +147,7 @@ class Painter:
         except DeviceError:
             own.free()
             raise
+        self._shown_is_empty = False
         self._alone: Kept | None = None
         """for frames without a memory"""
 
@@ -158,6 +163,7 @@ class Painter:
             canvas = self._draw(worn, placement, kept)
         except BaseException:
             kept.forget()  # the next frame does not build upon half of this one
+            self._shown_is_empty = False
             raise
         return Drawn(self.easel, canvas, kept)
 
@@ -176,7 +182,7 @@ class Painter:
         easel, landmarks = self.easel, placement.landmarks
         source = worn.encoded.mesh.source_map(placement, easel.canvas_hw)
         easel.begin()
-        at = self._send_map(source)
+        at = self._draw_map(worn, source)
         unit_px = face_mesh.face_unit(worn.encoded.landmarks)
         patch = crop.place(head.REGION, self._size.head_px, landmarks, placement.head, unit_px)
         field = self._find_field(worn, source, patch, placement, kept)
@@ -211,10 +217,19 @@ class Painter:
         to.send(values, self.easel.bench.streams.sending)
         to.awaited_by(self.easel.bench.streams.drawing)
 
-    def _send_map(self, source: SourceMap) -> MapAt:
-        self._send(self._xy, source.xy)
+    def _draw_map(self, worn: Worn, source: SourceMap) -> MapAt:
+        """The map again: of what is not the face, only triangles are sent."""
+        if not self._shown_is_empty:
+            empty = np.zeros(self._shown.bytes // _FLOAT, np.int32)
+            self._shown.fill(empty, self.easel.bench.streams.sending)
+            self._shown_is_empty = True
+        self._send(worn.moved, source.moved)
+        self._send(self._of_face, source.of_face)
         self._send(self._quarters, source.face.quarters_of_folds)
         self._send(self._folds, source.face.folds)
+        places = worn.moved, worn.around, self._of_face, self._shown
+        mesh = MeshAt(*(place.address for place in places))
+        steps.draw_map(self.easel.launch, source, mesh, self._xy.address)
         return MapAt(self._xy.address, self._quarters.address, self._folds.address)
 
     def _find_field(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import crop, head, kernels, steady
+from engines import crop, head, kernels, raster, steady
 from engines.eyes import Gap
 from engines.fields import Cover, cover
 from engines.kernels import Kernel
@@ -55,6 +55,19 @@ class FieldAt(NamedTuple):
     """for what is turned: float32, 3 for every 4 x 4 pixels"""
 
 
+class MeshAt(NamedTuple):
+    """Where what a map is drawn from is."""
+
+    moved: Address
+    """(T, 3, 2) float32, of the map"""
+    rest: Address
+    """(T, 3, 2) float32, of the mesh outside of the face"""
+    of_face: Address
+    """(h, w, 2) float32, of the map"""
+    shown: Address
+    """an int32 for each pixel of the map: 0 before, and 0 afterwards"""
+
+
 class MapAt(NamedTuple):
     """Where a `SourceMap` is."""
 
@@ -62,6 +75,17 @@ class MapAt(NamedTuple):
     quarters: Address
     """of its folds alone"""
     folds: Address
+
+
+def draw_map(launch: Launch, source: SourceMap, mesh: MeshAt, xy: Address) -> None:
+    """`raster.draw_sources` outside of the face, and the face's part of the map."""
+    height, width = source.xy.shape[:2]
+    launch(kernels.COVER, height, len(source.moved), mesh.moved, width, mesh.shown)
+    limits = raster.SMALLEST, raster.STEEPEST
+    triangles = mesh.moved, mesh.rest
+    launch(kernels.DRAW_SOURCES, width, height, mesh.shown, *triangles, *limits, xy)
+    of_face, face = source.of_face.shape, source.face
+    launch(kernels.LAY_FACE, of_face[1], of_face[0], mesh.of_face, xy, width, face.left, face.top)
 
 
 def sample(

@@ -4,6 +4,8 @@ Each stands for a piece of the CPU's path and gives its pixels, to the last bit 
 it; `tests/engines/test_kernels.py` compares them, without a GPU.
 
     I420_TO_RGB         stages/ingest.py, for a decoder's plain I420: even sides, BT.601, limited
+    COVER, DRAW_SOURCES raster.draw_sources, of the mesh outside of the face
+    LAY_FACE            raster.merge_quarters, its writing of the map
     SAMPLE              warp.sample, but for the folds
     SAMPLE_FOLDS        raster.sample_folds
     FEATURE_GRID        crop.feature_grid
@@ -39,6 +41,7 @@ from pathlib import Path
 _FILES = (
     "pixels.cu",
     "colour.cu",
+    "mesh.cu",
     "warp.cu",
     "field.cu",
     "layers.cu",
@@ -65,6 +68,9 @@ class Kernel:
 
 I420_TO_RGB = Kernel("i420_to_rgb", "PP")
 RGB_TO_I420 = Kernel("rgb_to_i420", "PP")
+COVER = Kernel("cover", "PiP")
+DRAW_SOURCES = Kernel("draw_sources", "PPPddP")
+LAY_FACE = Kernel("lay_face", "PPiii")
 SAMPLE = Kernel("sample", "PiiPiiiiP")
 SAMPLE_FOLDS = Kernel("sample_folds", "PiiPPiiPi")
 TURN_WAYS = Kernel("turn_ways", f"PPii{_AFFINE}P")
@@ -89,6 +95,7 @@ SAMPLE_VOLUME = Kernel("sample_volume", "PiiiPP")
 
 EVERY = (
     *(I420_TO_RGB, RGB_TO_I420),
+    *(COVER, DRAW_SOURCES, LAY_FACE),
     *(SAMPLE, SAMPLE_FOLDS),
     *(TURN_WAYS, TURN_GAINS, ADD_WAYS, ADD_WAYS_TO_FOLDS, MULTIPLY_GAINS, FIND_NOT_FINITE),
     *(LAY_EYE, LAY_MOUTH),

@@ -13,9 +13,9 @@ from engines import crop, head, kernels
 from engines.eyes import Eye
 from engines.fields import cover
 from engines.gpu import steps
-from engines.gpu.steps import FieldAt, MapAt, Picture, Texture
+from engines.gpu.steps import FieldAt, MapAt, MeshAt, Picture, Texture
 from engines.mouth import Mouth
-from engines.warp import Placement, SourceMap
+from engines.warp import Placement, SourceMap, WarpMesh
 from realtime import watermark
 from tests.engines.launching import Launch
 
@@ -29,6 +29,16 @@ def picture_of(pixels: U8) -> Picture:
 
 def map_of(source: SourceMap) -> MapAt:
     return MapAt(source.xy, source.face.quarters_of_folds, source.face.folds)
+
+
+def mapped(launch: Launch, mesh: WarpMesh, source: SourceMap) -> F32:
+    """`WarpMesh.source_map`'s map by kernels."""
+    shown = np.zeros(source.xy.shape[:2], np.int32)
+    xy = np.full_like(source.xy, 9)
+    of_face = np.ascontiguousarray(source.of_face)
+    steps.draw_map(launch, source, MeshAt(source.moved, mesh.around, of_face, shown), xy)
+    assert not shown.any(), "the next map begins with nothing"
+    return xy
 
 
 def sampled(launch: Launch, picture: U8, source: SourceMap, canvas_hw: tuple[int, int]) -> U8:
