@@ -149,7 +149,8 @@ class WarpMesh:
         self._skin = skin
         self._under = np.concatenate([around, behind]).astype(np.int32)
         self._around = around
-        self._rest, self._around_rest = rest, rest[around]
+        self._rest = rest
+        self._around_rest: F32 = rest[around]
         self._used = np.unique(np.concatenate([self._under, skin]))
 
     @property

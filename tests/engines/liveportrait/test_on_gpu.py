@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from engines import driver, plans
 from engines.avatar import GpuPicture
 from engines.errors import DeviceError, EngineError
 from engines.fetched import Store
@@ -19,6 +20,7 @@ from realtime.watermark import Payload, Watermark
 from tests.doubles.gpu import Gpu
 from tests.engines import faces
 from tests.engines.liveportrait.engines import CANVAS, moved, sight
+from tests.engines.liveportrait.got import build_plans
 
 if TYPE_CHECKING:
     from engines.gpu.liveportrait import GpuLivePortrait, WornPortrait
@@ -137,3 +139,25 @@ def test_no_memory_for_an_identity_is_one_line_and_takes_none(
     with pytest.raises(DeviceError, match="^out of GPU memory: "):
         on_gpu.encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
     assert gpu.free_bytes == 1000
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_frames_are_what_the_cpu_pastes(
+    here: None, got: Store, cpu: LivePortrait, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    try:
+        driver.require()
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build_plans(Got(got), "fp32", plans.default_root())
+    on_gpu: Any = load_reenactor("tensorrt", name="liveportrait")
+    worn, identity = (
+        avatar.encode_identity(faces.portrait(), faces.landmarks(), CANVAS)
+        for avatar in (on_gpu, cpu)
+    )
+    for seed in range(3):
+        motion = moved(sight(seed), sight(9))
+        found, expected = on_gpu.render(worn, motion).fetch(), cpu.render(identity, motion)
+        off = np.abs(found.rgb.astype(int) - expected.rgb)
+        assert (off > 2).mean() < 1e-3, f"by {off.max()}"
