@@ -47,7 +47,7 @@ class Streams(NamedTuple):
         return cls(*(device.stream() for _ in cls._fields))
 
 
-class Bench:
+class Workshop:
     """What the easels of one reenactor share. The device's context is current."""
 
     def __init__(self, device: Device, program: Program) -> None:
@@ -65,9 +65,9 @@ class Easel:
         DeviceError: no memory is left for it; none is taken then.
     """
 
-    def __init__(self, bench: Bench, canvas_hw: tuple[int, int]) -> None:
+    def __init__(self, workshop: Workshop, canvas_hw: tuple[int, int]) -> None:
         """The device's context is current."""
-        self.bench, self.canvas_hw = bench, canvas_hw
+        self.workshop, self.canvas_hw = workshop, canvas_hw
         height, width = canvas_hw
         self.own = Owned()
         try:
@@ -78,24 +78,26 @@ class Easel:
             self.own.free()
             raise
         self._fetched: Buffer | None = None
-        self.drawn = bench.device.event()
+        self.drawn = workshop.device.event()
         self._stamps: dict[str, CudaEvent] = {}
         self._stamped: list[str] = []
         self.current: Drawn | None = None
 
     def launch(self, kernel: Kernel, columns: int, rows: int, *arguments: Any) -> None:
         """As of `steps.Launch`, on the stream that draws."""
-        self.bench.program.launch(kernel, self.bench.streams.drawing, columns, rows, *arguments)
+        self.workshop.program.launch(
+            kernel, self.workshop.streams.drawing, columns, rows, *arguments
+        )
 
     def begin(self) -> None:
         """A new frame, after one that may have been given up on the way."""
-        if not self.bench.is_waited_for:
-            self.bench.streams.drawing.synchronize()
-        self.bench.is_waited_for = False
+        if not self.workshop.is_waited_for:
+            self.workshop.streams.drawing.synchronize()
+        self.workshop.is_waited_for = False
         self.current = None
-        self.bench.trash.empty()
+        self.workshop.trash.empty()
         self._stamped = []
-        sending, drawing = self.bench.streams.sending, self.bench.streams.drawing
+        sending, drawing = self.workshop.streams.sending, self.workshop.streams.drawing
         sending.wait_for_event(self.drawn)
         self.faults.send(np.zeros(1, np.int32), sending)
         self.faults.awaited_by(drawing)
@@ -108,14 +110,14 @@ class Easel:
     def stamp(self, stage: str, stream: CudaStream | None = None) -> None:
         """Note when a stage ends on a stream; None: the one that draws."""
         if stage not in self._stamps:
-            self._stamps[stage] = self.bench.device.event()
-        self._stamps[stage].record(stream or self.bench.streams.drawing)
+            self._stamps[stage] = self.workshop.device.event()
+        self._stamps[stage].record(stream or self.workshop.streams.drawing)
         self._stamped.append(stage)
 
     def stage_ms(self) -> dict[str, float]:
         """How long each stage of the frame took on the GPU that was waited for last."""
         names = self._stamped
-        with self.bench.device.current():
+        with self.workshop.device.current():
             return {
                 end: float(self._stamps[begin].time_till(self._stamps[end]))
                 for begin, end in zip(names, names[1:], strict=False)
@@ -127,14 +129,14 @@ class Easel:
         Raises:
             EngineError: a network gave NaN or infinity in this frame.
         """
-        fetching = self.bench.streams.fetching
-        self.drawn.record(self.bench.streams.drawing)
+        fetching = self.workshop.streams.fetching
+        self.drawn.record(self.workshop.streams.drawing)
         fetching.wait_for_event(self.drawn)
         wanted.download(fetching)
         self.faults.download(fetching)
         self.stamp("fetched", fetching)
         fetching.synchronize()
-        self.bench.is_waited_for = True
+        self.workshop.is_waited_for = True
         if self.faults.host[0]:
             raise EngineError("the network's output is not finite; the frame is dropped")
 
@@ -162,7 +164,7 @@ class Drawn:
         """
         self._easel, self._canvas, self._owner = easel, canvas, owner
         self._done = _ORDER[0]
-        easel.drawn.record(easel.bench.streams.drawing)
+        easel.drawn.record(easel.workshop.streams.drawing)
         easel.current = self
 
     @property
@@ -173,7 +175,7 @@ class Drawn:
         """As of `GpuPicture`."""
         easel = self._easel
         with self._next("blended"):
-            place = easel.bench.shelf.place_of(back_rgb, _with_alpha)
+            place = easel.workshop.shelf.place_of(back_rgb, _with_alpha)
             easel.launch(
                 kernels.BLEND,
                 self._canvas.width,
@@ -190,7 +192,7 @@ class Drawn:
         with self._next("marked"):
             if patch is not None:
                 height, width = patch.shape[:2]
-                place = easel.bench.shelf.place_of(patch, np.ascontiguousarray)
+                place = easel.workshop.shelf.place_of(patch, np.ascontiguousarray)
                 at = place.address, left, top, easel.picture.address, self._canvas.width
                 easel.launch(kernels.MARK, width, height, *at)
 
@@ -198,7 +200,7 @@ class Drawn:
         """As of `GpuPicture`."""
         easel, (height, width) = self._easel, self.canvas_hw
         with self._next("packed"):
-            pattern = easel.bench.shelf.place_of(embedding.pattern, np.ascontiguousarray)
+            pattern = easel.workshop.shelf.place_of(embedding.pattern, np.ascontiguousarray)
             easel.launch(
                 *(kernels.RGB_TO_I420, width // 2, height // 2),
                 *(easel.picture.address, easel.i420.address),
@@ -215,7 +217,7 @@ class Drawn:
         with self._refusing():
             self._require("drawn")
             easel, found = self._easel, self._easel.fetched()
-            drawing = easel.bench.streams.drawing
+            drawing = easel.workshop.streams.drawing
             copy(found.address, self._canvas.pixels, found.bytes, drawing)
             easel.finish(found)
             rgb = np.asarray(cv2.cvtColor(found.host, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -235,13 +237,13 @@ class Drawn:
             yield
             self._done = done
             self._easel.stamp(done)
-            self._easel.drawn.record(self._easel.bench.streams.drawing)
+            self._easel.drawn.record(self._easel.workshop.streams.drawing)
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         """Where anything fails, nothing more comes of this frame, and the next begins anew."""
         try:
-            with self._easel.bench.device.current():
+            with self._easel.workshop.device.current():
                 yield
         except EngineError:
             self._easel.current = None

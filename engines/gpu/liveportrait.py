@@ -13,7 +13,7 @@ from engines.backends.base import Engine
 from engines.device import Device, Place, copy
 from engines.errors import DeviceError
 from engines.gpu import steps
-from engines.gpu.easel import Bench, Drawn, Easel
+from engines.gpu.easel import Drawn, Easel, Workshop
 from engines.gpu.places import Owned
 from engines.gpu.steps import Picture, Texture
 from engines.liveportrait.chain import Chain
@@ -28,7 +28,7 @@ U8 = NDArray[np.uint8]
 class WornPortrait:
     """An identity, and the canvas on which it is pasted, on the GPU."""
 
-    def __init__(self, portrait: Portrait, bench: Bench) -> None:
+    def __init__(self, portrait: Portrait, workshop: Workshop) -> None:
         """Waits until everything is there. The device's context is current.
 
         Raises:
@@ -36,7 +36,7 @@ class WornPortrait:
         """
         self.portrait = portrait
         stage, own = portrait.stage, Owned()
-        stream = bench.device.stream()
+        stream = workshop.device.stream()
         try:
             self.empty = own(Place, (*portrait.canvas_hw, 4), np.uint8)
             self.empty.fill(np.dstack([stage.rgb, stage.alpha]), stream)
@@ -45,7 +45,7 @@ class WornPortrait:
         except DeviceError:
             own.free()
             raise
-        bench.trash.expect(self, own.places)
+        workshop.trash.expect(self, own.places)
 
 
 class GpuLivePortrait:
@@ -61,7 +61,7 @@ class GpuLivePortrait:
         assert isinstance(drive, Chain)
         self._avatar, self._chain = avatar, drive
         with drive.device.current():
-            self._bench = Bench(drive.device, drive.program)
+            self._workshop = Workshop(drive.device, drive.program)
         self._easels: dict[tuple[int, int], tuple[Easel, Place]] = {}
         self._rendered = next(t for t in drive.spec.outputs if t.name == "rendered")
         what, _, why = avatar.reason.rpartition(": ")
@@ -69,7 +69,7 @@ class GpuLivePortrait:
 
     @property
     def device(self) -> Device:
-        return self._bench.device
+        return self._workshop.device
 
     def encode_identity(
         self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
@@ -82,8 +82,8 @@ class GpuLivePortrait:
         """
         portrait = self._avatar.encode_identity(portrait_rgba, landmarks_px, canvas_hw)
         with self.device.current():
-            self._bench.trash.empty()
-            return WornPortrait(portrait, self._bench)
+            self._workshop.trash.empty()
+            return WornPortrait(portrait, self._workshop)
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight:
         """As of `LivePortrait`."""
@@ -107,7 +107,7 @@ class GpuLivePortrait:
         }
         with self.device.current():
             easel, place = self._easel(portrait.canvas_hw)
-            drawing = self._bench.streams.drawing
+            drawing = self._workshop.streams.drawing
             easel.begin()
             self._chain.draw(inputs, drawing, easel.faults.address)
             generated = self._chain.addresses["rendered"]
@@ -131,7 +131,7 @@ class GpuLivePortrait:
     def _easel(self, canvas_hw: tuple[int, int]) -> tuple[Easel, Place]:
         """And the place of its canvas; made for the first frame of a size."""
         if canvas_hw not in self._easels:
-            easel = Easel(self._bench, canvas_hw)
+            easel = Easel(self._workshop, canvas_hw)
             try:
                 place = easel.own(Place, (*canvas_hw, 4), np.uint8)
             except DeviceError:

@@ -17,11 +17,11 @@ from engines.backends.tensorrt import TensorRTEngine
 from engines.device import Place, Staged, copy
 from engines.errors import DeviceError
 from engines.gpu import steps
-from engines.gpu.easel import Bench, Drawn, Easel
-from engines.gpu.places import Owned
+from engines.gpu.easel import Drawn, Easel
+from engines.gpu.residents import Doors, Kept, Worn
 from engines.gpu.steps import FieldAt, MapAt, MeshAt, Picture, Texture
-from engines.models import EncodedIdentity, Memory
-from engines.specs import NetworkSpec, Size
+from engines.models import Memory
+from engines.specs import NetworkSpec
 from engines.warp import Placement, SourceMap
 
 F32 = NDArray[np.float32]
@@ -31,84 +31,6 @@ _FLOAT = 4
 """bytes"""
 _PERSON = crop.GUIDE_CHANNELS - 1
 """the guide's last channel, which the GPU knows; the CPU draws the others"""
-
-
-class Worn:
-    """An identity: what the CPU knows of it, and its pixels and features on the GPU."""
-
-    def __init__(self, encoded: EncodedIdentity, bench: Bench) -> None:
-        """Waits until everything is there. The device's context is current.
-
-        Raises:
-            DeviceError: no memory is left for it.
-        """
-        self.encoded = encoded
-        sent: list[NDArray[Any]] = [encoded.portrait_rgba, encoded.features, encoded.head_features]
-        sent.append(encoded.mesh.around)
-        sent += [eye.layers for eye in encoded.eyes if eye.layers is not None]
-        own, stream = Owned(), bench.device.stream()
-        try:
-            for array in sent:
-                own(Place, array.shape, array.dtype.type).fill(array, stream)
-            self.portrait, self.features, self.head_features, self.around, *layers = own.places
-            self.moved = own(Staged, encoded.mesh.around.shape)
-        except DeviceError:
-            own.free()
-            raise
-        rest = iter(layers)
-        self.layers = [None if eye.layers is None else next(rest) for eye in encoded.eyes]
-        bench.trash.expect(self, own.places)
-
-
-class Kept:
-    """What the last frames of one performer left on the GPU; `models.Memory` there."""
-
-    def __init__(self, size: Size, canvas_hw: tuple[int, int], bench: Bench) -> None:
-        """The device's context is current.
-
-        Raises:
-            DeviceError: no memory is left for it.
-        """
-        self.canvas_hw = canvas_hw
-        cells = size.head_px // head.FIELD_STRIDE
-        own = Owned()
-        try:
-            self.now, self.before = (own(Place, (*canvas_hw, 4), np.uint8) for _ in range(2))
-            shape = head.FIELD_CHANNELS, cells, cells
-            self.field, self.coming = (own(Place, shape) for _ in range(2))
-        except DeviceError:
-            own.free()
-            raise
-        self.looked = bench.device.event()
-        """the head network's last answer is there"""
-        self.forget()
-        bench.trash.expect(self, [*own.places, self.looked])
-
-    def forget(self) -> None:
-        """As of `easel.Owner`."""
-        self.has_before = self.has_field = self.is_coming = False
-
-    def turn(self) -> None:
-        """What was drawn now is what was before."""
-        self.now, self.before, self.has_before = self.before, self.now, True
-
-
-class Doors:
-    """Where the networks of a frame read and write: bound once, for all canvases."""
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        """The device's context is current."""
-        self.own = Owned()
-        drive, look = spec.drive, spec.drive_head
-        try:
-            self.view = self.own(Staged, look.inputs[0].shape)
-            self.drive = {t.name: self.own(Place, t.shape) for t in (*drive.inputs, *drive.outputs)}
-            others = *look.inputs[1:], *look.outputs
-            self.look = {t.name: self.own(Place, t.shape) for t in others}
-        except DeviceError:
-            self.own.free()
-            raise
-        self.look["view"] = self.view
 
 
 class Graphs(NamedTuple):
@@ -169,8 +91,8 @@ class Painter:
 
     def _kept(self, memory: Memory | None) -> Kept:
         found = self._alone if memory is None else memory.on_gpu
-        if not isinstance(found, Kept):
-            found = Kept(self._size, self.easel.canvas_hw, self.easel.bench)
+        if not isinstance(found, Kept) or found.canvas_hw != self.easel.canvas_hw:
+            found = Kept(self._size, self.easel.canvas_hw, self.easel.workshop)
         if memory is None:
             self._alone = found
             found.forget()
@@ -214,14 +136,14 @@ class Painter:
 
     def _send(self, to: Staged, values: NDArray[Any]) -> None:
         """What the CPU made, for what is drawn next."""
-        to.send(values, self.easel.bench.streams.sending)
-        to.awaited_by(self.easel.bench.streams.drawing)
+        to.send(values, self.easel.workshop.streams.sending)
+        to.awaited_by(self.easel.workshop.streams.drawing)
 
     def _draw_map(self, worn: Worn, source: SourceMap) -> MapAt:
         """The map again: of what is not the face, only triangles are sent."""
         if not self._shown_is_empty:
             empty = np.zeros(self._shown.bytes // _FLOAT, np.int32)
-            self._shown.fill(empty, self.easel.bench.streams.sending)
+            self._shown.fill(empty, self.easel.workshop.streams.sending)
             self._shown_is_empty = True
         self._send(worn.moved, source.moved)
         self._send(self._of_face, source.of_face)
@@ -246,7 +168,7 @@ class Painter:
                 self._look(worn, source, patch, placement, kept)
                 kept.is_coming = True
         if taken:
-            self.easel.bench.streams.drawing.wait_for_event(kept.looked)
+            self.easel.workshop.streams.drawing.wait_for_event(kept.looked)
             kept.field, kept.coming, kept.is_coming = kept.coming, kept.field, False
         self.easel.find_fault(kept.field.address, self._field.elements)
         return kept.field.address
@@ -255,7 +177,7 @@ class Painter:
         self, worn: Worn, source: SourceMap, patch: crop.Patch, placement: Placement, kept: Kept
     ) -> None:
         """Have the head network look, beside what is drawn; `kept.looked` says when it has."""
-        looking, doors = self.easel.bench.streams.looking, self._doors.look
+        looking, doors = self.easel.workshop.streams.looking, self._doors.look
         looking.wait_for_event(self.easel.drawn)  # a frame before may still read the field
         self._doors.view.send(head.look(worn.encoded.head, source, patch, placement.head), looking)
         features = worn.head_features
@@ -304,7 +226,7 @@ class Painter:
             at_rest = encoded.portrait_patches[region]
             grid = self._doors.drive["grid"].address
             steps.find_features(self.easel.launch, patch, at_rest, mapped, grid)
-            self._graphs.drive.enqueue(self.easel.bench.streams.drawing)
+            self._graphs.drive.enqueue(self.easel.workshop.streams.drawing)
             self._answer(region, shares[region], patch, canvas)
 
     def _ask(self, worn: Worn, region: int, place: int, patch: crop.Patch, canvas: Picture) -> None:
@@ -313,7 +235,7 @@ class Painter:
         Args:
             place: of its guide among those that were sent.
         """
-        doors, drawing = self._doors.drive, self.easel.bench.streams.drawing
+        doors, drawing = self._doors.drive, self.easel.workshop.streams.drawing
         plane = patch.px * patch.px * _FLOAT
         guide, drawn = doors["guide"].address, self._guides.address + place * _PERSON * plane
         copy(guide, drawn, _PERSON * plane, drawing)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from engines import plans
 from engines.backends.tensorrt import TensorRTEngine, find_plan
 from engines.device import Device, Place
-from engines.gpu.easel import Bench, Drawn, Easel
-from engines.gpu.painter import Doors, Graphs, Painter, Worn
+from engines.gpu.easel import Drawn, Easel, Workshop
+from engines.gpu.painter import Graphs, Painter
+from engines.gpu.residents import Doors, Worn
 from engines.kernels.program import Program
 from engines.models import Memory, Network, Reenactor
 from engines.pose import MotionTensors, Sight
@@ -42,7 +43,7 @@ class GpuReenactor:
         device, self._spec = self._device, spec
         found = [find_plan(spec, graph, device.info, root) for graph in spec.graphs]
         with device.current():
-            self._bench = Bench(device, Program(device.info, root))
+            self._workshop = Workshop(device, Program(device.info, root))
             self._doors = doors = Doors(spec)
         shared: tuple[dict[str, Place], ...] = ({}, doors.drive, {}, doors.look)
         self._engines = [
@@ -69,8 +70,8 @@ class GpuReenactor:
         """
         encoded = self._encoder.encode_identity(portrait_rgba, landmarks_px, canvas_hw)
         with self._device.current():
-            self._bench.trash.empty()
-            return Worn(encoded, self._bench)
+            self._workshop.trash.empty()
+            return Worn(encoded, self._workshop)
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight:
         """As of `models.Reenactor`."""
@@ -89,7 +90,7 @@ class GpuReenactor:
         with self._device.current():
             painter = self._painters.get(encoded.canvas_hw)
             if painter is None:
-                easel = Easel(self._bench, encoded.canvas_hw)
+                easel = Easel(self._workshop, encoded.canvas_hw)
                 painter = Painter(easel, self._spec, self._doors, self._graphs)
                 self._painters[encoded.canvas_hw] = painter
             return painter.draw(identity, encoded.target.place(motion), memory)
@@ -111,8 +112,8 @@ class GpuReenactor:
                 painter.easel.current = None
                 painter.easel.own.free()
             self._painters.clear()  # and what they alone still know of
-            self._bench.shelf.free()
-            self._bench.trash.empty()
+            self._workshop.shelf.free()
+            self._workshop.trash.empty()
             self._doors.own.free()
-            self._bench.program.close()
+            self._workshop.program.close()
         self._device.close()

@@ -159,6 +159,7 @@ OURS = (
     "engines.liveportrait.chain",
     "engines.gpu.places",
     "engines.gpu.easel",
+    "engines.gpu.residents",
     "engines.gpu.painter",
     "engines.gpu.reenactor",
     "engines.gpu.liveportrait",

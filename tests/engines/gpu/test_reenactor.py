@@ -27,8 +27,8 @@ from tests.doubles.gpu import Gpu
 from tests.engines import faces
 
 if TYPE_CHECKING:
-    from engines.gpu.painter import Worn
     from engines.gpu.reenactor import GpuReenactor
+    from engines.gpu.residents import Worn
 
 U8 = NDArray[np.uint8]
 
@@ -140,7 +140,7 @@ def test_a_stream_that_is_not_tied_would_be_found(
     """The double itself: it does nothing before somebody waits for it."""
     from engines import device
 
-    streams, wait = on_gpu._bench.streams, device.CudaStream.wait_for_event
+    streams, wait = on_gpu._workshop.streams, device.CudaStream.wait_for_event
     awaited_by = device.Staged.awaited_by
     if untied == "sending":  # but for the folds: elsewhere than in an array is nowhere here
 
