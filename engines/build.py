@@ -25,7 +25,6 @@ from engines.backends.tensorrt import (
     Log,
     TensorRTEngine,
     begin,
-    needs_kernels,
     plan_key,
 )
 from engines.device import Device, DeviceInfo
@@ -101,9 +100,8 @@ def build(  # noqa: PLR0913 - what a command line asks for
             drift = _try_out(network, graph, key, content, device)
             plan = plans.install(key, content, root)
             report(f"{graph.name}: {plan.path}, differs from PyTorch by at most {drift}")
-        if needs_kernels(network):
-            load_or_compile(device.info.compute_capability, root)
-            report("the kernels between these plans are compiled")
+        load_or_compile(device.info.compute_capability, root)
+        report("the kernels between and around these plans are compiled")
     finally:
         device.close()
 

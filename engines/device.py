@@ -16,16 +16,17 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pycuda.driver as cuda
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from engines import driver
 from engines.errors import DeviceError
 
-F32 = NDArray[np.float32]
 CudaStream = cuda.Stream
+CudaEvent = cuda.Event
 """for those who may not import pycuda"""
 
 
@@ -94,19 +95,26 @@ class Device:
 
 
 class Place:
-    """A float32 tensor's place on the GPU, which never moves.
+    """An array's place on the GPU, which never moves.
 
     Raises:
         DeviceError: no memory is left for it.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        size = 4 * math.prod(shape)
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> None:
+        self.bytes = math.prod(shape) * np.dtype(dtype).itemsize
         try:
-            self._memory = cuda.mem_alloc(size)
+            self._memory = cuda.mem_alloc(self.bytes)
         except cuda.MemoryError:
-            raise out_of_memory(size) from None
+            raise out_of_memory(self.bytes) from None
         self.address = int(self._memory)
+
+    def fill(self, array: NDArray[Any], stream: cuda.Stream) -> None:
+        """Send any array of its size there, and wait: not for what is done in every frame."""
+        assert array.nbytes == self.bytes
+        sent = np.ascontiguousarray(array)  # must live until the end
+        cuda.memcpy_htod_async(self.address, sent, stream)
+        stream.synchronize()
 
     def free(self) -> None:
         self._memory.free()
@@ -119,19 +127,49 @@ class Buffer(Place):
         DeviceError: no memory is left for it.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> None:
         try:
-            self.host: F32 = cuda.pagelocked_empty(shape, np.float32)
+            self.host: NDArray[Any] = cuda.pagelocked_empty(shape, dtype)
         except cuda.MemoryError:
-            raise out_of_memory(4 * math.prod(shape)) from None
+            raise out_of_memory(math.prod(shape) * np.dtype(dtype).itemsize) from None
         self.host.fill(0)
-        super().__init__(shape)
+        super().__init__(shape, dtype)
 
     def upload(self, stream: cuda.Stream) -> None:
         cuda.memcpy_htod_async(self.address, self.host, stream)
 
     def download(self, stream: cuda.Stream) -> None:
         cuda.memcpy_dtoh_async(self.host, self.address, stream)
+
+
+class Staged(Buffer):
+    """A buffer that is sent anew in every frame, as much of it as is needed.
+
+    An event says when an upload is over: only then is the pinned twin written to again, and may
+    another stream read the place.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> None:
+        super().__init__(shape, dtype)
+        self._sent = cuda.Event()
+
+    def send(self, values: NDArray[Any], stream: cuda.Stream) -> None:
+        """Copy values to its beginning and send them; the caller may change them afterwards."""
+        self._sent.synchronize()
+        front = self.host.reshape(-1)[: values.size]
+        np.copyto(front, values.reshape(-1))
+        if values.size:
+            cuda.memcpy_htod_async(self.address, front, stream)
+        self._sent.record(stream)
+
+    def awaited_by(self, stream: cuda.Stream) -> None:
+        """What comes next on a stream begins when the upload is over."""
+        stream.wait_for_event(self._sent)
+
+
+def copy(to: int, from_: int, size: int, stream: cuda.Stream) -> None:
+    """Bytes from one address on the GPU to another."""
+    cuda.memcpy_dtod_async(to, from_, size, stream)
 
 
 def out_of_memory(wanted_bytes: int) -> DeviceError:

@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import backends, crop, face_mesh, head, weights
+from engines import backends, crop, driver, face_mesh, head, weights
 from engines.avatar import AnyReenactor, RenderedArrays
-from engines.backends.base import Engine, start
+from engines.backends.base import Engine, optional, start
 from engines.errors import EngineError
 from engines.eyes import Eye, eyes_of
 from engines.liveportrait.networks import NAME as LIVEPORTRAIT
-from engines.liveportrait.reenactor import Options, load_liveportrait
+from engines.liveportrait.reenactor import LivePortrait, Options, load_liveportrait
 from engines.mouth import Mouth
 from engines.placing import place
 from engines.pose import MotionTensors, Sight, TargetFace
@@ -103,6 +103,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.steady = Steady()
+        self.on_gpu: object = None
+        """what took the place of all of this, where frames are drawn on a GPU"""
         self._field: F32 | None = None
         self._coming: Callable[[], F32] | None = None
 
@@ -329,6 +331,8 @@ def load_reenactor(
 ) -> AnyReenactor:
     """Load a network on the chosen backend; OpenCV takes as many threads, process-wide.
 
+    TensorRT's frames are drawn on the GPU; every other backend's on the CPU.
+
     Args:
         name: "warp-refine", "liveportrait", or of `specs.NETWORKS`.
         options: of LivePortrait.
@@ -336,23 +340,40 @@ def load_reenactor(
     Raises:
         BackendError, WeightsError: it cannot be run here, or its files are not what they claim.
     """
+    # OpenCV would take every core for a millisecond's work, and tracking runs beside it
+    cv2.setNumThreads(threads)
     if name == LIVEPORTRAIT:
-        cv2.setNumThreads(threads)
-        return load_liveportrait(backend, threads, options)
-    return load_warp_refine(
-        backend, threads, WARP_REFINE_LITE.name if name == WARP_REFINE else name
-    )
+        return _drawn_where_it_runs(load_liveportrait(backend, threads, options))
+    spec = NETWORKS[WARP_REFINE_LITE.name if name == WARP_REFINE else name]
+    chosen, why = backends.choose(backend, spec)
+    if chosen != "tensorrt":
+        return _drawn_on_the_cpu(spec, chosen, why, threads)
+    driver.require()
+    with optional("TensorRT or pycuda"):
+        from engines.gpu.reenactor import GpuReenactor
+    return GpuReenactor(spec, why)
+
+
+def _drawn_where_it_runs(avatar: LivePortrait) -> AnyReenactor:
+    drive = avatar.networks.drive
+    if drive is None:
+        return avatar
+    from engines.gpu.liveportrait import GpuLivePortrait
+
+    return GpuLivePortrait(avatar, drive)
 
 
 def load_warp_refine(
     backend: str = "auto", threads: int = 1, name: str = WARP_REFINE_LITE.name
 ) -> Reenactor:
-    """`load_reenactor` of `specs.NETWORKS` alone."""
-    # OpenCV would take every core for a millisecond's work, and tracking runs beside it
+    """`load_reenactor` of `specs.NETWORKS` alone; frames are drawn on the CPU."""
     cv2.setNumThreads(threads)
-    spec = NETWORKS[name]
-    chosen, why = backends.choose(backend, spec)
-    network = open_network(spec, chosen, threads)
+    chosen, why = backends.choose(backend, NETWORKS[name])
+    return _drawn_on_the_cpu(NETWORKS[name], chosen, why, threads)
+
+
+def _drawn_on_the_cpu(spec: NetworkSpec, backend: str, why: str, threads: int) -> Reenactor:
+    network = open_network(spec, backend, threads)
     return Reenactor(network, f"{spec.name} on {network.description}: {why}")
 
 

@@ -21,9 +21,9 @@ U8 = NDArray[np.uint8]
 
 NOWHERE = np.float32(-1e5)
 """the source, x and y, of a pixel that no triangle covers"""
-_STEEPEST = 8.0
+STEEPEST = 8.0
 """picture pixels per canvas pixel"""
-_SMALLEST = 1.0
+SMALLEST = 1.0
 """area of a triangle that can be drawn, in square canvas pixels"""
 _FOLD = np.float32(2.0)
 """picture pixels between the sources of a pixel's quarters: beyond it they are sampled apart"""
@@ -48,7 +48,7 @@ def draw_sources(moved: F32, triangles: F32, xy: F32, pixel: float) -> None:
     A pixel belongs to a triangle when its centre lies inside, or on its left or upper edge: of
     triangles that share an edge exactly one gets a pixel on it, and no gap opens between them.
     A sliver covers pixels beside it, where its map would reach far away: a triangle with next to no
-    area, or squeezed beyond `_STEEPEST`, shows its own middle.
+    area, or squeezed beyond `STEEPEST`, shows its own middle.
 
     Args:
         moved: (T, 3, 2) corners in pixels of `xy`; the centre of the first is (0, 0).
@@ -74,7 +74,7 @@ def draw_sources(moved: F32, triangles: F32, xy: F32, pixel: float) -> None:
         vx = ((v1 - v0) * (y2 - y0) - (v2 - v0) * (y1 - y0)) / area
         vy = ((v2 - v0) * (x1 - x0) - (v1 - v0) * (x2 - x0)) / area
         steepest = max(abs(ux), abs(uy), abs(vx), abs(vy))
-        if abs(area) * pixel * pixel < _SMALLEST or not steepest < _STEEPEST * pixel:
+        if abs(area) * pixel * pixel < SMALLEST or not steepest < STEEPEST * pixel:
             ux = uy = vx = vy = np.float32(0)
         x, y = (x0 + x1 + x2) / 3, (y0 + y1 + y2) / 3
         uc = np.float32((u0 + u1 + u2) / 3 - ux * x - uy * y)

@@ -69,7 +69,18 @@ class SourceMap:
     """where the part lies on the canvas; beyond it there is nobody"""
     bands: tuple[tuple[slice, slice], ...]
     """rows and columns of the part where somebody may be: a head is narrower than shoulders"""
+    moved: F32
+    """(T, 3, 2) corners of the mesh outside of the face, in the part's pixels"""
+    sources: F32
+    """(T, 3, 2) the same corners in the portrait"""
     face: _Face
+
+    @property
+    def of_face(self) -> F32:
+        """(h, w, 2) a view of what the face covers."""
+        face = self.face
+        height, width = (side // 2 for side in face.quarters.shape[:2])
+        return self.xy[face.top : face.top + height, face.left : face.left + width]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,14 @@ class _Face:
     """(2 h, 2 w, 2) at twice its resolution"""
     folds: I32
     """(F, 2) rows and columns of pixels that show an edge"""
+
+    @property
+    def quarters_of_folds(self) -> F32:
+        """(F, 2, 2, 2) a copy of what `quarters` says of them."""
+        height, width = self.quarters.shape[:2]
+        blocks = self.quarters.reshape(height // 2, 2, width // 2, 2, 2)
+        of_folds: F32 = blocks[self.folds[:, 0], :, self.folds[:, 1]]
+        return of_folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,11 @@ class WarpMesh:
         self._used = np.unique(np.concatenate([self._under, skin]))
         self._rim = rim.Rim(landmarks.astype(np.float32), self._inner)
 
+    @property
+    def triangles_around(self) -> int:
+        """How many triangles there are outside of the face."""
+        return len(self._around)
+
     def source_map(self, placement: Placement, canvas_hw: tuple[int, int]) -> SourceMap:
         """For each canvas pixel the portrait pixel that it shows.
 
@@ -152,14 +176,16 @@ class WarpMesh:
         moved = np.take(vertices - (box.left, box.top), around, axis=0).astype(np.float32)
         rest = self._rest.copy()
         rest[: face_mesh.LANDMARKS] += inwards
-        draw_sources(moved, np.take(rest, around, axis=0), xy, 1.0)
+        sources = np.take(rest, around, axis=0)
+        draw_sources(moved, sources, xy, 1.0)
         quarters = self._draw_face(vertices, rest, landmarks[:, 2], face)
         folds = np.empty((face.height * face.width, 2), np.int32)
         top, left = face.top - box.top, face.left - box.left
         within = xy[top : top + face.height, left : left + face.width]
         count = merge_quarters(quarters, within, folds)
         bands = _bands(moved, (box.height, box.width))
-        return SourceMap(xy, box.left, box.top, bands, _Face(left, top, quarters, folds[:count]))
+        shown = _Face(left, top, quarters, folds[:count])
+        return SourceMap(xy, box.left, box.top, bands, moved, sources, shown)
 
     def _draw_face(self, vertices: F32, rest: F32, depth: F32, box: _Box) -> F32:
         """(2 h, 2 w, 2) what is seen in the face's box at twice its resolution, far to near."""

@@ -1,4 +1,4 @@
-"""Every value that flows, in the order in which it flows. Imports nothing of ours.
+"""Every value that flows, in the order in which it flows. Imports nothing of ours when it runs.
 
 Host images are (H, W, 3) uint8 sRGB in RGB order, row 0 on top, never BGR. Matrices are named
 `a_from_b`. Scalars carry their unit. All values are frozen and their arrays are read-only by
@@ -6,17 +6,22 @@ agreement once handed over: whoever wants to change one makes a copy.
 
     Arrived -> SourceFrame -> Tracked -> Motion -> Rendered -> Composited -> Marked -> OutputFrame
     Voice, beside them, untouched
+
+Where frames are drawn on a GPU, Rendered, Composited and Marked have twins that lie there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from engines.avatar import GpuPicture
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -149,6 +154,13 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedOnGpu:
+    """A Rendered that lies on a GPU; until the next one is rendered there."""
+
+    picture: GpuPicture
+
+
+@dataclass(frozen=True, slots=True)
 class Cutout:
     """The avatar without any background, for viewers who put their own behind it."""
 
@@ -164,6 +176,13 @@ class Composited:
     """(H, W, 3), H and W even"""
     cutout: Cutout | None = None
     """the same picture's; only while somebody watches it"""
+
+
+@dataclass(frozen=True, slots=True)
+class CompositedOnGpu:
+    """A Composited that lies on a GPU; never with a cutout."""
+
+    picture: GpuPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +212,21 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedOnGpu:
+    """A Marked that lies on a GPU. Only `stages/mark.py` makes one."""
+
+    picture: GpuPicture
+    label: str
+    """as of `Marked`"""
+    payload: int
+    """as of `Marked`"""
+
+
+@dataclass(frozen=True, slots=True)
 class OutputFrame:
     """What a sink may show: it carries the invisible mark, whatever the settings.
 
-    Only `stages/emit.py` makes one, and only from a Marked.
+    Only `stages/emit.py` makes one, and only from a Marked or a MarkedOnGpu.
     """
 
     i420: U8

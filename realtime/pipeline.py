@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
+from engines.errors import EngineError
 from realtime.cards import card_matte, draw_card
 from realtime.clock import VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.config import Config
 from realtime.drivers.camera import CameraDriver
+from realtime.errors import FrameError
 from realtime.frames import (
     Arrived,
     Composited,
@@ -180,6 +182,14 @@ class Pipeline:
         Raises:
             FrameError: a stage refused this frame (not finite, wrong shape, engine failed).
         """
+        try:
+            return self._process(tracked, controls, identity)
+        except EngineError as error:  # a GPU may fail in every stage
+            raise FrameError(str(error)) from error
+
+    def _process(
+        self, tracked: Tracked, controls: Controls, identity: Identity
+    ) -> OutputFrame | NoOutput:
         face = tracked.face
         if isinstance(face, NoFace):
             return NoOutput(face.reason)

@@ -57,7 +57,7 @@ def rehearse(stage: Stage, identity: Identity, clock: Clock | None = None) -> Co
 
 
 def _timed(stage: Stage, identity: Identity, index: int, clock: Clock) -> Cost:
-    tracked = _performance(index)
+    tracked = made_up(index)
     began_ns, cpu_ns = clock.now_ns(), time.thread_time_ns()
     made = stage.process(tracked, Controls(), identity)
     wall_ms = (clock.now_ns() - began_ns) / NS_PER_MS
@@ -66,7 +66,7 @@ def _timed(stage: Stage, identity: Identity, index: int, clock: Clock) -> Cost:
     return Cost(wall_ms, (time.thread_time_ns() - cpu_ns) / NS_PER_MS)
 
 
-def _performance(index: int) -> Tracked:
+def made_up(index: int) -> Tracked:
     """A frame of the mean face that turns to and fro and opens its mouth."""
     phase = 2 * math.pi * index / FPS
     turn = _TURN_RAD * math.sin(phase)

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.avatar import Embedding
 from engines.compiled import compiled
 from realtime.frames import U8
 from realtime.watermark_code import CODED_BITS, ID_BITS, encode
@@ -105,9 +106,17 @@ class Watermark:
         Args:
             luma: (H, W) contiguous; changed in place, by a few grey levels.
         """
-        if luma.shape != self._pattern.shape:
-            self._pattern = draw_pattern(self.payload, luma.shape[1], luma.shape[0])
-        add_pattern(luma, self._pattern)
+        add_pattern(luma, self._pattern_of(luma.shape[1], luma.shape[0]))
+
+    def embedding(self, width: int, height: int) -> Embedding:
+        """How a GPU does the same; the same array for the same size."""
+        gains = FAINTEST, STRONGEST, PER_LEVEL, SHIFT
+        return Embedding(self._pattern_of(width, height), BLOCK_PX, gains)
+
+    def _pattern_of(self, width: int, height: int) -> I8:
+        if self._pattern.shape != (height, width):
+            self._pattern = draw_pattern(self.payload, width, height)
+        return self._pattern
 
 
 def draw_pattern(payload: Payload, width: int, height: int) -> I8:

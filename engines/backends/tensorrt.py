@@ -202,22 +202,16 @@ def require(network: AnyNetwork) -> None:
     """
     Raises:
         BackendError: a graph of the network has no plan for this machine, or the kernels between
-            its graphs cannot be compiled.
+            and around its graphs cannot be compiled.
         WeightsError: as of `plan_key`.
     """
     device = Device()
     try:
         for graph in network.planned:
             find_plan(network, graph, device.info, plans.default_root())
-        if needs_kernels(network):
-            load_or_compile(device.info.compute_capability, plans.default_root())
+        load_or_compile(device.info.compute_capability, plans.default_root())
     finally:
         device.close()
-
-
-def needs_kernels(network: AnyNetwork) -> bool:
-    """Whether kernels of ours run between its plans."""
-    return any(graph.part_of for graph in network.planned)
 
 
 def open_graph(network: AnyNetwork, graph: GraphSpec) -> TensorRTEngine:

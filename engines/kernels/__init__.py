@@ -4,12 +4,15 @@ Each stands for a piece of the CPU's path and gives its pixels, to the last bit 
 it; `tests/engines/test_kernels.py` compares them, without a GPU.
 
     I420_TO_RGB         stages/ingest.py, for a decoder's plain I420: even sides, BT.601, limited
+    COVER, DRAW_SOURCES raster.draw_sources, of the mesh outside of the face
+    LAY_FACE            raster.merge_quarters, its writing of the map
     SAMPLE              warp.sample, but for the folds
     SAMPLE_FOLDS        raster.sample_folds
     FEATURE_GRID        crop.feature_grid
     CROP                models.picture_in, and as a tensor
     PAINT_ADD           crop.Patch.add
     PAINT_LIGHT         crop.Patch.light
+    PASTE               liveportrait.portrait.Stage.paste
     TURN_WAYS           fields.enlarge of head.displace, its turning
     ADD_WAYS            ... its stretching, and the sum
     ADD_WAYS_TO_FOLDS   ... the same for the quarters of pixels at folds
@@ -38,6 +41,7 @@ from pathlib import Path
 _FILES = (
     "pixels.cu",
     "colour.cu",
+    "mesh.cu",
     "warp.cu",
     "field.cu",
     "layers.cu",
@@ -64,12 +68,15 @@ class Kernel:
 
 I420_TO_RGB = Kernel("i420_to_rgb", "PP")
 RGB_TO_I420 = Kernel("rgb_to_i420", "PP")
+COVER = Kernel("cover", "PiP")
+DRAW_SOURCES = Kernel("draw_sources", "PPPddP")
+LAY_FACE = Kernel("lay_face", "PPiii")
 SAMPLE = Kernel("sample", "PiiPiiiiP")
-SAMPLE_FOLDS = Kernel("sample_folds", "PiiPiPiiPi")
+SAMPLE_FOLDS = Kernel("sample_folds", "PiiPPiiPi")
 TURN_WAYS = Kernel("turn_ways", f"PPii{_AFFINE}P")
 TURN_GAINS = Kernel("turn_gains", f"Pii{_AFFINE}P")
 ADD_WAYS = Kernel("add_ways", "PiiPiii")
-ADD_WAYS_TO_FOLDS = Kernel("add_ways_to_folds", "PiiPPiiiii")
+ADD_WAYS_TO_FOLDS = Kernel("add_ways_to_folds", "PiiPPiiii")
 MULTIPLY_GAINS = Kernel("multiply_gains", "PiiPiii")
 FIND_NOT_FINITE = Kernel("find_not_finite", "PP")
 LAY_EYE = Kernel("lay_eye", "PPiiffffffffPiii")
@@ -78,6 +85,7 @@ FEATURE_GRID = Kernel("feature_grid", f"Pii{_AFFINE}fffffffP")
 CROP = Kernel("crop", f"Pii{_AFFINE}PP")
 PAINT_ADD = Kernel("paint_add", f"PiiiPif{_AFFINE}")
 PAINT_LIGHT = Kernel("paint_light", f"PiiiPi{_AFFINE}")
+PASTE = Kernel("paste", f"Pi{_AFFINE}PPiii")
 FIND_CHANGE = Kernel("find_change", "PPiiiP")
 HOLD = Kernel("hold", "PPiiiiiddP")
 BLEND = Kernel("blend", "PPiP")
@@ -87,10 +95,11 @@ SAMPLE_VOLUME = Kernel("sample_volume", "PiiiPP")
 
 EVERY = (
     *(I420_TO_RGB, RGB_TO_I420),
+    *(COVER, DRAW_SOURCES, LAY_FACE),
     *(SAMPLE, SAMPLE_FOLDS),
     *(TURN_WAYS, TURN_GAINS, ADD_WAYS, ADD_WAYS_TO_FOLDS, MULTIPLY_GAINS, FIND_NOT_FINITE),
     *(LAY_EYE, LAY_MOUTH),
-    *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT),
+    *(FEATURE_GRID, CROP, PAINT_ADD, PAINT_LIGHT, PASTE),
     *(FIND_CHANGE, HOLD),
     *(BLEND, MARK, EMBED_MARK),
     SAMPLE_VOLUME,

@@ -67,3 +67,36 @@ extern "C" __global__ void paint_light(int columns, int rows, uchar4 *__restrict
     rgb.z = saturated((float)rgb.z * here);
     *pixel = rgb;
 }
+
+// A generated picture's plane (side, side) of full scale 1 at a spot, in whole grey levels; borders
+// go on.
+static __device__ inline int generated(const float *plane, int side, Spot spot) {
+    int level[4];
+    for (int k = 0; k < 4; ++k) {
+        const int at = clamped(spot.y + k / 2, side) * side + clamped(spot.x + k % 2, side);
+        level[k] = saturated(fminf(fmaxf(plane[at], 0.0f), 1.0f) * 255.0f);
+    }
+    return mixed_byte(level[0], level[1], level[2], level[3], spot);
+}
+
+// Fades a generated picture (3, side, side) into a canvas of rows of `width` pixels, in place, by
+// `mask` (rows, columns). An item is a pixel of the mask, which begins at (left, top); the matrix
+// sends it to the picture.
+extern "C" __global__ void paste(int columns, int rows, const float *__restrict__ picture, int side,
+                                 double a, double b, double tx, double c, double d, double ty,
+                                 const float *__restrict__ mask, uchar4 *__restrict__ canvas,
+                                 int width, int left, int top) {
+    ITEM_OR_RETURN(x, y);
+    const Spot spot = spot_under(x, y, a, b, tx, c, d, ty);
+    const int area = side * side;
+    const float ours = mask[y * columns + x], theirs = 1.0f - ours, sum = ours + theirs + 1e-5f;
+    uchar4 *pixel = canvas + (top + y) * width + left + x;
+    uchar4 rgb = *pixel;
+    const float red = (float)generated(picture, side, spot);
+    const float green = (float)generated(picture + area, side, spot);
+    const float blue = (float)generated(picture + 2 * area, side, spot);
+    rgb.x = saturated((red * ours + (float)rgb.x * theirs) / sum);
+    rgb.y = saturated((green * ours + (float)rgb.y * theirs) / sum);
+    rgb.z = saturated((blue * ours + (float)rgb.z * theirs) / sum);
+    *pixel = rgb;
+}

@@ -67,23 +67,22 @@ extern "C" __global__ void add_ways(int columns, int rows, const float *__restri
     source->y += stretched(turned, width, height, 2, 1, x, y);
 }
 
-// An item is one of `folds` (columns, 2), row and column in `fine`, a map of twice the resolution
-// with rows of `fine_width`, that begins at (left, top) of the part: the sources of its quarters
-// move, in place. The part is part_width x part_height pixels; what is outside it stays.
+// An item is one of `folds` (columns, 2), row and column in a part of the map that begins at
+// (left, top) of the part that the field covers: the sources of its `quarters` (columns, 2, 2) move,
+// in place. What is covered is part_width x part_height pixels; what is outside it stays.
 extern "C" __global__ void add_ways_to_folds(int columns, int rows,
                                              const float *__restrict__ turned, int width,
                                              int height, const int2 *__restrict__ folds,
-                                             float2 *__restrict__ fine, int fine_width, int left,
-                                             int top, int part_width, int part_height) {
+                                             float2 *__restrict__ quarters, int left, int top,
+                                             int part_width, int part_height) {
     ITEM_OR_RETURN(x, y);
     const int row = folds[x].x, column = folds[x].y;
     if (!within(column + left, row + top, part_width, part_height)) return;
     const float along = stretched(turned, width, height, 2, 0, column + left, row + top);
     const float down = stretched(turned, width, height, 2, 1, column + left, row + top);
     for (int k = 0; k < 4; ++k) {
-        float2 *source = fine + (2 * row + k / 2) * fine_width + 2 * column + k % 2;
-        source->x += along;
-        source->y += down;
+        quarters[4 * x + k].x += along;
+        quarters[4 * x + k].y += down;
     }
 }
 

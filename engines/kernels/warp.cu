@@ -22,19 +22,19 @@ extern "C" __global__ void sample(int columns, int rows, const uchar4 *__restric
     canvas[y * columns + x] = shown;
 }
 
-// Pixels at folds anew, in place, each from its four quarters, so that the edge has no steps. An
-// item is one of `folds` (columns, 2), row and column in a part of the canvas that begins at
-// (left, top); `fine` is the part's map at twice its resolution, `fine_width` wide. The canvas has
-// rows of `canvas_width` pixels.
+// Pixels at folds anew, in place, each from its `quarters` (columns, 2, 2), so that the edge has no
+// steps. An item is one of `folds` (columns, 2), row and column in a part of the canvas that begins
+// at (left, top). The canvas has rows of `canvas_width` pixels.
 extern "C" __global__ void sample_folds(int columns, int rows, const uchar4 *__restrict__ picture,
-                                        int width, int height, const float2 *__restrict__ fine,
-                                        int fine_width, const int2 *__restrict__ folds, int left,
-                                        int top, uchar4 *__restrict__ canvas, int canvas_width) {
+                                        int width, int height,
+                                        const float2 *__restrict__ quarters,
+                                        const int2 *__restrict__ folds, int left, int top,
+                                        uchar4 *__restrict__ canvas, int canvas_width) {
     ITEM_OR_RETURN(x, y);
     const int row = folds[x].x, column = folds[x].y;
     float red = 0, green = 0, blue = 0, alpha = 0;
     for (int k = 0; k < 4; ++k) {
-        const float2 at = fine[(2 * row + k / 2) * fine_width + 2 * column + k % 2];
+        const float2 at = quarters[4 * x + k];
         if (!(at.x >= 0 && at.y >= 0 && at.x < width - 1 && at.y < height - 1)) continue;
         const int u = (int)at.x, v = (int)at.y;
         const float fx = at.x - u, fy = at.y - v;

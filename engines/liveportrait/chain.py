@@ -44,14 +44,14 @@ class Chain:
 
     def __init__(self, source: Source, device: Device) -> None:
         self.spec = graphs.drive(source.sizes)
-        self._device = device
+        self.device = device
         self._volume: F32 | None = None
         root = plans.default_root()
         links = {graph.name: graph for graph in source.planned if graph.name in LINKS}
         found = {name: find_plan(source, graph, device.info, root) for name, graph in links.items()}
         tensors = {t.name: t for link in links.values() for t in (*link.inputs, *link.outputs)}
         with device.current():
-            self._program = Program(device.info, root)
+            self.program = Program(device.info, root)
             self._doors = {t.name: Buffer(t.shape) for t in (*self.spec.inputs, *self.spec.outputs)}
             self._inner = {
                 name: Place(tensor.shape)
@@ -95,22 +95,10 @@ class Chain:
             EngineError: what lies between W and G is not finite.
         """
         stream, rendered = self._stream, self._doors["rendered"]
-        with self._device.current():
-            self._wear(inputs["volume"])
-            for name in ("kp_driving", "kp_source"):
-                self._upload(name, inputs[name])
+        with self.device.current():
             self._not_finite.host.fill(0)
             self._not_finite.upload(stream)
-            self.enqueue(stream)
-            for name in _LOOKED_AT:
-                self._program.launch(
-                    kernels.FIND_NOT_FINITE,
-                    stream,
-                    self._sizes[name],
-                    1,
-                    self._at[name],
-                    self._not_finite.address,
-                )
+            self.draw(inputs, stream, self._not_finite.address)
             self._not_finite.download(stream)
             rendered.download(stream)
             stream.synchronize()
@@ -118,33 +106,51 @@ class Chain:
             raise EngineError("liveportrait: what W gives is not finite; the frame is dropped")
         return {"rendered": rendered.host}
 
+    def draw(self, inputs: Mapping[str, F32], stream: CudaStream, faults: int) -> None:
+        """Launch a frame, of which `rendered` stays at its address. The context is current; a frame
+        must be waited for before the next.
+
+        Args:
+            inputs: as of `run`.
+            stream: always the same one.
+            faults: address of an int32 that becomes 1 where what lies between is not finite.
+        """
+        self._wear(inputs["volume"], stream)
+        for name in ("kp_driving", "kp_source"):
+            self._upload(name, inputs[name], stream)
+        self.enqueue(stream)
+        for name in _LOOKED_AT:
+            self.program.launch(
+                kernels.FIND_NOT_FINITE, stream, self._sizes[name], 1, self._at[name], faults
+            )
+
     def close(self) -> None:
         """Before the device is closed."""
         for link in self._links.values():
             link.close()
-        with self._device.current():
+        with self.device.current():
             for place in (*self._doors.values(), *self._inner.values(), self._not_finite):
                 place.free()
-            self._program.close()
+            self.program.close()
 
-    def _wear(self, volume: F32) -> None:
+    def _wear(self, volume: F32, stream: CudaStream) -> None:
         """Have the identity on the GPU; it is sent there when it changes."""
         if volume is self._volume:
             return
         self._volume = None  # what comes next may fail halfway
-        self._upload("volume", volume)
-        self._links[_COMPRESS].enqueue(self._stream)
+        self._upload("volume", volume, stream)
+        self._links[_COMPRESS].enqueue(stream)
         self._volume = volume
 
-    def _upload(self, name: str, value: F32) -> None:
+    def _upload(self, name: str, value: F32, stream: CudaStream) -> None:
         door = self._doors[name]
         assert value.shape == door.host.shape, name
         np.copyto(door.host, value)
-        door.upload(self._stream)
+        door.upload(stream)
 
     def _sample(self, stream: CudaStream) -> None:
         channels, depth, height, width = self._extents
-        self._program.launch(
+        self.program.launch(
             kernels.SAMPLE_VOLUME,
             stream,
             depth * height * width,

@@ -42,6 +42,11 @@ class Networks:
         self.sizes = sizes
         self.description = engines[DRIVE if DRIVE in engines else "warping"].description
 
+    @property
+    def drive(self) -> Engine | None:
+        """W and G in one, on a GPU; None where they run apart."""
+        return self._engines.get(DRIVE)
+
     def render(self, volume: F32, kp_driving: F32, kp_source: F32) -> F32:
         """(1, 3, px, px) 0..1: what W and G make of a portrait's volume.
 

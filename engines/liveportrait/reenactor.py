@@ -59,7 +59,7 @@ class LivePortrait:
         options: Options | None = None,
         weights_sha256: str = "",
     ) -> None:
-        self._networks = networks
+        self.networks = networks
         self._options = options or Options()
         self._made_by = f"{weights_sha256} {networks.description}"
         self.reason = reason
@@ -81,16 +81,16 @@ class LivePortrait:
         """
         placed = place(portrait_rgba, landmarks_px, canvas_hw)
         code = self._encoded(placed)
-        return assemble(code, placed, canvas_hw, self._networks.sizes.rendered)
+        return assemble(code, placed, canvas_hw, self.networks.sizes.rendered)
 
     def _encoded(self, placed: PlacedPortrait) -> Code:
         folder = self._options.cache
         if folder is None:
-            return encode(self._networks, placed)
+            return encode(self.networks, placed)
         key = cache.key_of(placed, self._made_by)
         code = cache.find(key, folder)
         if code is None:
-            code = encode(self._networks, placed)
+            code = encode(self.networks, placed)
             cache.keep(key, code, folder)
         return code
 
@@ -105,8 +105,8 @@ class LivePortrait:
             EngineError: the network gave NaN or infinity.
         """
         crop = driving_crop(landmarks_px)
-        seen = as_picture(crop.cut(rgb, self._networks.sizes.picture), self._networks)
-        face = single(keypoints.decode(self._networks.run("motion", seen)))
+        seen = as_picture(crop.cut(rgb, self.networks.sizes.picture), self.networks)
+        face = single(keypoints.decode(self.networks.run("motion", seen)))
         return driving.sight(face, crop, (rgb.shape[0], rgb.shape[1]))
 
     def render(
@@ -122,7 +122,7 @@ class LivePortrait:
         """
         points = self.points(identity, motion)[None]
         source = identity.code.pose.points[None]
-        rendered = self._networks.render(identity.code.volume, points, source)[0]
+        rendered = self.networks.render(identity.code.volume, points, source)[0]
         crop = np.round(np.clip(rendered, 0, 1) * np.float32(255)).astype(np.uint8)
         crop = np.ascontiguousarray(crop.transpose(1, 2, 0))
         return RenderedArrays(identity.stage.paste(crop), identity.stage.alpha)
@@ -140,7 +140,7 @@ class LivePortrait:
         found = found + self._retargeted(identity, motion)
         if options.stitching:
             both = np.concatenate([source.points.ravel(), found.ravel()])[None]
-            delta = self._networks.run_one("stitching", both)[0]
+            delta = self.networks.run_one("stitching", both)[0]
             found = keypoints.stitch(found, delta)
         return found
 
@@ -170,7 +170,7 @@ class LivePortrait:
         return shift
 
     def _perceptron(self, graph: str, asked: F32) -> F32:
-        return self._networks.run_one(graph, asked.astype(np.float32)[None]).reshape(-1, 3)
+        return self.networks.run_one(graph, asked.astype(np.float32)[None]).reshape(-1, 3)
 
 
 def load_liveportrait(

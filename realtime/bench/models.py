@@ -4,7 +4,8 @@ Two times on a GPU: of a call, with its copies to the GPU and back, as the host 
 launch, between two events on its stream. The floor is the roofline's, its ceilings are measured in
 the same run; the FLOP are counted by PyTorch, where it is installed. LivePortrait's W and G are
 measured once more in a row (`drive`): what a frame takes at least. Where its weights were not got,
-random ones are timed, and every figure says so.
+random ones are timed, and every figure says so. TensorRT's frames are drawn on the GPU: those are
+timed whole as well (`frames.py`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from engines import backends, ceilings, driver, sources
 from engines.backends.base import Engine, StreamEngine, on_stream, optional
 from engines.ceilings import Ceilings, Work
 from engines.errors import BackendError
-from engines.liveportrait.networks import DRIVE, in_turn
+from engines.liveportrait.networks import DRIVE, Networks, in_turn
+from engines.liveportrait.reenactor import LivePortrait
 from engines.parity import fake_inputs
 from engines.sources import AnyNetwork, Source
 from engines.specs import GraphSpec
+from realtime.bench.frames import FrameTimes, time_frames
 from realtime.bench.report import Report, percentiles, print_table
 from realtime.config import Engine as EngineConfig
 from realtime.errors import StartupError
@@ -82,6 +85,7 @@ def bench_models(name: str, config: EngineConfig, calls: int) -> Report:
     with TemporaryDirectory() as folder:
         network = sources.to_be_timed(name, Path(folder))
         opened = _open_all(network, config, device)
+        frames = _time_frames(network, opened, calls) if config.backend == "tensorrt" else None
     found = [_measure(graph, one, calls, device) for graph, one in opened.items()]
     limits = _ceilings(device, opened)
     lowest = limits[min(limits)]
@@ -92,6 +96,9 @@ def bench_models(name: str, config: EngineConfig, calls: int) -> Report:
         metrics |= {f"{label}_{key}": value for key, value in _metrics(one, limits).items()}
     origin = network.origin if isinstance(network, Source) else "shipped"
     _print(name, origin, found, limits)
+    if frames is not None:
+        frames.print(name)
+        metrics |= {f"{name}_{key}": value for key, value in frames.metrics().items()}
     asked: dict[str, object] = {"network": name, "weights": origin, "backend": config.backend}
     asked |= {"threads": config.threads, "calls": calls}
     asked |= {"engines": list(dict.fromkeys(one.engine.description for one in opened.values()))}
@@ -142,6 +149,24 @@ def _open_all(
         engine = in_turn(parts[0].engine, parts[1].engine, network.sizes)
         taken = sum(part.gpu_bytes for part in parts)
     return found | {DRIVE: Opened(engine, taken, _sum([part.work for part in parts]))}
+
+
+def _time_frames(network: AnyNetwork, opened: Mapping[str, Opened], frames: int) -> FrameTimes:
+    """Whole frames that are drawn on the GPU."""
+    why = "asked for by --backend"
+    if isinstance(network, Source):
+        from engines.gpu.liveportrait import GpuLivePortrait
+
+        engines = {name: one.engine for name, one in opened.items()}
+        avatar = LivePortrait(Networks(engines, network.sizes), f"{network.name}: {why}")
+        return time_frames(GpuLivePortrait(avatar, engines[DRIVE]), frames)
+    from engines.gpu.reenactor import GpuReenactor
+
+    drawing = GpuReenactor(network, why)
+    try:
+        return time_frames(drawing, frames)
+    finally:
+        drawing.close()
 
 
 def _taking(open_it: Callable[[], Engine], device: Device | None) -> tuple[Engine, int]:

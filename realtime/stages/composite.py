@@ -4,13 +4,16 @@ The background is the identity's own, a solid colour, or, only where the perform
 real room, sharp or blurred, from which the performer is removed (`realtime/backdrop.py`). Nothing
 else of the camera's picture comes through here: while there is no matte to remove the performer
 with, the identity's own background stands in, and `substituted` counts it.
+
+An avatar that lies on a GPU is put before its own background or a colour there. For the real room
+and for a cutout it is fetched, and goes on here: these are made on the CPU.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import cv2
 import numpy as np
@@ -19,7 +22,16 @@ from realtime.backdrop import RealBackdrop, blend
 from realtime.clock import NS_PER_S
 from realtime.config import Video
 from realtime.errors import FrameError
-from realtime.frames import F32, U8, Composited, Controls, Rendered, Tracked
+from realtime.frames import (
+    F32,
+    U8,
+    Composited,
+    CompositedOnGpu,
+    Controls,
+    Rendered,
+    RenderedOnGpu,
+    Tracked,
+)
 from realtime.stages.cutout import cut_out
 
 if TYPE_CHECKING:
@@ -47,13 +59,49 @@ class Composite:
         self.substituted = 0
         """frames that showed the identity's background because the performer had no matte yet"""
 
+    @overload
     def __call__(
         self, rendered: Rendered, identity: Identity, controls: Controls, tracked: Tracked
-    ) -> Composited:
+    ) -> Composited: ...
+    @overload
+    def __call__(
+        self, rendered: RenderedOnGpu, identity: Identity, controls: Controls, tracked: Tracked
+    ) -> Composited | CompositedOnGpu: ...
+    def __call__(
+        self,
+        rendered: Rendered | RenderedOnGpu,
+        identity: Identity,
+        controls: Controls,
+        tracked: Tracked,
+    ) -> Composited | CompositedOnGpu:
         """
         Raises:
             FrameError: the pictures do not have the canvas' size, or the colour is no #rrggbb.
+            EngineError: the GPU failed.
         """
+        if isinstance(rendered, RenderedOnGpu):
+            if not (self.cuts_out or controls.background in ("blur", "camera")):
+                return self._on_gpu(rendered, identity, controls)
+            fetched = rendered.picture.fetch()
+            rendered = Rendered(fetched.rgb, fetched.alpha)
+        return self._of_arrays(rendered, identity, controls, tracked)
+
+    def _on_gpu(
+        self, rendered: RenderedOnGpu, identity: Identity, controls: Controls
+    ) -> CompositedOnGpu:
+        picture, (width, height) = rendered.picture, self._size
+        if picture.canvas_hw != (height, width):
+            raise FrameError(
+                f"rendered picture is {picture.canvas_hw}, the canvas is ({height}, {width}); "
+                "encode the identity for this canvas"
+            )
+        self._forget_room()
+        picture.blend(self._still(identity, controls), controls.mirror)
+        return CompositedOnGpu(picture)
+
+    def _of_arrays(
+        self, rendered: Rendered, identity: Identity, controls: Controls, tracked: Tracked
+    ) -> Composited:
         self._check("rendered picture", rendered.rgb)
         if rendered.alpha.shape != rendered.rgb.shape[:2] or rendered.alpha.dtype != np.uint8:
             raise FrameError(
@@ -65,11 +113,7 @@ class Composite:
             back, rgb = self._in_the_room(rendered, identity, controls, tracked)
         else:
             self._forget_room()
-            back = (
-                self._color(controls.color)
-                if controls.background == "color"
-                else self._own(identity)
-            )
+            back = self._still(identity, controls)
         out = blend(rgb, rendered.alpha, back)
         turned = _mirrored if controls.mirror else _as_it_is
         cutout = None
@@ -92,6 +136,12 @@ class Composite:
     def _forget_room(self) -> None:
         """What was seen of the room is kept no longer than it is shown."""
         self._backdrop = self._match = None
+
+    def _still(self, identity: Identity, controls: Controls) -> U8:
+        """The background that does not come from the camera; the same array for the same one."""
+        if controls.background == "color":
+            return self._color(controls.color)
+        return self._own(identity)
 
     def _own(self, identity: Identity) -> U8:
         self._check(f"background of identity {identity.id!r}", identity.background_rgb)

@@ -1,8 +1,9 @@
 """Emit: a marked picture -> I420 for the encoders. The last arrow; only it makes an OutputFrame.
 
-It accepts a Marked and nothing else, so that no picture without the visible mark can reach a sink,
-and adds the invisible one, which no setting takes away. A marked cutout leaves as one picture of
-twice the height, for video has no transparency: the colour above, the matte below as grey.
+It accepts a Marked, or one on a GPU, and nothing else, so that no picture without the visible mark
+can reach a sink, and adds the invisible one, which no setting takes away. A marked cutout leaves as
+one picture of twice the height, for video has no transparency: the colour above, the matte below as
+grey.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from realtime.frames import U8, Marked, MarkedCutout, OutputFrame, OutputState, Timings
+from realtime.frames import (
+    U8,
+    Marked,
+    MarkedCutout,
+    MarkedOnGpu,
+    OutputFrame,
+    OutputState,
+    Timings,
+)
 from realtime.watermark import Payload, Watermark
 
 _LUMA_OF: U8 = np.rint(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
@@ -25,14 +34,20 @@ class Emit:
         self._watermark: Watermark | None = None
 
     def __call__(
-        self, marked: Marked, source_seq: int, pts: int, state: OutputState, timings: Timings
+        self,
+        marked: Marked | MarkedOnGpu,
+        source_seq: int,
+        pts: int,
+        state: OutputState,
+        timings: Timings,
     ) -> OutputFrame:
         """Convert to I420, BT.601 limited range (ITU-R BT.601-7), contiguous, and mark its luma.
 
         Raises:
             TypeError: `marked` is not a Marked.
+            EngineError: the GPU failed, or gave NaN or infinity.
         """
-        if not isinstance(marked, Marked):
+        if not isinstance(marked, Marked | MarkedOnGpu):
             raise TypeError(
                 f"emit was given a {type(marked).__name__}: only a Marked may leave the pipeline; "
                 "pass the picture through stages.mark.Mark first"
@@ -40,10 +55,14 @@ class Emit:
         watermark = self._watermark
         if watermark is None or watermark.payload.id != marked.payload:
             watermark = self._watermark = Watermark(Payload(marked.payload))
+        of_source = source_seq, pts, state, timings, marked.payload
+        if isinstance(marked, MarkedOnGpu):
+            height, width = marked.picture.canvas_hw
+            i420 = marked.picture.pack(watermark.embedding(width, height))
+            return OutputFrame(i420, width, height, *of_source)
         height, width = marked.rgb.shape[:2]
         i420 = _i420_of(marked.rgb, watermark)
         stacked = None if marked.cutout is None else _stacked(marked.cutout, watermark)
-        of_source = source_seq, pts, state, timings, marked.payload
         return OutputFrame(i420, width, height, *of_source, stacked_i420=stacked)
 
 

@@ -1,4 +1,5 @@
-"""Mark: burns the visible mark of synthesis into the picture. The only maker of Marked.
+"""Mark: burns the visible mark of synthesis into the picture. The only maker of Marked, here and
+on a GPU.
 
 The mark is text on a rounded pill in a corner, which stays legible on any background (the default
 place and the wording follow the EU Code of Practice on marking AI content, 2026). A cutout gets it
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from realtime.config import LABEL_OFF, Output
 from realtime.errors import FrameError
-from realtime.frames import U8, Composited, Cutout, Marked, MarkedCutout
+from realtime.frames import (
+    U8,
+    Composited,
+    CompositedOnGpu,
+    Cutout,
+    Marked,
+    MarkedCutout,
+    MarkedOnGpu,
+)
 from realtime.watermark import Payload
 
 _SUPERSAMPLING = 4
@@ -53,6 +62,8 @@ class _Patch(NamedTuple):
     """(h, w, 3) text and pill, times their opacity"""
     transparency: NDArray[np.uint16]
     """(h, w, 1) 0..255, what remains of the picture below"""
+    joined: U8
+    """(h, w, 4) both, as a GPU takes them"""
 
 
 class Mark:
@@ -69,15 +80,21 @@ class Mark:
         self._size_px = (0, 0)
         self._patch: _Patch | None = None
 
-    def __call__(self, composited: Composited) -> Marked:
-        """A marked copy; the given picture is not touched.
+    @overload
+    def __call__(self, composited: Composited) -> Marked: ...
+    @overload
+    def __call__(self, composited: CompositedOnGpu) -> MarkedOnGpu: ...
+    def __call__(self, composited: Composited | CompositedOnGpu) -> Marked | MarkedOnGpu:
+        """A marked copy; the given picture is not touched, but for one on a GPU.
 
         Raises:
             FrameError: the picture has odd sides, or is too small to carry the mark.
+            EngineError: the GPU failed.
         """
+        if isinstance(composited, CompositedOnGpu):
+            return self._on_gpu(composited)
         height, width = composited.rgb.shape[:2]
-        if height % 2 or width % 2:
-            raise FrameError(f"picture of {width}x{height}: both sides must be even for I420")
+        _require_even(width, height)
         marks, rgb, cutout = self.marks, composited.rgb.copy(), composited.cutout
         if not marks.label:
             plain = None if cutout is None else MarkedCutout(cutout.rgb, cutout.alpha)
@@ -88,11 +105,28 @@ class Mark:
         marked = None if cutout is None else _marked(cutout, patch)
         return Marked(rgb, marks.label, marks.payload.id, marked)
 
+    def _on_gpu(self, composited: CompositedOnGpu) -> MarkedOnGpu:
+        picture, marks = composited.picture, self.marks
+        height, width = picture.canvas_hw
+        _require_even(width, height)
+        if marks.label:
+            patch = self._patch_for(width, height)
+            rows, columns = patch.place
+            picture.mark(patch.joined, columns.start, rows.start)
+        else:
+            picture.mark(None, 0, 0)
+        return MarkedOnGpu(picture, marks.label, marks.payload.id)
+
     def _patch_for(self, width: int, height: int) -> _Patch:
         if self._patch is None or self._size_px != (width, height):
             self._patch = _draw(self._config, width, height)
             self._size_px = (width, height)
         return self._patch
+
+
+def _require_even(width: int, height: int) -> None:
+    if height % 2 or width % 2:
+        raise FrameError(f"picture of {width}x{height}: both sides must be even for I420")
 
 
 def _marked(cutout: Cutout, patch: _Patch) -> MarkedCutout:
@@ -136,4 +170,6 @@ def _draw(config: Output, width: int, height: int) -> _Patch:
     top_px = margin if at_top else height - margin - tall
     left_px = margin if at_left else width - margin - long
     place = slice(top_px, top_px + tall), slice(left_px, left_px + long)
-    return _Patch(place, ground, premultiplied, np.uint16(255) - alpha)
+    remains = np.uint16(255) - alpha
+    joined = np.dstack([premultiplied, remains.astype(np.uint8)])
+    return _Patch(place, ground, premultiplied, remains, joined)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.avatar import AnyReenactor
+from engines.avatar import AnyReenactor, RenderedArrays
 from engines.errors import EngineError
 from engines.models import Memory
 from engines.pose import MotionTensors, Seen
 from realtime.errors import FrameError
-from realtime.frames import Motion, Rendered
+from realtime.frames import Motion, Rendered, RenderedOnGpu
 
 
 class Reenact:
@@ -27,7 +27,9 @@ class Reenact:
         """What was shown last is no longer the frame before the next."""
         self._shown = None
 
-    def __call__(self, motion: Motion, identity: Any, seen: Seen | None = None) -> Rendered:
+    def __call__(
+        self, motion: Motion, identity: Any, seen: Seen | None = None
+    ) -> Rendered | RenderedOnGpu:
         """
         Args:
             identity: as this reenactor encoded it.
@@ -54,7 +56,9 @@ class Reenact:
             image = self._reenactor.render(identity, tensors, self._memory)
         except EngineError as error:
             raise FrameError(str(error)) from error
-        return Rendered(image.rgb, image.alpha)
+        if isinstance(image, RenderedArrays):
+            return Rendered(image.rgb, image.alpha)
+        return RenderedOnGpu(image)
 
 
 def _require_finite(name: str, values: NDArray[np.float32]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from engines import catalogue, plans, sources, weights
+from engines import catalogue, plans, sources
 from engines.backends import torch as torch_backend
 from engines.ceilings import Ceilings, Work, of_cpu
 from engines.errors import DeviceError, PlanError, WeightsError
@@ -21,7 +21,7 @@ from realtime.bench.models import bench_models
 from realtime.config import Engine
 from realtime.errors import StartupError
 from tests.doubles.gpu import Gpu
-from tests.doubles.tensorrt import MAGIC
+from tests.doubles.plans import install_shipped
 
 NAME = WARP_REFINE_LITE.name
 
@@ -98,17 +98,9 @@ def test_on_a_gpu_launches_are_timed_by_its_own_events(
     gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """On the double of a GPU, whose events are always 0.25 ms apart."""
-    from engines.backends.tensorrt import plan_key
-    from engines.device import Device
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(torch_backend, "ceilings_of_cuda", lambda precision: Ceilings(1e12, 1e12))
-    device = Device()
-    for graph in WARP_REFINE_LITE.graphs:
-        key = plan_key(WARP_REFINE_LITE, graph, "fp16", device.info)
-        content = weights.locate(NAME, f"{graph.name}.onnx").read_bytes()
-        plans.install(key, MAGIC + content, plans.default_root())
-    device.close()
+    install_shipped()
     found = bench_models(NAME, Engine(backend="tensorrt"), calls=10).metrics
     for graph in WARP_REFINE_LITE.graphs:
         name = f"{NAME}_{graph.name}_tensorrt"
@@ -116,6 +108,15 @@ def test_on_a_gpu_launches_are_timed_by_its_own_events(
         floor_ms = found[f"{name}_floor_ms"]
         assert found[f"{name}_roofline_ratio"] == pytest.approx(0.25 / floor_ms)
         assert found[f"{name}_gpu_mbyte"] > 0
+    whole_frames(found, NAME, ("warped", "painted", "packed", "fetched"))
+
+
+def whole_frames(metrics: Mapping[str, float], name: str, stages: Sequence[str]) -> None:
+    """In to out, and on the GPU by stage; nothing was allocated meanwhile."""
+    assert 0 < metrics[f"{name}_frame_p50_ms"] <= metrics[f"{name}_frame_p99_ms"]
+    for stage in stages:
+        assert metrics[f"{name}_frame_{stage}_p50_ms"] == 0.25
+    assert metrics[f"{name}_frame_grown_mbyte"] == 0
 
 
 @pytest.fixture
@@ -189,6 +190,7 @@ def test_liveportrait_on_tensorrt_is_timed_as_parts_and_as_a_chain(
     gflop = sum(found[f"{name.format(part)}_gflop"] for part in parts)
     assert found[f"{name.format('drive')}_gflop"] == pytest.approx(gflop)
     assert found[f"{name.format('drive')}_gpu_mbyte"] > 0
+    whole_frames(found, "liveportrait", ("generated", "drawn", "packed", "fetched"))
     assert asked == ["fp16", "fp32"], "M computes in float32, and is held against that ceiling"
 
 

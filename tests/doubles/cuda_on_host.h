@@ -35,6 +35,13 @@ static inline int __double2int_rn(double value) {
 }
 static inline int __float2int_rn(float value) { return __double2int_rn(value); }
 
+// One thread runs after the other here.
+static inline int atomicMax(int *place, int value) {
+    const int before = *place;
+    *place = std::max(before, value);
+    return before;
+}
+
 struct Position {
     unsigned x, y, z;
 };

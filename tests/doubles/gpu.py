@@ -1,13 +1,15 @@
 """What the doubles of libcuda, pycuda and TensorRT share: one pretended GPU, and who called what.
 
-Nothing runs late here: a copy or a launch is done when it is called. So the order of calls is
-tested, and not whether a stream was waited for long enough.
+A copy or a launch is done when it is called; or, where `late` says so, as late as it may be: when
+somebody waits for it. Streams then know of each other only by events, and what was not tied by one
+gives wrong pixels.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +18,15 @@ import pytest
 from numpy.typing import NDArray
 
 import engines.backends
+import engines.gpu
 import engines.kernels
 import engines.liveportrait  # noqa: F401 - the packages of some of OURS
 from engines.driver import LIBRARY
+
+FENCE = 64
+"""words before and behind each allocation"""
+POST = 0xA5A5A5A5
+"""what stands there, and in what was not yet written to"""
 
 
 class Strict:
@@ -33,6 +41,15 @@ class Strict:
         super().__setattr__(name, value)
 
 
+class Line:
+    """What waits on one stream."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], object]] = deque()
+        self.submitted = 0
+        self.done = 0
+
+
 class Gpu:
     """Its memory, its contexts, its recordings; and what is to go wrong."""
 
@@ -41,6 +58,7 @@ class Gpu:
         """every call that touches the GPU, in order"""
         self.memory: dict[int, NDArray[np.float32]] = {}
         """address -> what is there"""
+        self._fenced: dict[int, NDArray[np.float32]] = {}
         self._end = 0x1000
         self.contexts: list[object] = []
         """of this thread, the current one last"""
@@ -52,6 +70,10 @@ class Gpu:
         """what it has recorded so far"""
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.free_bytes = 20 << 30
+        self.late = False
+        """work is done when it is waited for, and not before"""
+        self._lines: dict[int, Line] = {}
+        """of streams"""
 
         self.driver_version = 12080
         self.count = 1
@@ -76,20 +98,56 @@ class Gpu:
             raise AssertionError(f"{call}: no context is current on this thread")
         self.calls.append(call)
 
+    def submit(self, stream: int, work: Callable[[], object]) -> None:
+        """Have something done on a stream, behind all that waits there."""
+        if not self.late:
+            work()
+            return
+        line = self._lines.setdefault(stream, Line())
+        line.waiting.append(work)
+        line.submitted += 1
+
+    def submitted(self, stream: int) -> int:
+        """How much was so far."""
+        return self._lines.setdefault(stream, Line()).submitted
+
+    def finish(self, stream: int, until: int | None = None) -> None:
+        """Do what waits on a stream: all, or as much as was submitted at some time."""
+        line = self._lines.setdefault(stream, Line())
+        while line.done < (line.submitted if until is None else until):
+            line.done += 1
+            line.waiting.popleft()()
+
     def allocate(self, size: int) -> int:
         address, self._end = self._end, self._end + size + 0x100
-        self.memory[address] = np.zeros(size // 4, np.float32)
-        self.free_bytes -= size
+        self._end += -self._end % 0x100
+        words = -(-size // 4)
+        fenced = np.full(words + 2 * FENCE, POST, np.uint32).view(np.float32)
+        self.memory[address], self._fenced[address] = fenced[FENCE:-FENCE], fenced
+        self.free_bytes -= 4 * words
         return address
+
+    def fences_stand(self) -> bool:
+        """Whether nothing was written before or behind what is allocated now."""
+        ends = (fenced.view(np.uint32) for fenced in self._fenced.values())
+        return all((end[:FENCE] == POST).all() and (end[-FENCE:] == POST).all() for end in ends)
 
     def pointer(self, address: int) -> int:
         """To where in this process a place on the GPU is, which may lie inside of an allocation."""
+        return int(self.there(address, 1).ctypes.data)
+
+    def there(self, address: int, size: int) -> NDArray[np.uint8]:
+        """The bytes at an address, which may lie inside of an allocation."""
         start = max(start for start in self.memory if start <= address)
-        there = self.memory[start]
-        assert address < start + there.nbytes, "beyond an allocation"
-        return int(there.ctypes.data) + address - start
+        there, offset = self.memory[start].view(np.uint8), address - start
+        assert offset + size <= there.nbytes, "beyond an allocation"
+        return there[offset : offset + size]
 
     def release(self, address: int) -> None:
+        for stream in list(self._lines):  # cuMemFree waits for everything
+            self.finish(stream)
+        assert self.fences_stand(), "written beyond an allocation"
+        del self._fenced[address]
         self.free_bytes += 4 * len(self.memory.pop(address))
 
 
@@ -99,6 +157,12 @@ OURS = (
     "engines.build",
     "engines.kernels.program",
     "engines.liveportrait.chain",
+    "engines.gpu.places",
+    "engines.gpu.easel",
+    "engines.gpu.residents",
+    "engines.gpu.painter",
+    "engines.gpu.reenactor",
+    "engines.gpu.liveportrait",
 )
 """what imports the libraries at its top"""
 

@@ -76,7 +76,7 @@ class Libcuda:
         assert executable.value is not None
         self._gpu.did(f"replay {stream.value}")
         for launch in self._gpu.graphs[executable.value]:
-            launch()
+            self._gpu.submit(stream.value or 0, launch)
         return self._code("cuGraphLaunch")
 
     def cuGraphExecDestroy(self, executable: c_void_p) -> int:

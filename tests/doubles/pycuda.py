@@ -7,6 +7,7 @@ Its cubins are the sources that they were compiled from, and a launch runs them 
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType
 from typing import Any
@@ -101,22 +102,29 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
         def synchronize(self) -> None:
             assert gpu.recording is None, "waiting cannot be recorded"
             gpu.did("wait")
+            gpu.finish(self._handle)
             if "synchronize" in gpu.refusals:
                 raise LogicError(gpu.refusals["synchronize"])
 
         def wait_for_event(self, arg2: Event) -> None:
             gpu.did("wait for event")
+            if arg2._at is not None:  # the last record before the wait, not a later one
+                gpu.submit(self._handle, functools.partial(gpu.finish, *arg2._at))
 
     class Event(Strict):
         def __init__(self, flags: int = 0) -> None:
             gpu.did("event")
+            self._at: tuple[int, int] | None = None
 
         def record(self, stream: Any = None) -> Event:
             gpu.did("record event")
+            self._at = stream.handle, gpu.submitted(stream.handle)
             return self
 
         def synchronize(self) -> Event:
             gpu.did("synchronize event")
+            if self._at is not None:
+                gpu.finish(*self._at)
             return self
 
         def time_till(self, arg2: Event) -> float:
@@ -156,7 +164,7 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
                 gpu.recorded.append(run)
             else:
                 gpu.did(f"{func._kernel.name} {stream.handle}")
-                run()
+                gpu.submit(stream.handle, run)
 
     class Module(Strict):
         def __init__(self, source: str) -> None:
@@ -189,23 +197,41 @@ def driver(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
 
     def pagelocked_empty(
         shape: Any, dtype: Any, order: Any = "C", mem_flags: int = 0
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         gpu.did("allocate pinned")
-        return np.full(shape, np.nan, dtype)
+        return np.full(shape, 77, dtype)
 
     def memcpy_htod_async(dest: Any, src: Any, stream: Any = None) -> None:
+        assert src.flags.c_contiguous
         gpu.did(f"upload {stream.handle}")
-        gpu.memory[dest][:] = src.ravel()
+
+        def upload() -> None:
+            gpu.there(dest, src.nbytes)[:] = src.reshape(-1).view(np.uint8)
+
+        gpu.submit(stream.handle, upload)
 
     def memcpy_dtoh_async(dest: Any, src: Any, stream: Any = None) -> None:
+        assert dest.flags.c_contiguous
         gpu.did(f"download {stream.handle}")
-        dest[:] = gpu.memory[src].reshape(dest.shape)
+
+        def download() -> None:
+            dest.reshape(-1).view(np.uint8)[:] = gpu.there(src, dest.nbytes)
+
+        gpu.submit(stream.handle, download)
+
+    def memcpy_dtod_async(dest: int, src: int, size: int, stream: Any = None) -> None:
+        gpu.did(f"copy {stream.handle}")
+
+        def move() -> None:
+            gpu.there(dest, size)[:] = gpu.there(src, size)
+
+        gpu.submit(stream.handle, move)
 
     for thing in (
         *(Error, LogicError, MemoryError, CompileError),
         *(Context, Device, DeviceAllocation, Event, Function, Module, Stream),
         *(init, get_driver_version, mem_alloc, mem_get_info, pagelocked_empty),
-        *(memcpy_htod_async, memcpy_dtoh_async, module_from_buffer),
+        *(memcpy_htod_async, memcpy_dtoh_async, memcpy_dtod_async, module_from_buffer),
     ):
         setattr(module, thing.__name__, thing)
     return module

@@ -8,12 +8,14 @@ records of TensorRT 10 and 11.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from tests.doubles.gpu import Gpu, Strict
 
@@ -183,17 +185,18 @@ def module(gpu: Gpu) -> ModuleType:  # noqa: PLR0915, C901 - a module of small t
                 gpu.recorded.append(self._run)
                 return "capture" not in gpu.refusals
             gpu.did(f"launch {stream_handle}")
-            self._run()
+            gpu.submit(stream_handle, self._run)
             return "execute_async_v3" not in gpu.refusals
 
         def _run(self) -> None:
-            feeds = {
-                i.name: gpu.memory[self._addresses[i.name]].reshape(i.shape)
-                for i in self._session.get_inputs()
-            }
+            feeds = {i.name: self._at(i.name, i.shape).copy() for i in self._session.get_inputs()}
             names = [output.name for output in self._session.get_outputs()]
             for name, result in zip(names, self._session.run(names, feeds), strict=True):
-                gpu.memory[self._addresses[name]][:] = result.ravel() + np.float32(gpu.noise)
+                self._at(name, result.shape)[:] = result + np.float32(gpu.noise)
+
+        def _at(self, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
+            there = gpu.there(self._addresses[name], 4 * math.prod(shape))
+            return there.view(np.float32).reshape(shape)
 
     class ICudaEngine(Strict):
         def __init__(self, model: bytes) -> None:

@@ -98,7 +98,8 @@ def test_tensorrt_without_a_plan_is_an_error_with_the_command(gpu: Gpu) -> None:
 def test_what_runs_is_said_with_its_reason(gpu: Gpu, cache: Path) -> None:
     install_plans(cache)
     reason = load_reenactor("auto").reason
-    assert reason == "warp-refine-lite on TensorRT 10.13, NVIDIA L4, fp16: the fastest one"
+    what = "warp-refine-lite on TensorRT 10.13, NVIDIA L4, fp16, frames drawn there by kernels"
+    assert reason == f"{what}: the fastest one"
 
 
 def test_a_missing_library_is_one_line_with_the_fix() -> None:

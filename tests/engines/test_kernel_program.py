@@ -87,6 +87,7 @@ def test_a_launch_runs_on_the_given_stream_and_allocates_nothing(gpu: Gpu, tmp_p
         numbers, found = Buffer((3, 5)), Buffer((1,))
         numbers.host[2, 4] = np.nan
         numbers.upload(stream)
+        found.upload(stream)
         done = len(gpu.calls)
         program.launch(kernels.FIND_NOT_FINITE, other, 5, 2, numbers.address, found.address)
         assert gpu.memory[found.address].view(np.int32) == 0
@@ -124,6 +125,7 @@ def test_launches_can_be_recorded_and_replayed(gpu: Gpu, tmp_path: Path) -> None
             lambda: program.launch(kernels.FIND_NOT_FINITE, stream, *arguments), stream.handle
         )
         numbers.upload(stream)
+        found.upload(stream)
         assert gpu.memory[found.address].view(np.int32) == 0
         graph.launch(stream.handle)
         assert gpu.memory[found.address].view(np.int32) == 1

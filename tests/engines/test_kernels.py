@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines import crop, face_mesh, head, kernels, steady
+from engines import crop, face_mesh, head, kernels, raster, steady
 from engines.eyes import eyes_of, lay
+from engines.gpu import steps
+from engines.gpu.steps import MeshAt, Texture
 from engines.kernels import Kernel
+from engines.liveportrait.portrait import Stage
 from engines.models import EncodedIdentity, Unpainted, geometry_only, picture_in
 from engines.pose import MotionTensors
 from engines.specs import LITE
@@ -40,6 +43,8 @@ from tests.engines.kernel_steps import (
     lay_eye,
     lay_mouth,
     light,
+    mapped,
+    picture_of,
     sampled,
     shaded,
 )
@@ -172,6 +177,37 @@ POSES = pytest.mark.parametrize("motion", MOTIONS.values(), ids=list(MOTIONS))
 
 def placed(identity: EncodedIdentity, motion: MotionTensors) -> Placement:
     return identity.target.place(motion)
+
+
+@POSES
+def test_a_map_is_drawn_alike(
+    launch: Launch, identity: EncodedIdentity, motion: MotionTensors
+) -> None:
+    """To the last bits of a float, of tens of pixels at a triangle's edge."""
+    source = identity.mesh.source_map(placed(identity, motion), CANVAS)
+    found = mapped(launch, source)
+    assert (source.xy[..., 0] < -9e4).any() and len(source.moved) > 100
+    np.testing.assert_allclose(found, source.xy, rtol=0, atol=2e-3)
+    assert (np.abs(found - source.xy) > 1e-4).mean() < 1e-3
+
+
+def test_triangles_without_area_or_beyond_the_map_are_drawn_alike(
+    launch: Launch, identity: EncodedIdentity
+) -> None:
+    known = identity.mesh.source_map(placed(identity, faces.still()), CANVAS)
+    rng = np.random.default_rng(5)
+    moved = rng.uniform((-60, -60), (130, 130), (90, 3, 2)).astype(np.float32)
+    moved[::9, 2], moved[1::9] = moved[::9, 1], np.round(moved[1::9])
+    moved[2::9, :, 1] = np.round(moved[2::9, :1, 1])
+    rest = rng.uniform((0, 0), (400, 400), (90, 3, 2)).astype(np.float32)
+    expected = raster.nothing((81, 73))
+    raster.draw_sources(moved, rest, expected, 1.0)
+    found, shown = np.full_like(expected, 9), np.zeros((81, 73), np.int32)
+    face = replace(known.face, left=0, top=0, quarters=np.zeros((2, 2, 2), np.float32))
+    source = replace(known, xy=expected, moved=moved, face=face)
+    corner = np.ascontiguousarray(expected[:1, :1])
+    steps.draw_map(launch, source, MeshAt(moved, rest, corner, shown), found)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)
 
 
 @POSES
@@ -465,6 +501,23 @@ def test_features_of_a_patch_beyond_the_map_are_found_alike(
     at_rest, patch = crop.Patch(np.eye(2, 3, dtype=np.float32), 64), patch_at(place)
     found = grid_of(launch, patch, source, at_rest)
     np.testing.assert_allclose(found, crop.feature_grid(patch, source, at_rest), atol=1e-5)
+
+
+@pytest.mark.parametrize("left_top", [(0, 0), (37, 11)])
+def test_a_generated_picture_is_pasted_alike(launch: Launch, left_top: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    generated = rng.uniform(-0.2, 1.2, (3, PX, PX)).astype(np.float32)
+    base, mask = random_pixels(WIDTH, HEIGHT), rng.uniform(0, 1, (90, 70)).astype(np.float32)
+    mask[:9], mask[9:30] = 0, 1
+    turned = np.array([[0.8, -0.3, 40.2], [0.25, 0.9, 3.7]], np.float32)
+    rgb = np.ascontiguousarray(base[..., :3])
+    stage = Stage(rgb, np.ascontiguousarray(base[..., 3]), turned, left_top, mask)
+    crop = np.round(np.clip(generated, 0, 1) * np.float32(255)).astype(np.uint8)
+    expected = stage.paste(np.ascontiguousarray(crop.transpose(1, 2, 0)))
+    assert (expected != rgb).mean() > 0.01
+    whole = with_alpha(expected, base[..., 3])
+    steps.paste(launch, stage, Texture(generated, PX, PX), mask, picture_of(base))
+    assert_alike(base, whole)
 
 
 # What holds still

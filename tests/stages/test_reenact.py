@@ -11,7 +11,7 @@ import pytest
 from engines.errors import EngineError
 from engines.models import EncodedIdentity, Reenactor, geometry_only
 from realtime.errors import FrameError
-from realtime.frames import Motion
+from realtime.frames import Motion, Rendered
 from realtime.stages.reenact import Reenact
 from tests import fakes
 from tests.engines import faces
@@ -54,8 +54,9 @@ def test_nothing_is_left_of_the_identity_before() -> None:
     )
     stage = Reenact(reenactor)
     stage(still(), first)
-    after = stage(still(), second)
-    np.testing.assert_array_equal(after.rgb, Reenact(reenactor)(still(), second).rgb)
+    after, alone = stage(still(), second), Reenact(reenactor)(still(), second)
+    assert isinstance(after, Rendered) and isinstance(alone, Rendered)
+    np.testing.assert_array_equal(after.rgb, alone.rgb)
 
 
 @pytest.mark.parametrize("field", ["rotation", "translation", "expression", "eye_openness"])

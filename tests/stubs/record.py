@@ -67,6 +67,7 @@ FUNCTIONS = {
         "get_driver_version",
         "mem_alloc",
         "mem_get_info",
+        "memcpy_dtod_async",
         "memcpy_dtoh_async",
         "memcpy_htod_async",
         "module_from_buffer",
