@@ -39,6 +39,10 @@ class ReportingSender(RTCRtpSender):
         self._origin: int | None = None
         """of the RTP time stamps, which begin anywhere, over the track's"""
 
+    def let_picture_wait(self) -> None:
+        """From the next picture on, the player decides for how long it holds each back."""
+        self._private("rtp_header_extensions_map").at_once = False
+
     async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
         if self._sent is not None:  # it asks again when all packets of the last one are out
             self._origin = uint32_add(self._private("rtp_timestamp"), -self._sent)
@@ -70,5 +74,5 @@ class ReportingSender(RTCRtpSender):
         return getattr(self, f"_RTCRtpSender__{name}")
 
 
-SENDER_PRIVATES = ("lsr", "packet_count", "rtp_timestamp", "track")
+SENDER_PRIVATES = ("lsr", "packet_count", "rtp_header_extensions_map", "rtp_timestamp", "track")
 """what is read and set there; `rtc_internals.install` checks that upstream still has them"""

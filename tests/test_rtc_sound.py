@@ -13,12 +13,16 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket, RtpPacket
 
 from realtime import rtc_internals
+from realtime.clock import FakeClock
 from realtime.config import Rtc
-from realtime.frames import Voice
+from realtime.frames import OutputFrame, Timings, Voice
 from realtime.lips import SenderReport
 from realtime.rtc import peer_configuration
 from realtime.rtc_receive import MAX_HEARD, HeardPacket, MendedReceiver
 from realtime.rtc_sound import MAX_QUEUED, SoundTrack, hear
+from realtime.rtc_viewers import Hearing
+from realtime.sound import Sound
+from tests.pictures import i420_of, texture
 
 OPUS = next(codec for codec in CODECS["audio"] if codec.name == "opus")
 
@@ -41,7 +45,53 @@ async def test_a_connection_that_stands_still_keeps_the_newest() -> None:
     track = SoundTrack()
     for count in range(MAX_QUEUED + 3):
         track.put(voice(count))
-    assert (await track.recv()).pts == 3
+    assert (await track.recv()).pts == 3 and track.dropped == 3
+
+
+async def test_the_first_packet_is_told_of_once() -> None:
+    track, told = SoundTrack(), list[bool]()
+    track.on_first = lambda: told.append(True)
+    for count in range(3):
+        track.put(voice(count))
+        await track.recv()
+    assert told == [True]
+
+
+class Session:
+    """A voice whose camera's clock and microphone's are known."""
+
+    def __init__(self, clock: FakeClock, ticks: int) -> None:
+        self.sound = Sound(clock, lambda: False)
+        shown = OutputFrame(i420_of(texture()), 320, 240, 1, 0, "LIVE", Timings(clock.now_ns()), 0)
+        self.sound.camera.follow(shown, clock.now_ns())
+        self.sound.lips.picture_arrived(0, clock.now_ns())
+        self.sound.lips.heard(ticks, 0, clock.now_ns())
+        self._ticks = ticks
+
+    def say(self, count: int) -> None:
+        self.sound.offer(b"\xf8\xff\xfe", self._ticks + count * 960, 0)
+        self.sound.pump()
+
+
+async def test_a_viewer_hears_one_session_after_the_other_on_one_clock() -> None:
+    clock = FakeClock(2_000_000_000)
+    hearing, one, two = Hearing(clock), Session(clock, 7_000_000), Session(clock, 50)
+    assert hearing.ticks_at(clock.now_ns()) is None
+    hearing.follow(one.sound)
+    one.say(0)
+    one.say(1)
+    clock.advance_ms(500)
+    hearing.follow(two.sound)
+    one.say(2)
+    assert hearing.ticks_at(clock.now_ns()) == 120_000, "of the one that was heard last"
+    two.say(0)
+    two.say(1)
+    stamps = [(await hearing.recv()).pts for _ in range(4)]
+    assert stamps == [96_000, 96_960, 120_000, 120_960]
+    assert hearing.ticks_at(clock.now_ns()) == 120_000 + 24_000, "its camera began 500 ms ago"
+    hearing.follow(None)
+    two.say(2)
+    assert not hearing._queue
 
 
 async def test_a_track_that_ends_lets_its_sender_go() -> None:

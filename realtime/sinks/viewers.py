@@ -25,6 +25,7 @@ from realtime.clock import NS_PER_S, Clock
 from realtime.frames import OutputFrame
 from realtime.latest import AsyncLatest, Closed
 from realtime.rtc import picture_of
+from realtime.sound import Sound
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +119,14 @@ class Seat:
 class Feed:
     """One encode of a session's pictures, for everyone who agreed on its codec and kind."""
 
-    def __init__(
-        self, background: Background, encoder: Encoder, executor: Executor, clock: Clock
+    def __init__(  # noqa: PLR0913 - what an encode is made of
+        self,
+        background: Background,
+        encoder: Encoder,
+        executor: Executor,
+        clock: Clock,
+        times: CaptureTimes,
+        on_left: Callable[[int, int], None],
     ) -> None:
         self.seats: list[Seat] = []
         self._background = background
@@ -128,7 +135,9 @@ class Feed:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._outputs: AsyncLatest[OutputFrame] = AsyncLatest(self._loop)
-        self._times = CaptureTimes(0)
+        self._times = times
+        self._on_left = on_left
+        self._left_seq = -1
         self._key_asked = False
         self._task = self._loop.create_task(self._run())
 
@@ -181,6 +190,9 @@ class Feed:
             seat.put(coded)
             if seat.needs_key:
                 self.ask_for_key_frame()
+        if output.source_seq not in (-1, self._left_seq):
+            self._left_seq = output.source_seq
+            self._on_left(output.pts, self._clock.now_ns())
 
     def _target_bps(self) -> int | None:
         """The lowest estimate, so that everybody can follow; the encoder has a floor of its own."""
@@ -202,6 +214,7 @@ class Audience:
         make_encoder: of a codec's name.
         on_cutout: is told when somebody begins, and when nobody goes on, to need the avatar without
             its background.
+        sound: the session's voice; who hears it listens there.
     """
 
     def __init__(
@@ -210,8 +223,12 @@ class Audience:
         executor: Executor,
         clock: Clock,
         on_cutout: Callable[[bool], None],
+        sound: Sound,
     ) -> None:
         self.closed = False
+        self.sound = sound
+        self.on_left: Callable[[int, int], None] = lambda pts, left_ns: None
+        """is told of each camera picture that goes to viewers: its pts, and when it was coded"""
         self._make_encoder = make_encoder
         self._executor = executor
         self._clock = clock
@@ -235,8 +252,7 @@ class Audience:
         """From the next key frame on, which is asked for, the seat gets the session's pictures."""
         key = (codec, background)
         if key not in self._feeds:
-            encoder = self._make_encoder(codec)
-            self._feeds[key] = Feed(background, encoder, self._executor, self._clock)
+            self._feeds[key] = self._begin(codec, background)
             if self._cutouts() == 1 and background == "transparent":
                 self._on_cutout(True)
         self._feeds[key].join(seat)
@@ -263,6 +279,15 @@ class Audience:
         for feed in self._feeds.values():
             feed.close()
         self._feeds.clear()
+
+    def _begin(self, codec: str, background: Background) -> Feed:
+        # Of one beginning in the whole daemon, as a viewer's stamps go on in another session.
+        times = CaptureTimes(0, self.sound.camera)
+        encoder = self._make_encoder(codec)
+        return Feed(background, encoder, self._executor, self._clock, times, self._tell_left)
+
+    def _tell_left(self, pts: int, left_ns: int) -> None:
+        self.on_left(pts, left_ns)
 
     def _cutouts(self) -> int:
         return sum(background == "transparent" for _, background in self._feeds)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +35,8 @@ from realtime.stages.cutout import cut_out
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
 from realtime.watermark import Payload
-from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer, until
+from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer, Stand, until
+from tests.test_lip_sync import clapping
 
 PAYLOAD = Payload(0xFEED)
 CANVAS = (640, 480)
@@ -97,12 +100,14 @@ class _Studio(FakeStudio):
 class Stage:
     """Runs until `stop`; a performer can leave and come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, studio: Callable[[], FakeStudio] = _Studio) -> None:
         self.port = 0
+        self._studio = studio
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()
         self._performer: Performer | None = None
+        self._clapping = AsyncExitStack()
         self._thread = threading.Thread(target=self._run, name="stage", daemon=True)
         self._thread.start()
         assert self._ready.wait(30), "the stage does not begin"
@@ -116,6 +121,11 @@ class Stage:
     def perform(self) -> None:
         """Begin a session named "me"."""
         self._call(self._perform())
+
+    def clap(self) -> None:
+        """Begin a session of somebody who claps, until `leave`."""
+        stand = Stand(self._daemon, self._http, FakeStudio())
+        self._call(self._clapping.enter_async_context(clapping(stand)))
 
     def leave(self) -> None:
         self._call(self._leave())
@@ -135,7 +145,7 @@ class Stage:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     async def _serve(self) -> None:
-        daemon = Daemon(build_services(Config(), _Studio()))
+        self._daemon = daemon = Daemon(build_services(Config(), self._studio()))
         await daemon.start()
         app = create_app(daemon, TOKEN, "test loop")
         options = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
@@ -158,6 +168,7 @@ class Stage:
         await self._performer.connect(name="me")
 
     async def _leave(self) -> None:
+        await self._clapping.aclose()
         performer, self._performer = self._performer, None
         if performer is not None:
             await self._http.delete(performer.location)

@@ -151,6 +151,7 @@ def test_the_picture_outlives_a_break_and_goes_when_nobody_comes_back(
         ("/view/me", "", "lacks its token"),
         ("/view/me", "wrong", "the access token is missing or wrong"),
         ("/view/me?background=green", TOKEN, "background=green"),
+        ("/view/me?sound=loud", TOKEN, "sound=loud in this address: must be on or off"),
     ],
 )
 def test_what_cannot_work_is_said(
