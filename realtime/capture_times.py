@@ -16,8 +16,8 @@ _OLDEST = VIDEO_CLOCK_HZ // 2
 class CameraClock:
     """A camera's clock against this side's; one for all that is sent of a session.
 
-    It runs a little faster or slower than this one (100 ppm: 180 ms in half an hour). It is followed
-    by one tick a picture at most, 11 microseconds, which no eye and no player sees.
+    It runs a little faster or slower than this one (100 ppm: 180 ms in half an hour). It is
+    followed by one tick a picture at most, 11 microseconds, which no eye and no player sees.
     """
 
     def __init__(self) -> None:

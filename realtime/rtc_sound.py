@@ -20,8 +20,8 @@ from realtime.frames import Voice
 from realtime.rtc_receive import HeardPacket
 
 MAX_QUEUED = 50
-"""packets that a sender has not taken; it takes each at once unless the connection stands still, and
-then the oldest go"""
+"""packets that a sender has not taken; it takes each at once unless the connection stands still,
+and then the oldest go"""
 
 
 async def hear(track: MediaStreamTrack, hand_over: Callable[[HeardPacket], None]) -> None:

@@ -57,7 +57,7 @@ class _SeatTrack(MediaStreamTrack):
         return Ready(coded.payloads, coded.timestamp, self._estimated)
 
     def ticks_at(self, now_ns: int) -> int:
-        """What the clock of its time stamps reads, for sender reports: this side's, as of a Feed."""
+        """What the clock of a Feed's stamps reads, for sender reports: this side's own."""
         return pts_from_ns(now_ns)
 
     def _estimated(self, bitrate_bps: int) -> None:

@@ -222,41 +222,48 @@ def play(url: str, token: str, codec: str, pictures: int) -> None:
     peer.run()
 
 
-def claps(url: str, token: str, codec: str, wanted: int) -> None:
-    """Flashes and clicks, as many as wanted of both."""
-    peer = player(url, token, CAPS[codec], OPUS)
-    counts, lit, quiet = {"flash": 0, "click": 0}, [True], [0]
+class Claps:
+    """Flashes and clicks, told as they are decoded, until there are as many as wanted of both."""
 
-    def heard_or_seen(what: str, sample: Any, later_ns: int = 0) -> None:
-        at = sample.get_segment().to_running_time(Gst.Format.TIME, sample.get_buffer().pts)
-        tell(**{what: at + later_ns})
-        counts[what] += 1
-        if min(counts.values()) >= wanted:
-            peer.end()
+    def __init__(self, peer: Peer, wanted: int) -> None:
+        self._peer, self._left = peer, {"flash": wanted, "click": wanted}
+        self._lit, self._quiet = True, 0
 
-    def look(sample: Any) -> None:
+    def look(self, sample: Any) -> None:
         buffer = sample.get_buffer()
         data = buffer.extract_dup(0, buffer.get_size())[::97]
-        was, lit[0] = lit[0], sum(data) / len(data) > MIDDLE
-        if lit[0] and not was:
-            heard_or_seen("flash", sample)
+        was, self._lit = self._lit, sum(data) / len(data) > MIDDLE
+        if self._lit and not was:
+            self._found("flash", sample)
 
-    def listen(sample: Any) -> None:
+    def listen(self, sample: Any) -> None:
         buffer = sample.get_buffer()
         samples = array.array("h", buffer.extract_dup(0, buffer.get_size()))
         for index, value in enumerate(samples):
-            if abs(value) > LOUD:
-                if quiet[0] > RATE_HZ // 10:
-                    heard_or_seen("click", sample, index * 10**9 // RATE_HZ)
-                quiet[0] = 0
-            else:
-                quiet[0] += 1
+            if abs(value) <= LOUD:
+                self._quiet += 1
+                continue
+            if self._quiet > RATE_HZ // 10:
+                self._found("click", sample, index * 10**9 // RATE_HZ)
+            self._quiet = 0
+
+    def _found(self, what: str, sample: Any, later_ns: int = 0) -> None:
+        at = sample.get_segment().to_running_time(Gst.Format.TIME, sample.get_buffer().pts)
+        tell(**{what: at + later_ns})
+        self._left[what] -= 1
+        if max(self._left.values()) <= 0:
+            self._peer.end()
+
+
+def claps(url: str, token: str, codec: str, wanted: int) -> None:
+    peer = player(url, token, CAPS[codec], OPUS)
+    found = Claps(peer, wanted)
 
     def decode(_: Any, pad: Any) -> None:
         if pad.get_current_caps().get_structure(0).get_value("media") == "audio":
-            decode_into(peer, pad, f"rtpopusdepay ! opusdec ! audioconvert ! {MONO}", listen)
+            decode_into(peer, pad, f"rtpopusdepay ! opusdec ! audioconvert ! {MONO}", found.listen)
         else:
-            decode_into(peer, pad, f"{DECODERS[codec]} ! {GREY}", look)
+            decode_into(peer, pad, f"{DECODERS[codec]} ! {GREY}", found.look)
 
     peer.on_pad(decode)
     GLib.timeout_add_seconds(CLAPPING_S, peer.fail, f"no {wanted} claps in {CLAPPING_S} s")
