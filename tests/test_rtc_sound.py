@@ -58,18 +58,19 @@ async def test_the_first_packet_is_told_of_once() -> None:
 
 
 class Session:
-    """A voice whose camera's clock and microphone's are known."""
+    """A voice whose camera took its first picture now; it speaks in packets of 20 ms."""
 
     def __init__(self, clock: FakeClock, ticks: int) -> None:
         self.sound = Sound(clock, lambda: False)
         shown = OutputFrame(i420_of(texture()), 320, 240, 1, 0, "LIVE", Timings(clock.now_ns()), 0)
         self.sound.camera.follow(shown, clock.now_ns())
         self.sound.lips.picture_arrived(0, clock.now_ns())
-        self.sound.lips.heard(ticks, 0, clock.now_ns())
-        self._ticks = ticks
+        self._clock, self._ticks = clock, ticks
 
-    def say(self, count: int) -> None:
-        self.sound.offer(b"\xf8\xff\xfe", self._ticks + count * 960, 0)
+    def say(self) -> None:
+        self._clock.advance_ms(20)
+        self.sound.offer(b"\xf8\xff\xfe", self._ticks, self._clock.now_ns())
+        self._ticks += 960
         self.sound.pump()
 
 
@@ -78,19 +79,19 @@ async def test_a_viewer_hears_one_session_after_the_other_on_one_clock() -> None
     hearing, one, two = Hearing(clock), Session(clock, 7_000_000), Session(clock, 50)
     assert hearing.ticks_at(clock.now_ns()) is None
     hearing.follow(one.sound)
-    one.say(0)
-    one.say(1)
+    for _ in range(2):
+        one.say()
     clock.advance_ms(500)
     hearing.follow(two.sound)
-    one.say(2)
-    assert hearing.ticks_at(clock.now_ns()) == 120_000, "of the one that was heard last"
-    two.say(0)
-    two.say(1)
+    assert one.sound._listeners == ()
+    assert hearing.ticks_at(clock.now_ns()) == 97_920 + 960 + 24_000, "of the one heard last"
+    for _ in range(2):
+        two.say()
     stamps = [(await hearing.recv()).pts for _ in range(4)]
-    assert stamps == [96_000, 96_960, 120_000, 120_960]
-    assert hearing.ticks_at(clock.now_ns()) == 120_000 + 24_000, "its camera began 500 ms ago"
+    assert stamps == [96_960, 97_920, 122_880, 123_840]
+    assert hearing.ticks_at(clock.now_ns()) == 123_840 + 960
     hearing.follow(None)
-    two.say(2)
+    two.say()
     assert not hearing._queue
 
 
