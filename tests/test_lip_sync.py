@@ -68,10 +68,14 @@ async def connected(
         await peer.close()
 
 
-async def claps_of(audience: Audience, wanted: int) -> tuple[Offsets, Offsets]:
-    """Those by arrival, and those by time stamps, once so many have been seen and heard."""
-    await until(lambda: min(len(audience.flashes), len(audience.clicks)) >= wanted, 60)
-    flashes, clicks = audience.flashes, audience.clicks
+async def claps_of(audience: Audience, wanted: int, first: int = 0) -> tuple[Offsets, Offsets]:
+    """Those by arrival, and those by time stamps, once so many have been seen and heard.
+
+    Args:
+        first: of these many nothing is told: the performer's reports have not come by then.
+    """
+    await until(lambda: min(len(audience.flashes), len(audience.clicks)) >= first + wanted, 60)
+    flashes, clicks = audience.flashes[first:], audience.clicks
     came = Offsets.of([clap.came_ns for clap in flashes], [clap.came_ns for clap in clicks])
     stamped = Offsets.of(
         [clap.stamped_ns for clap in flashes], [clap.stamped_ns for clap in clicks]
@@ -101,22 +105,28 @@ async def test_viewers_see_and_hear_a_clap_together(
         watching(stand) as one,
         watching(stand, ("audio", "video")) as other,
     ):
-        got = [await claps_of(viewer, 10) for viewer in (one, other)]
+        got = [await claps_of(viewer, 12, first=4) for viewer in (one, other)]
     for came, stamped in got:
         figure(
             f"clap at a viewer of a {direction} performer: heard {came.median_ms:.1f} ms after it "
             f"is seen, at worst {came.worst_ms:.1f}; by time stamps {stamped.median_ms:.1f}, at "
             f"worst {stamped.worst_ms:.1f}"
         )
-        assert stamped.claps >= 8 and abs(stamped.median_ms) < 20 and abs(stamped.worst_ms) < 40
-        assert came.claps >= 8 and abs(came.median_ms) < 40
+        assert stamped.claps >= 10 and abs(stamped.median_ms) < 20 and abs(stamped.worst_ms) < 40
+        assert came.claps >= 10 and abs(came.median_ms) < 40
 
 
 @pytest.mark.parametrize("muted", [True, False])
 async def test_a_voice_is_silent_on_a_card_where_that_is_wished(muted: bool) -> None:
     studio = FakeStudio()
     config = config_with(sound={"mute_on_card": muted}, server={"max_sessions": 2})
-    async with standing(config, studio) as stand, clapping(stand), watching(stand) as viewer:
-        await until(lambda: len(viewer.packets) > 80)
-    clicks = [opus for opus in viewer.packets if len(opus) > 30]
-    assert (set(viewer.packets) == {silence(960)}) if muted else clicks
+    studio.script.fault = "no_face"  # a card from the start
+    async with (
+        standing(config, studio) as stand,
+        clapping(stand) as performer,
+        watching(stand) as viewer,
+    ):
+        await until(lambda: min(len(performer.packets), len(viewer.packets)) > 80)
+    for heard in (performer.packets, viewer.packets):
+        clicks = [opus for opus in heard if len(opus) > 30]
+        assert (set(heard) == {silence(960)}) if muted else clicks
