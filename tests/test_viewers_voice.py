@@ -21,7 +21,7 @@ async def stand() -> AsyncIterator[Stand]:
         yield running
 
 
-def sounds_of(sdp: str) -> list[tuple[str, list[str]]]:
+def sounds_of(sdp: str) -> list[tuple[str | None, list[str]]]:
     """Direction and codecs of each m-line for sound."""
     media = SessionDescription.parse(sdp).media
     return [

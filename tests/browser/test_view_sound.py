@@ -169,8 +169,8 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
     flashes, clicks = ([round(ms * 1e6) for ms in said[what]] for what in ("flashes", "clicks"))
     offsets, apart = Offsets.of(flashes, clicks), [ms for ms in said["apart"] if ms is not None]
     figure(
-        f"/view, {background}, after {said['settled'] / 1000:.0f} s: voice {median(apart):.0f} ms later than the picture of its time by "
-        f"the player's statistics, {min(apart):.0f} to {max(apart):.0f}; canvas and audio graph "
+        f"/view, {background}, after {said['settled'] / 1000:.0f} s: voice {median(apart):.0f} ms "
+        f"later than the picture of its time by the player's statistics, {min(apart):.0f} to {max(apart):.0f}; canvas and audio graph "
         f"{offsets.median_ms:.0f} ms, at worst {offsets.worst_ms:.0f}, of {offsets.claps}, "
         f"and {said['delay']:.0f} ms of the audio device"
     )
