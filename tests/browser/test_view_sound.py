@@ -170,8 +170,9 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
     offsets, apart = Offsets.of(flashes, clicks), [ms for ms in said["apart"] if ms is not None]
     figure(
         f"/view, {background}, after {said['settled'] / 1000:.0f} s: voice {median(apart):.0f} ms "
-        f"later than the picture of its time by the player's statistics, {min(apart):.0f} to {max(apart):.0f}; canvas and audio graph "
-        f"{offsets.median_ms:.0f} ms, at worst {offsets.worst_ms:.0f}, of {offsets.claps}, "
+        "later than the picture of its time by the player's statistics, "
+        f"{min(apart):.0f} to {max(apart):.0f}; canvas and audio graph {offsets.median_ms:.0f} ms, "
+        f"at worst {offsets.worst_ms:.0f}, of {offsets.claps}, "
         f"and {said['delay']:.0f} ms of the audio device"
     )
     assert not is_muted(page)
