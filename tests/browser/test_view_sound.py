@@ -29,6 +29,8 @@ from tests.test_lip_sync import EchoStudio
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CLAPS = 15
+TORN_MS = 200
+"""a quiet machine's player buffers some 80 ms of sound"""
 MAY_PLAY = "--autoplay-policy=no-user-gesture-required"
 """as obs-browser starts its Chromium"""
 INSIDE = """
@@ -38,27 +40,32 @@ const Peer = window.RTCPeerConnection;
 window.RTCPeerConnection = class extends Peer {
   constructor(...given) { super(...given); window.peer = this; }
 };
-window.apart = async () => {
+window.received = async () => {
   const at = {};
   for (const entry of (await window.peer.getStats()).values()) {
-    if (entry.type === "inbound-rtp") at[entry.kind] = entry.estimatedPlayoutTimestamp;
+    if (entry.type === "inbound-rtp") at[entry.kind] = entry;
   }
-  return at.video - at.audio;
+  return at;
+};
+window.apart = async () => {
+  const { video, audio } = await window.received();
+  return video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
 };
 const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () {
   if (window.players.at(-1) !== this) window.players.push(this);
   return play.call(this);
 };
-const small = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true });
+const pixel = new Uint8Array(4);
 const request = HTMLVideoElement.prototype.requestVideoFrameCallback;
 let lit = true;
 HTMLVideoElement.prototype.requestVideoFrameCallback = function (draw) {
   return request.call(this, (now, about) => {
     draw(now, about);
-    small.drawImage(document.getElementById("avatar"), 0, 0, 8, 8);
+    const gl = document.getElementById("avatar").getContext("webgl");
+    gl.readPixels(160, 160, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
     const was = lit;
-    lit = small.getImageData(4, 2, 1, 1).data[1] > 130;
+    lit = pixel[1] > 130;
     if (lit && !was) window.flashes.push(performance.now());
   });
 };
@@ -79,24 +86,28 @@ async (wanted) => {
     if (performance.now() - began > PATIENCE_MS) break;
   }
   const settled = performance.now() - began;
+  const before = (await window.received()).audio;
   const first = window.flashes.length;
   while (clicks.length < wanted && window.flashes.length < first + 2 * wanted) {
-    await new Promise((go) => setTimeout(go, 20));
+    await new Promise((go) => setTimeout(go, 100));
     analyser.getFloatTimeDomainData(heard);
     const now = context.currentTime;
     offset = Math.min(offset, performance.now() - now * 1000);
     const loud = heard.findIndex((value, index) =>
       Math.abs(value) > 0.1 && now - (heard.length - index) / 48000 > last + 0.5);
     if (loud >= 0) clicks.push((last = now - (heard.length - loud) / 48000));
-    if ((asked += 1) % 10) continue;
+    if ((asked += 1) % 2) continue;
     apart.push(await window.apart());
   }
   const flashes = window.flashes.slice(first);
+  const after = (await window.received()).audio;
+  const buffered = 1000 * (after.jitterBufferTargetDelay - before.jitterBufferTargetDelay)
+    / (after.jitterBufferEmittedCount - before.jitterBufferEmittedCount);
   const delay = (context.baseLatency + context.outputLatency) * 1000;
   await context.close();
-  return { flashes, clicks: clicks.map((s) => s * 1000 + offset), apart, delay, settled };
+  return { flashes, clicks: clicks.map((s) => s * 1000 + offset), apart, delay, settled, buffered };
 }
-""".replace("STEADY_MS", "3000").replace("PATIENCE_MS", "60000")
+""".replace("STEADY_MS", "3000").replace("PATIENCE_MS", "45000")
 """once the player has brought both together, which takes some 10 s, longer on a busy machine"""
 
 
@@ -173,9 +184,14 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
         "later than the picture of its time by the player's statistics, "
         f"{min(apart):.0f} to {max(apart):.0f}; canvas and audio graph {offsets.median_ms:.0f} ms, "
         f"at worst {offsets.worst_ms:.0f}, of {offsets.claps}, "
-        f"and {said['delay']:.0f} ms of the audio device"
+        f"and {said['delay']:.0f} ms of the audio device; {said['buffered']:.0f} ms buffered"
     )
     assert not is_muted(page)
+    if said["buffered"] > TORN_MS:
+        pytest.skip(
+            f"the player has to buffer {said['buffered']:.0f} ms of sound, as this machine is too "
+            "busy to send it evenly; what it then does with lips says nothing of the daemon"
+        )
     assert offsets.claps >= CLAPS // 2
     assert abs(median(apart)) < 40
     assert abs(offsets.median_ms) < 40
