@@ -12,13 +12,12 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from statistics import median
 
 import pytest
 import pytest_asyncio
 import uvicorn
 
-from realtime.bench.clap import offsets_ms
+from realtime.bench.clap import Offsets
 from realtime.server import create_app
 from tests.helpers import CARD_LUMA, TOKEN, Camera, Performer, Stand, standing, until
 from tests.pictures import HEIGHT, WIDTH
@@ -128,11 +127,10 @@ async def test_gstreamer_sees_and_hears_a_clap_together(
     assert player.returncode == 0, err.decode()
     told = [json.loads(line) for line in out.splitlines()]
     flashes, clicks = ([one[what] for one in told if what in one] for what in ("flash", "click"))
-    apart_ms = offsets_ms(flashes[FIRST:], clicks)
-    within = sum(abs(each_ms) < 40 for each_ms in apart_ms)
+    offsets = Offsets.of(flashes[FIRST:], clicks)
     figure(
-        f"clap at GStreamer, {codec}: voice {median(apart_ms):.1f} ms late, at worst "
-        f"{max(apart_ms, key=abs):.1f}; {within} of {len(apart_ms)} within 40"
+        f"clap at GStreamer, {codec}: voice {offsets.median_ms:.1f} ms late, at worst "
+        f"{offsets.worst_ms:.1f}; {offsets.within_40:.0%} of {offsets.claps} within 40"
     )
-    assert len(apart_ms) >= CLAPS - FIRST - 2 and abs(median(apart_ms)) < 40
-    assert within >= 0.8 * len(apart_ms), "but for what a busy machine tears apart"
+    assert offsets.claps >= CLAPS - FIRST - 2 and abs(offsets.median_ms) < 40
+    assert offsets.within_40 >= 0.8, "but for what a busy machine tears apart"

@@ -208,13 +208,16 @@ class Offsets:
     claps: int
     median_ms: float
     worst_ms: float
+    within_40: float = 0.0
+    """share of the claps"""
 
     @classmethod
     def of(cls, flashes_ns: list[int], clicks_ns: list[int]) -> Offsets:
         found = offsets_ms(flashes_ns, clicks_ns)
         if not found:
             return cls(0, float("nan"), float("nan"))
-        return cls(len(found), median(found), max(found, key=abs))
+        within = sum(abs(each_ms) < 40 for each_ms in found) / len(found)
+        return cls(len(found), median(found), max(found, key=abs), within)
 
 
 def _ntp_ns(report: SenderReport, ticks: int, rate_hz: int) -> int:
