@@ -18,6 +18,7 @@ import pytest_asyncio
 import uvicorn
 
 from realtime.server import create_app
+from realtime.tokens import Tokens
 from tests.helpers import CARD_LUMA, TOKEN, Camera, Performer, Stand, standing, until
 from tests.pictures import HEIGHT, WIDTH
 
@@ -58,7 +59,7 @@ def lacking(codec: str) -> str:
 async def served() -> AsyncIterator[tuple[Stand, str]]:
     """A daemon that listens, and its address."""
     async with standing() as stand:
-        app = create_app(stand.daemon, TOKEN, "test loop")
+        app = create_app(stand.daemon, Tokens(TOKEN), "test loop")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)

@@ -27,6 +27,8 @@ export class CameraError extends Error {
 export class Camera {
   /** false where another program tracks the performer: then an empty picture stands in */
   needed = true;
+  /** "user" or "environment": which side of a phone; null where cameras are told apart by name */
+  facing = null;
   #stream = null;
   #onEnded;
 
@@ -62,7 +64,7 @@ export class Camera {
       return { replaced: false };
     }
     if (!navigator.mediaDevices) throw new CameraError("insecure");
-    const wanted = localStorage.getItem(DEVICE_KEY);
+    const wanted = this.facing ? null : localStorage.getItem(DEVICE_KEY);
     try {
       await this.#take(wanted);
       return { replaced: false };
@@ -102,7 +104,9 @@ export class Camera {
 
   async #take(deviceId) {
     this.close(); // many systems give a camera to one taker only
-    const video = deviceId ? { ...WISHES, deviceId: { exact: deviceId } } : WISHES;
+    const video = { ...WISHES };
+    if (deviceId) video.deviceId = { exact: deviceId };
+    if (this.facing) video.facingMode = { ideal: this.facing };
     const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
     const [track] = stream.getVideoTracks();
     track.contentHint = "motion";

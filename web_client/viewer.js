@@ -47,6 +47,11 @@ export class Viewer {
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
   }
 
+  /** @returns {Promise<RTCStatsReport>} */
+  report() {
+    return this.#peer.getStats();
+  }
+
   /** Idempotent. */
   hangUp() {
     if (this.#aborter.signal.aborted) return;

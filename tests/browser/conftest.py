@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -150,7 +151,8 @@ def _file_name(test: str) -> str:
 
 def watched(page: Page, url: str) -> Visit:
     entry = Visit(page)
-    origin = url.partition("/#")[0]
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
 
     def on_console(text: str, kind: str) -> None:
         if kind in ("error", "warning"):
