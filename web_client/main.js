@@ -214,10 +214,13 @@ async function start() {
 function stop(why = { phase: "off", problem: null, detail: "" }) {
   camera.close();
   microphone.close();
-  if (phone) stage.toast("phone-left");
+  const left = phone;
   phone = null;
   cameraState = why;
   dispatch({ type: "stop" });
+  if (!left) return;
+  stage.toast("phone-left");
+  if (linkState.phase === "waiting") retry(); // not for the phone any more: is the daemon there?
 }
 
 /** A phone has begun: its session takes the place of this machine's camera. */

@@ -37,6 +37,7 @@ export class RemoteSession {
   /** Rejects with ApiError; of kind "phone" while the phone does not send. */
   async connect(identity) {
     this.#identity = identity;
+    if (!(await this.#find())) throw new ApiError("phone");
     const token = await makeViewToken(this.#name);
     if (this.#over) return;
     this.#viewer = new Viewer(token, (stream) => this.#handlers.onVideo(stream), () => this.#lose());
@@ -74,16 +75,17 @@ export class RemoteSession {
   }
 
   async #poll() {
-    let found;
-    try {
-      found = (await fetchSessions()).find(({ name }) => name === this.#name);
-    } catch (error) {
+    const found = await this.#find().catch((error) => {
       if (!(error instanceof ApiError)) throw error;
-    }
+    });
     if (this.#over) return;
     if (!found) return this.#lose();
     this.#heed(found);
     this.#timer = setTimeout(() => this.#poll(), POLL_MS);
+  }
+
+  async #find() {
+    return (await fetchSessions()).find(({ name }) => name === this.#name);
   }
 
   #heed(numbers) {
