@@ -360,7 +360,7 @@ function renderSelf() {
 
 function selfHint(picture) {
   const { width, height } = stats?.camera ?? {};
-  if (phone) return fill(PHONE.hint, width ? `${width} × ${height}` : "…");
+  if (phone) return fill(PHONE.hint, width ? `, ${width} × ${height}` : "");
   const size = picture ? `${picture.width} × ${picture.height}, ${picture.fps} fps. ` : "";
   return `${size}Seen here and by the daemon only.`;
 }

@@ -194,7 +194,7 @@ export const PHONE = {
   "not-covered": "The certificate does not name any of this machine’s addresses ({detail}). Stop the daemon, then type:",
   "no-network": "This machine has no address in a network. Connect it to the phone’s network, then open this again.",
   then: "With --config or other settings, keep them. Then open the new address that the daemon prints, and press Use phone again. On the phone, trust ca.pem (the first command says where it is), or accept its warning once.",
-  hint: "The phone’s camera, {detail}. Seen by the daemon only.",
+  hint: "The phone’s camera{detail}. Seen by the daemon only.",
   voice: "The phone sends its own voice: switch it there",
   left: "The phone goes on sending until you stop it there",
 };
