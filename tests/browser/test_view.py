@@ -26,6 +26,8 @@ CHECKS = (
 )
 MAX_MATTE_ERROR = 3.0
 """of 255, the mean at the edge"""
+WORST_MATTE_ERROR = 8.0
+"""of one picture of many in motion: right after a key frame, or where the machine left some out"""
 Figure = Callable[[str], None]
 
 
@@ -139,15 +141,14 @@ def test_the_edge_of_an_avatar_in_motion_survives_the_codec(
         assert edge.sum() > 1500, "there is an edge to look at"
         errors.append(np.abs(picture.alpha[:CLEAR_OF_CODE].astype(int) - alpha)[edge].mean())
         moved.append(np.abs(before[:CLEAR_OF_CODE].astype(int) - alpha)[edge].mean())
-    still = [error for error, by in zip(errors, moved, strict=True) if by < 1]
     figure(
-        f"edge of a moving avatar: matte {np.mean(errors):.2f}, worst picture {max(errors):.2f} of "
-        f"255, over {len(errors)} pictures ({len(still)} of them still); the matte itself changes "
-        f"by {np.mean(moved):.1f} from picture to picture there"
+        f"edge of a moving avatar: matte {np.mean(errors):.2f} of 255 in the mean of {len(errors)} "
+        f"pictures, 95th percentile {np.percentile(errors, 95):.2f}, worst {max(errors):.2f}; the "
+        f"matte itself changes by {np.mean(moved):.1f} from picture to picture there"
     )
     assert len(errors) >= 40 and np.mean(moved) > 2 * MAX_MATTE_ERROR, "it moves"
     assert float(np.mean(errors)) <= MAX_MATTE_ERROR
-    assert float(np.percentile(errors, 95)) <= MAX_MATTE_ERROR
+    assert max(errors) <= WORST_MATTE_ERROR, "no picture falls apart"
 
 
 def test_the_whole_picture_on_request(stage: Stage, page: Page) -> None:
