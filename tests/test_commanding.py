@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from realtime.tokens import Scope
 from tests.helpers import Camera, Performer, Stand, standing, until
 
 JSON = {"Content-Type": "application/json"}
@@ -61,7 +62,8 @@ async def test_what_is_not_understood_changes_nothing(
 async def test_who_may_not_and_who_is_not_there(stand: Stand) -> None:
     path, body = "/api/sessions/me/commands", {"type": "calibrate"}
     assert (await stand.http.post(path, json=body)).status_code == 404
-    for scope in ("view", "publish"):
-        token, _ = stand.tokens.make(scope, None, 60)  # type: ignore[arg-type]
+    scopes: tuple[Scope, ...] = ("view", "publish")
+    for scope in scopes:
+        token, _ = stand.tokens.make(scope, None, 60)
         headers = {"Authorization": f"Bearer {token}"}
         assert (await stand.http.post(path, json=body, headers=headers)).status_code == 403

@@ -48,7 +48,7 @@ def scaled(i420: U8, size: Size, *, stacked: bool) -> U8:
             plane = flat[at : at + pixels].reshape(from_hw)
             made.append(cv2.resize(plane, to_wh, interpolation=cv2.INTER_AREA).reshape(-1))
             at += pixels
-    return np.concatenate(made).reshape(to_height * 3 * parts // 2, to_width)
+    return np.asarray(np.concatenate(made), np.uint8).reshape(-1, to_width)
 
 
 class Scaler:

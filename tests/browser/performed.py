@@ -94,7 +94,7 @@ def alpha_of(output: OutputFrame) -> U8:
     """(H, W) 0..255, the matte that is sent."""
     assert output.stacked_i420 is not None
     luma = output.stacked_i420[HEIGHT : 2 * HEIGHT].astype(float)
-    return np.clip(np.rint((luma - 16) * 255 / 219), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint((luma - 16) * 255 / 219), 0, 255), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
 
 from realtime import phone, tls, tokens
 from realtime.config import Config, Quality, Server
@@ -37,8 +37,8 @@ from tests.helpers import TOKEN
 pytestmark = pytest.mark.browser
 
 DEVICE = "Pixel 7"
-NARROW = {"width": 390, "height": 844}
-TURNED = {"width": 863, "height": 360}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+TURNED: ViewportSize = {"width": 863, "height": 360}
 TWO_SIDES = """
 const all = navigator.mediaDevices.enumerateDevices.bind(navigator.mediaDevices);
 navigator.mediaDevices.enumerateDevices = async () =>
@@ -136,8 +136,9 @@ def kept(visited: Visit, name: str) -> None:
     """A picture of this state, dark and light, which nothing may keep anybody from using."""
     page = visited.page
     found = found_barriers(page)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
         found += found_barriers(page, {"runOnly": ["color-contrast"]})
         page.screenshot(path=STATES / f"phone_{name}_{scheme}.png")
     assert found == []
@@ -257,7 +258,10 @@ def test_a_phone_that_is_turned_goes_on_with_the_other_shape(
     visited = pages(invited(pages().page), init_script=TURNING_CAMERA)
     hand = visited.page
     go_live(hand)
-    camera = lambda: stage.sessions()[0]["camera"]  # noqa: E731
+
+    def camera() -> object:
+        return stage.sessions()[0]["camera"]
+
     until(hand, lambda: camera() == {"width": 480, "height": 640}, "upright")
     hand.set_viewport_size(TURNED)
     hand.evaluate("turn(640, 480)")
@@ -283,7 +287,7 @@ def test_one_of_several_addresses_is_chosen_and_a_late_code_is_made_anew(
     expect(page.locator("#phone-qr")).to_be_hidden()
     page.click("#phone-again")
     expect(page.locator("#phone-qr")).to_be_visible()
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)
     page.screenshot(path=STATES / "phone_panel-narrow.png")
 
 
