@@ -34,6 +34,12 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+DRAWING_SWITCHES = (
+    *(switch for switch in SWITCHES if switch != "--disable-gpu"),
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+"""with WebGL, drawn by the processor"""
 FAKE_DEVICE = "--use-fake-device-for-media-stream"
 STATES = Path(__file__).parents[2] / "build" / "page-states"
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}

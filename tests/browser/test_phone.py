@@ -185,7 +185,7 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     expect(page.locator("#phone")).to_be_hidden(timeout=10_000)
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
     expect(page.locator("#self-hint")).to_contain_text("The phone’s camera, 640 × 480")
-    page.wait_for_function("document.getElementById('avatar').videoWidth === 640")
+    expect(page.locator("#avatar")).to_have_js_property("videoWidth", 640)
     kept(computer, "computer-live")
     kept(hand, "live")
     page.locator("#slider-mouth").fill("1.5")

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from realtime.frames import U8
-from tests.browser.conftest import SWITCHES, find_chromium
+from tests.browser.conftest import DRAWING_SWITCHES, find_chromium
 from tests.browser.performed import CLEAR_OF_CODE, alpha_of, performance, shown
 from tests.browser.stage import CANVAS, Stage, over, sent
 from tests.helpers import TOKEN
@@ -41,10 +41,9 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def drawing(playwright: Playwright) -> Iterator[Browser]:
     """A Chromium with WebGL, drawn by the processor."""
-    switches = [switch for switch in SWITCHES if switch != "--disable-gpu"]
     browser = playwright.chromium.launch(
         executable_path=find_chromium(playwright),
-        args=[*switches, "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+        args=list(DRAWING_SWITCHES),
         chromium_sandbox=False,
     )
     yield browser
