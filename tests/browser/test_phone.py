@@ -167,6 +167,9 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     computer = pages()
     url = invited(computer.page)
     assert url.startswith(f"https://{phone.own_addresses()[0]}:{stage.port}/phone#once=once.")
+    computer.page.evaluate(
+        "document.getElementById('phone-qr').decode()"
+    )  # waits until it is drawn
     picture = np.frombuffer(computer.page.locator("#phone-qr").screenshot(), np.uint8)
     read, *_ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(picture, cv2.IMREAD_COLOR))
     assert read == url, "what a camera reads"
