@@ -167,9 +167,8 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     computer = pages()
     url = invited(computer.page)
     assert url.startswith(f"https://{phone.own_addresses()[0]}:{stage.port}/phone#once=once.")
-    computer.page.evaluate(
-        "document.getElementById('phone-qr').decode()"
-    )  # waits until it is drawn
+    page = computer.page
+    page.evaluate("document.getElementById('phone-qr').decode()")  # waits until it is drawn
     picture = np.frombuffer(computer.page.locator("#phone-qr").screenshot(), np.uint8)
     read, *_ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(picture, cv2.IMREAD_COLOR))
     assert read == url, "what a camera reads"
@@ -184,7 +183,6 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     expect(hand.page.locator("#face")).to_have_text("face tracked")
     assert hand.page.evaluate("isSecureContext")
 
-    page = computer.page
     expect(page.locator("#phone")).to_be_hidden(timeout=10_000)
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
     expect(page.locator("#self-hint")).to_contain_text("The phone’s camera, 640 × 480")
