@@ -468,11 +468,16 @@ class Session:
         if label != "controls":
             return
         try:
-            self._obey(message)
+            self.obey(message)
         except MessageError as exc:
             self._tell({"type": "error", "message": str(exc)})
 
-    def _obey(self, message: str | bytes) -> None:
+    def obey(self, message: str | bytes) -> None:
+        """Do what a message of the `controls` channel asks for.
+
+        Raises:
+            MessageError: it is not understood.
+        """
         command = parse(message, self._live.controls)
         if isinstance(command, SetControls):
             self._live.controls = command.controls

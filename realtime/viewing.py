@@ -19,6 +19,7 @@ from realtime.rtc import DataChannel, peer_configuration
 from realtime.rtc_viewers import Hearing, ViewerPeer
 from realtime.session import Services, Session
 from realtime.sessions import LATEST, Sessions
+from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Audience, Background, Seat
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Wish:
     session: str = LATEST
     """a session's name or id, or LATEST"""
     background: Background = "scene"
+    size: Size = "full"
 
 
 class Viewer:
@@ -76,7 +78,7 @@ class Viewer:
             OfferRejected: the offer cannot be answered; the viewer must be closed.
         """
         answer = await self._peer.answer(offer_sdp)
-        self._audience.join(self._seat, self._peer.codec, self.wish.background)
+        self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
         sound = "with sound" if self._peer.takes_sound else "without sound"
         logger.info("[viewer %s] connecting, %s, %s", self.id[:6], self._peer.codec, sound)
         return answer
@@ -123,7 +125,7 @@ class Viewer:
         session = sessions.find(self.wish.session)
         if session is not None:
             self._audience, self._deserted_ns = session.audience, None
-            self._audience.join(self._seat, self._peer.codec, self.wish.background)
+            self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
             self._listen()
             logger.info("[viewer %s] goes on with session %s", self.id[:6], session.name)
             return None

@@ -19,6 +19,7 @@ import uvicorn
 
 from realtime.bench.clap import Offsets
 from realtime.server import create_app
+from realtime.tokens import Tokens
 from tests.helpers import CARD_LUMA, TOKEN, Camera, Performer, Stand, standing, until
 from tests.pictures import HEIGHT, WIDTH
 from tests.test_lip_sync import EchoStudio, clapping
@@ -63,7 +64,7 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Stand, s
     """A daemon that listens, and its address; with another studio if the test brings one."""
     make_studio = getattr(request, "param", None)
     async with standing(studio=make_studio and make_studio()) as stand:
-        app = create_app(stand.daemon, TOKEN, "test loop")
+        app = create_app(stand.daemon, Tokens(TOKEN), "test loop")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)

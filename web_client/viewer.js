@@ -50,6 +50,11 @@ export class Viewer {
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
   }
 
+  /** @returns {Promise<RTCStatsReport>} */
+  report() {
+    return this.#peer.getStats();
+  }
+
   /** Idempotent. */
   hangUp() {
     if (this.#aborter.signal.aborted) return;

@@ -134,7 +134,7 @@ class OpaqueStudio(EchoStudio):
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    started = Stage(OpaqueStudio)
+    started = Stage(studio=OpaqueStudio)
     started.clap()
     yield started
     started.stop()
