@@ -158,7 +158,7 @@ class Stage:
 
     def clap(self) -> None:
         """Begin a session of somebody who claps, until `leave`."""
-        stand = Stand(self._daemon, self._http, FakeStudio())
+        stand = Stand(self._daemon, self._http, FakeStudio(), Tokens(TOKEN))
         self._call(self._clapping.enter_async_context(clapping(stand)))
 
     def leave(self) -> None:
