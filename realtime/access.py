@@ -26,13 +26,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from realtime.buckets import TokenBucket
 from realtime.clock import Clock, MonotonicClock
 from realtime.errors import StartupError
-from realtime.tokens import Grant, TokenRefused, Tokens
-from realtime.tokens import Scope as TokenScope
+from realtime.tokens import Grant, Right, TokenRefused, Tokens
 
 TOKEN_BYTES = 32
 MIN_TOKEN_CHARS = 32
 PROTECTED = ("/api/", "/metrics", "/whip", "/whep")
-NEEDED_SCOPE: tuple[tuple[str, TokenScope], ...] = (
+EXCHANGE_PATH = "/api/phone/exchange"
+NEEDED_SCOPE: tuple[tuple[str, Right], ...] = (
+    (EXCHANGE_PATH, "exchange"),
     ("/whip", "publish"),
     ("/whep", "view"),
     ("/api/status", "publish"),
@@ -64,7 +65,7 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
 }
 
 
@@ -260,7 +261,7 @@ class Guard:
         )
 
 
-def needed_scope(path: str) -> TokenScope:
+def needed_scope(path: str) -> Right:
     """Which scope opens a protected path."""
     for beginning, needed in NEEDED_SCOPE:
         if path == beginning or path.startswith(f"{beginning}/"):

@@ -1,6 +1,7 @@
-"""SIGHUP: read the settings again, apply what can change under way, and say what cannot.
+"""SIGHUP: read settings and token again, apply what can change under way, and say what cannot.
 
-Settings that do not hold water change nothing: the old ones go on. Knows no signals and no HTTP.
+Settings that do not hold water change nothing: the old ones go on, and so does the old token where
+its file cannot be used. Knows no signals and no HTTP.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from realtime import logs
 from realtime.config import Config
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, StartupError
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +22,33 @@ RELOADABLE = frozenset({"log.level", "log.format"})
 class Reload:
     """Args:
     load: reads file and environment again; raises ConfigError.
+    renew_token: reads the token's file again; whether it is another one; raises StartupError.
     """
 
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+    def __init__(
+        self, config: Config, load: Callable[[], Config], renew_token: Callable[[], bool]
+    ) -> None:
         self._config = config
         self._load = load
+        self._renew_token = renew_token
 
     def __call__(self) -> None:
+        self._reload_token()
+        self._reload_settings()
+
+    def _reload_token(self) -> None:
+        try:
+            changed = self._renew_token()
+        except StartupError as exc:
+            logger.error("the token was not reloaded, the old one holds: %s", exc)
+            return
+        if changed:
+            logger.warning(
+                "the access token is another one: no link, code or token that was given out before "
+                "opens anything any more; who performs or watches now goes on"
+            )
+
+    def _reload_settings(self) -> None:
         try:
             fresh = self._load()
         except ConfigError as exc:

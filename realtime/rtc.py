@@ -38,8 +38,9 @@ from realtime.latest import Closed
 from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
 from realtime.offer import check_candidates, check_offer, without_mdns
-from realtime.rtc_encode import MIN_BITRATE_BPS, PLAYOUT_DELAY_URI
+from realtime.rtc_encode import MIN_BITRATE_BPS
 from realtime.rtc_receive import first_packet_ns
+from realtime.rtc_reports import ReportingSender
 from realtime.rtc_sound import SoundTrack
 
 logger = logging.getLogger(__name__)
@@ -161,13 +162,14 @@ class OutputTrack(MediaStreamTrack):
 
 
 def let_picture_wait(video: RTCRtpTransceiver) -> None:
-    """Leave a picture's delay to a player that hears the voice as well. Before the answer is made.
+    """Leave a picture's delay to a player that hears a voice as well.
 
     A player holds sound back for some 80 ms, against jitter. Told to show each picture at once, as
-    the playout-delay extension does, it may not hold the picture back as long.
+    the playout-delay extension does until then, it may not hold the picture back as long.
     """
-    extensions = video._headerExtensions
-    video._headerExtensions = [each for each in extensions if each.uri != PLAYOUT_DELAY_URI]
+    sender = video.sender
+    assert isinstance(sender, ReportingSender)
+    sender.let_picture_wait()
 
 
 class DataChannel(Protocol):
@@ -196,6 +198,7 @@ class Peer:
     Args:
         voice: what is sent beside the picture, to who wants it; without it, no sound is taken in
             either.
+        direction: of picture and sound.
     """
 
     def __init__(  # noqa: PLR0913 - what a connection is made of
@@ -251,6 +254,11 @@ class Peer:
         return self._video.currentDirection in ("sendrecv", "sendonly")
 
     @property
+    def takes_sound(self) -> bool:
+        """Whether the other side takes a voice; known once the offer was answered."""
+        return self._sound is not None and self._sound.currentDirection in ("sendrecv", "sendonly")
+
+    @property
     def codec(self) -> str:
         """The name of the video's codec; known once the offer was answered."""
         return str(self._video._codecs[0].name)
@@ -287,7 +295,7 @@ class Peer:
         return str(self._pc.localDescription.sdp)
 
     def _answer_sound(self, transceiver: RTCRtpTransceiver) -> None:
-        """One stream of Opus goes both ways; any other stays with the performer."""
+        """One stream of Opus goes as the picture does; any other is declined."""
         opus = [codec for codec in transceiver._codecs if codec.name.lower() == "opus"]
         if self._voice is None or self._sound is not None or not opus:
             transceiver.direction = "inactive"
@@ -296,10 +304,9 @@ class Peer:
         opus[0].parameters.update({"minptime": 10, "useinbandfec": 1})
         transceiver._codecs = opus
         transceiver.sender.replaceTrack(self._voice)
-        transceiver.direction = "sendrecv"
+        transceiver.direction = self._direction
+        self._voice.on_first = functools.partial(let_picture_wait, self._video)
         self._sound = transceiver
-        if transceiver._offerDirection in ("sendrecv", "sendonly"):  # as seen from here
-            let_picture_wait(self._video)
 
     def _ask_for_bitrate(self) -> None:
         """Chromium's encoder starts at 300 kbit/s and 480x270 unless the answer says otherwise."""

@@ -51,6 +51,8 @@ from realtime.rtc_reports import SENDER_PRIVATES, ReportingSender
 
 NO_PLAYOUT_DELAY = b"\x00\x00\x00"
 """12 bits minimum and 12 bits maximum, in 10 ms: show each picture as soon as it is decoded"""
+ANY_PLAYOUT_DELAY = b"\x00\x03\xe8"
+"""0 to 10 s, which is what a player assumes where nothing is said"""
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
@@ -73,6 +75,8 @@ class PlayoutDelayMap(rtp.HeaderExtensionsMap):
 
     def __init__(self) -> None:
         super().__init__()
+        self.at_once = True
+        """cleared, a player may hold pictures back, as it must to fit them to a voice"""
         self._playout_delay_id: int | None = None
 
     def configure(self, parameters: RTCRtpParameters) -> None:
@@ -86,7 +90,8 @@ class PlayoutDelayMap(rtp.HeaderExtensionsMap):
         if self._playout_delay_id is None:
             return profile, packed
         extensions = rtp.unpack_header_extensions(profile, packed)
-        return rtp.pack_header_extensions([*extensions, (self._playout_delay_id, NO_PLAYOUT_DELAY)])
+        delay = NO_PLAYOUT_DELAY if self.at_once else ANY_PLAYOUT_DELAY
+        return rtp.pack_header_extensions([*extensions, (self._playout_delay_id, delay)])
 
 
 def _mangled(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,7 +17,23 @@ from aiortc.rtcrtpsender import RTCEncodedFrame, RTCRtpSender
 from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
 from aiortc.utils import uint32_add
 
-from realtime.clock import Clock, MonotonicClock
+from realtime.clock import NS_PER_MS, Clock, MonotonicClock
+
+NEAR_NS = NS_PER_MS
+TRIES = 10
+
+
+def one_moment(clock: Clock) -> tuple[int, int]:
+    """This side's clock, and the wall's in NTP's format, read together.
+
+    A thread that is put aside between the two would tell of different moments; then both are read
+    again.
+    """
+    for _ in range(TRIES):
+        before_ns, now, after_ns = clock.now_ns(), wall.current_ntp_time(), clock.now_ns()
+        if after_ns - before_ns < NEAR_NS:
+            break
+    return (before_ns + after_ns) // 2, now
 
 
 @runtime_checkable
@@ -39,6 +55,10 @@ class ReportingSender(RTCRtpSender):
         self._origin: int | None = None
         """of the RTP time stamps, which begin anywhere, over the track's"""
 
+    def let_picture_wait(self) -> None:
+        """From the next picture on, the player decides for how long it holds each back."""
+        self._private("rtp_header_extensions_map").at_once = False
+
     async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
         if self._sent is not None:  # it asks again when all packets of the last one are out
             self._origin = uint32_add(self._private("rtp_timestamp"), -self._sent)
@@ -57,10 +77,10 @@ class ReportingSender(RTCRtpSender):
 
     def _correct(self, report: RtcpSrPacket) -> None:
         track = self._private("track")
-        ticks = track.ticks_at(self._clock.now_ns()) if isinstance(track, Timed) else None
+        now_ns, now = one_moment(self._clock)
+        ticks = track.ticks_at(now_ns) if isinstance(track, Timed) else None
         if ticks is None or self._origin is None:
             return
-        now = wall.current_ntp_time()
         report.sender_info.ntp_timestamp = now
         report.sender_info.rtp_timestamp = uint32_add(self._origin, ticks)
         # by these bits the receiver's answer tells the round trip
@@ -70,5 +90,5 @@ class ReportingSender(RTCRtpSender):
         return getattr(self, f"_RTCRtpSender__{name}")
 
 
-SENDER_PRIVATES = ("lsr", "packet_count", "rtp_timestamp", "track")
+SENDER_PRIVATES = ("lsr", "packet_count", "rtp_header_extensions_map", "rtp_timestamp", "track")
 """what is read and set there; `rtc_internals.install` checks that upstream still has them"""

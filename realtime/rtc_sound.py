@@ -20,7 +20,8 @@ from realtime.frames import Voice
 from realtime.rtc_receive import HeardPacket
 
 MAX_QUEUED = 50
-"""packets that a sender has not taken; it takes each at once unless the connection stands still"""
+"""packets that a sender has not taken; it takes each at once unless the connection stands still,
+and then the oldest go"""
 
 
 async def hear(track: MediaStreamTrack, hand_over: Callable[[HeardPacket], None]) -> None:
@@ -49,10 +50,17 @@ class SoundTrack(MediaStreamTrack):
     def __init__(self, ticks_at: Callable[[int], int | None] = lambda now_ns: None) -> None:
         super().__init__()
         self.ticks_at = ticks_at
+        self.on_first: Callable[[], None] = lambda: None
+        """is told when the first packet goes out"""
+        self.dropped = 0
+        """packets that were not taken in time"""
+        self._silent = True
         self._queue: deque[Voice] = deque(maxlen=MAX_QUEUED)
         self._came = asyncio.Event()
 
     def put(self, voice: Voice) -> None:
+        """The next packet; never blocks."""
+        self.dropped += len(self._queue) == MAX_QUEUED
         self._queue.append(voice)
         self._came.set()
 
@@ -63,6 +71,9 @@ class SoundTrack(MediaStreamTrack):
                 raise MediaStreamError
             self._came.clear()
             await self._came.wait()
+        if self._silent:
+            self._silent = False
+            self.on_first()
         voice = self._queue.popleft()
         packet = av.Packet(voice.opus)
         packet.pts, packet.time_base = voice.ticks, Fraction(1, SOUND_CLOCK_HZ)

@@ -28,10 +28,12 @@ from starlette.exceptions import HTTPException
 from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
+from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.phone import add_phone
 from realtime.recording import add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
@@ -80,9 +82,9 @@ def choose_loop(setting: str) -> LoopChoice:
     return LoopChoice("uvloop", reason, uvloop.new_event_loop)
 
 
-def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
+def create_app(daemon: Daemon, tokens: Tokens, loop: str) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
-    tokens = Tokens(token)
+    server, web_client = daemon.services.config.server, web_client_directory()
     app = FastAPI(
         title="reenactd",
         version=__version__,
@@ -96,12 +98,13 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     _add_api(app, daemon, loop)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
+    add_commanding(app, daemon)
     add_adding(app, Enrolment(daemon.services.config.identities))
     add_tokens(app, tokens)
-    add_view(app, web_client_directory())
+    add_view(app, web_client)
+    add_phone(app, server, tokens, web_client)
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
-    app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
-    server = daemon.services.config.server
+    app.mount("/", StaticFiles(directory=web_client, html=True))
     app.add_middleware(
         Guard,
         tokens=tokens,
@@ -223,15 +226,23 @@ def run(
     logs.set_up(config.log)
     listener = _listen(config.server)
     with contextlib.closing(listener):
-        token = load_token(config.server.token_file or state_directory() / "token")
+        token_file = config.server.token_file or state_directory() / "token"
+        tokens = Tokens(load_token(token_file))
+
+        def renew_token() -> bool:
+            changed = tokens.renew(load_token(token_file))
+            if changed:
+                announce(f"{_address(config.server, listener)}/#token={tokens.own}")
+            return changed
+
         choice = choose_loop(config.server.loop)
         loop = choice.new()
         try:
             asyncio.set_event_loop(loop)
             daemon = Daemon(build_services(config, studio(config)))
             if load_again is not None:
-                _reload_on_hangup(loop, Reload(config, load_again))
-            loop.run_until_complete(_serve(daemon, listener, token, choice, announce))
+                _reload_on_hangup(loop, Reload(config, load_again, renew_token))
+            loop.run_until_complete(_serve(daemon, listener, tokens, choice, announce))
         finally:
             _finish(loop)
             asyncio.set_event_loop(None)
@@ -251,14 +262,14 @@ def _finish(loop: asyncio.AbstractEventLoop) -> None:
 async def _serve(
     daemon: Daemon,
     listener: socket.socket,
-    token: str,
+    tokens: Tokens,
     choice: LoopChoice,
     announce: Callable[[str], None],
 ) -> None:
     config = daemon.services.config.server
     server = _Uvicorn(
         uvicorn.Config(
-            create_app(daemon, token, str(choice)),
+            create_app(daemon, tokens, str(choice)),
             lifespan="off",
             ws="none",
             log_config=None,
@@ -275,7 +286,7 @@ async def _serve(
     supervising = asyncio.create_task(supervise(Manager(), lambda: daemon.state))
     try:
         announce(f"event loop: {choice}")
-        announce(f"{_address(config, listener)}/#token={token}")
+        announce(f"{_address(config, listener)}/#token={tokens.own}")
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         failing = asyncio.create_task(daemon.wait_for_failure())
         await asyncio.wait({serving, failing}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from realtime.broadcast import Broadcast
-from realtime.capture_times import CaptureTimes
+from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
 from realtime.drivers.vmc import VmcDriver
@@ -200,12 +200,13 @@ class Session:
         self._worker = self._make_worker(desk)
         cast.pipeline.on_motion = services.broadcast.seat(session_id)
         self._logbook = Logbook(self._subject, services.records.post, clock)
-        self.audience = Audience(make_encoder, services.viewers_pool, clock, self._cut_out)
-        self._times = CaptureTimes(clock.now_ns())
-        self._sound = Sound(clock, self._is_muted)
-        lips = self._sound.lips
+        camera = CameraClock()
+        self._times = CaptureTimes(clock.now_ns(), camera)
+        self._sound = Sound(clock, self._is_muted, camera)
+        pool, lips = services.viewers_pool, self._sound.lips
+        self.audience = Audience(make_encoder, pool, clock, self._cut_out, self._sound)
         track = OutputTrack(self._next_frame, clock, self._metrics, self._times, lips.picture_left)
-        voice = SoundTrack(self._sound_ticks_at)
+        voice = SoundTrack(self._sound.ticks_at)
         self._sound.listen(voice.put)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self, voice)
         self._stats: DataChannel | None = None
@@ -318,7 +319,8 @@ class Session:
         if self._peer.microphone is not None:
             self._spawn(hear(self._peer.microphone, self._hear))
             self._spawn(self._sound.run())
-        if not self._peer.sends:  # nobody else would ask the gate for pictures
+        if not self._peer.sends:  # nobody else would ask the gate for pictures, or time the voice
+            self.audience.on_left = self._sound.lips.picture_left
             self._spawn(self._pump())
         self.phase = "connecting"
         self._logbook.begin(self._live.identity)
@@ -466,11 +468,16 @@ class Session:
         if label != "controls":
             return
         try:
-            self._obey(message)
+            self.obey(message)
         except MessageError as exc:
             self._tell({"type": "error", "message": str(exc)})
 
-    def _obey(self, message: str | bytes) -> None:
+    def obey(self, message: str | bytes) -> None:
+        """Do what a message of the `controls` channel asks for.
+
+        Raises:
+            MessageError: it is not understood.
+        """
         command = parse(message, self._live.controls)
         if isinstance(command, SetControls):
             self._live.controls = command.controls
@@ -520,10 +527,6 @@ class Session:
     def _is_muted(self) -> bool:
         on_card = self._gate.state in ("START", "CARD")
         return on_card and self._services.config.sound.mute_on_card
-
-    def _sound_ticks_at(self, now_ns: int) -> int | None:
-        camera_pts = self._times.camera_at(now_ns)
-        return None if camera_pts is None else self._sound.lips.ticks_at(camera_pts)
 
     def _subject(self) -> Subject:
         """What its record is about; called on the thread that writes it."""

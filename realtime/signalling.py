@@ -19,6 +19,7 @@ from realtime.errors import NobodyPerforms
 from realtime.http_body import read_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
+from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Background
 from realtime.viewing import Wish
 
@@ -103,19 +104,26 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         return _capabilities(request, daemon)
 
     @app.post("/whep", status_code=201, openapi_extra=_SDP_BODY)
-    async def watch_latest(request: Request, background: Background = "scene") -> Response:
+    async def watch_latest(
+        request: Request, background: Background = "scene", size: Size = "full"
+    ) -> Response:
         """Watch the session that began last; survives the performer's reconnection."""
         grant = grant_of(request.scope)
         only = grant.session if grant is not None else None
-        return await watch(request, Wish(only or LATEST, background))
+        return await watch(request, Wish(only or LATEST, background, size))
 
     @app.post("/whep/{session}", status_code=201, openapi_extra=_SDP_BODY)
     async def watch_one(
-        session: str, request: Request, background: Background = "scene"
+        session: str,
+        request: Request,
+        background: Background = "scene",
+        size: Size = "full",
     ) -> Response:
         """Watch the session of a name. `transparent` is the avatar above its matte, one video of
-        twice the height: colour extended under what is transparent, and below it the opacity."""
-        return await watch(request, Wish(session, background))
+        twice the height: colour extended under what is transparent, and below it the opacity.
+        `half` and `quarter` are of its width and height, but no less than 240 lines; everybody who
+        takes the same codec, background and size shares one encode."""
+        return await watch(request, Wish(session, background, size))
 
     @app.options("/whep/{session}/{viewer_id}")
     async def viewer_capabilities(session: str, viewer_id: str) -> Response:

@@ -12,6 +12,7 @@ import bisect
 from collections.abc import Callable
 from dataclasses import replace
 
+from realtime.capture_times import CameraClock
 from realtime.clock import NS_PER_MS, NS_PER_S, SOUND_CLOCK_HZ, Clock
 from realtime.frames import Voice
 from realtime.lips import Lips
@@ -34,10 +35,14 @@ class Sound:
 
     Args:
         muted: whether silence goes out in its place, asked for each packet when it is due.
+        camera: the clock of the pictures that it belongs to.
     """
 
-    def __init__(self, clock: Clock, muted: Callable[[], bool]) -> None:
+    def __init__(
+        self, clock: Clock, muted: Callable[[], bool], camera: CameraClock | None = None
+    ) -> None:
         self.lips = Lips()
+        self.camera = camera or CameraClock()
         self.dropped = 0
         """packets that came after a later one had gone, or found no room"""
         self._clock = clock
@@ -74,6 +79,11 @@ class Sound:
             self.dropped += 1
             del self._waiting[0]
         self._came.set()
+
+    def ticks_at(self, now_ns: int) -> int | None:
+        """What the microphone's clock reads; None before there is any picture or sound."""
+        camera_pts = self.camera.reads(now_ns)
+        return None if camera_pts is None else self.lips.ticks_at(camera_pts)
 
     async def run(self) -> None:
         """Hand each packet over when it is due; never returns."""

@@ -5,9 +5,15 @@ Browsers give a page the camera on this machine, or over TLS. Knows files, no so
 
 from __future__ import annotations
 
+import json
+import shlex
 import ssl
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from realtime import certificates
 from realtime.config import Server, state_directory
@@ -28,17 +34,69 @@ def init(hosts: tuple[str, ...], directory: Path | None) -> list[str]:
     write_private(folder / "ca.pem", made.root)
     write_private(folder / "cert.pem", made.leaf + made.root)
     write_private(folder / "key.pem", made.leaf_key)
-    allowed = ", ".join(f'"{host}"' for host in names)
     return [
         f"written to {folder}: ca.pem, cert.pem, key.pem",
         "let browsers of other machines trust ca.pem; no other file of these leaves here",
         "then start the daemon with these settings:",
         "[server]",
-        'host = "0.0.0.0"',
-        f'tls_cert = "{folder / "cert.pem"}"',
-        f'tls_key = "{folder / "key.pem"}"',
-        f"allowed_hosts = [{allowed}]",
+        *(f"{key} = {value}" for key, value in _settings(names, folder).items()),
     ]
+
+
+def commands(hosts: tuple[str, ...]) -> list[str]:
+    """What to type so that other machines reach this one under these names."""
+    names = tuple(dict.fromkeys((*hosts, "localhost", "127.0.0.1")))
+    folder = (state_directory() / "tls").absolute()
+    settings = _settings(names, folder).items()
+    variables = [f"REENACTD_SERVER__{key.upper()}={_shell(value)}" for key, value in settings]
+    return [
+        " ".join(["reenactd tls init", *map(shlex.quote, hosts)]),
+        " ".join([*variables, "reenactd serve"]),
+    ]
+
+
+def _settings(names: tuple[str, ...], folder: Path) -> dict[str, str]:
+    """Section [server], each value as TOML has it."""
+    return {
+        "host": '"0.0.0.0"',
+        "tls_cert": f'"{folder}/cert.pem"',
+        "tls_key": f'"{folder}/key.pem"',
+        "allowed_hosts": json.dumps(list(names)),
+    }
+
+
+def _shell(value: str) -> str:
+    """A value of TOML as a word for a shell: lists stay JSON, strings lose their quotes."""
+    return shlex.quote(value if value.startswith("[") else value.strip('"'))
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What the daemon's certificate says to a browser."""
+
+    hosts: tuple[str, ...]
+    """names and addresses that it is for"""
+    fingerprint: str
+    """SHA-256, as browsers show it"""
+
+
+def certified(cert: Path) -> Certified:
+    """
+    Raises:
+        StartupError: the file cannot be read, or is no certificate.
+    """
+    try:
+        leaf = x509.load_pem_x509_certificates(cert.read_bytes())[0]
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        found = None
+    except (OSError, ValueError) as error:
+        raise StartupError(f"server.tls_cert = {cert}: cannot be read ({error})") from error
+    names = [] if found is None else found.get_values_for_type(x509.DNSName)
+    addresses = [] if found is None else found.get_values_for_type(x509.IPAddress)
+    return Certified(
+        (*map(str, addresses), *names), leaf.fingerprint(hashes.SHA256()).hex(":").upper()
+    )
 
 
 def check(server: Server) -> bool:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from realtime.clock import NS_PER_S
 from realtime.errors import AdmissionRefused, NobodyPerforms
 from realtime.rtc import DataChannel, peer_configuration
-from realtime.rtc_viewers import ViewerPeer
+from realtime.rtc_viewers import Hearing, ViewerPeer
 from realtime.session import Services, Session
 from realtime.sessions import LATEST, Sessions
+from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Audience, Background, Seat
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Wish:
     session: str = LATEST
     """a session's name or id, or LATEST"""
     background: Background = "scene"
+    size: Size = "full"
 
 
 class Viewer:
@@ -54,10 +56,12 @@ class Viewer:
         self._on_closed = on_closed
         self._audience = audience
         self._seat = Seat()
+        self._hearing = Hearing(services.clock)
         self._peer = ViewerPeer(
             services.config.rtc,
             peer_configuration(services.config.rtc),
             self._seat,
+            self._hearing,
             self,
             self._ask_for_key_frame,
         )
@@ -74,9 +78,15 @@ class Viewer:
             OfferRejected: the offer cannot be answered; the viewer must be closed.
         """
         answer = await self._peer.answer(offer_sdp)
-        self._audience.join(self._seat, self._peer.codec, self.wish.background)
-        logger.info("[viewer %s] connecting, %s", self.id[:6], self._peer.codec)
+        self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
+        sound = "with sound" if self._peer.takes_sound else "without sound"
+        logger.info("[viewer %s] connecting, %s, %s", self.id[:6], self._peer.codec, sound)
         return answer
+
+    def _listen(self) -> None:
+        """Once connected: packets of before would all come at once, and late."""
+        if self._connected and self._peer.takes_sound:
+            self._hearing.follow(self._audience.sound)
 
     async def add_candidates(self, fragment: str) -> None:
         """Take a trickled SDP fragment.
@@ -115,7 +125,8 @@ class Viewer:
         session = sessions.find(self.wish.session)
         if session is not None:
             self._audience, self._deserted_ns = session.audience, None
-            self._audience.join(self._seat, self._peer.codec, self.wish.background)
+            self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
+            self._listen()
             logger.info("[viewer %s] goes on with session %s", self.id[:6], session.name)
             return None
         if self._deserted_ns is None:
@@ -135,7 +146,10 @@ class Viewer:
 
     async def _close(self, reason: str) -> None:
         logger.info("[viewer %s] closed: %s", self.id[:6], reason)
+        if lost := self._hearing.dropped:
+            logger.info("[viewer %s] %d packets of voice were not taken in time", self.id[:6], lost)
         self._audience.leave(self._seat)
+        self._hearing.follow(None)
         self._seat.close()
         await self._peer.close()
         self._on_closed(self)
@@ -149,6 +163,7 @@ class Viewer:
         if state == "connected":
             self._connected = True
             self._heard_ns = self._services.clock.now_ns()
+            self._listen()
         elif state in ("failed", "closed"):
             self.close_soon(f"its connection is {state}")
 

@@ -2,13 +2,16 @@
 
     python3 gst_peer.py publish URL TOKEN CODEC            until its standard input ends
     python3 gst_peer.py play URL TOKEN CODEC PICTURES      a line of JSON for each picture
+    python3 gst_peer.py claps URL TOKEN CODEC CLAPS        and one for each flash and click
 
-The publisher offers video and sound, send-only, at once and trickles its candidates by PATCH; the
-player offers when it has them all. Knows nothing of reenactd.
+A flash or click is told by its running time: when the player would show or sound it. The publisher
+offers video and sound, send-only, at once and trickles its candidates by PATCH; the player offers
+when it has them all. Knows nothing of reenactd.
 """
 
 from __future__ import annotations
 
+import array
 import json
 import sys
 import urllib.error
@@ -42,7 +45,14 @@ SOUND = (
     "audiotestsrc is-live=true wave=silence ! opusenc ! rtpopuspay ! "
     "application/x-rtp,media=audio,payload=97,encoding-name=OPUS ! rtc."
 )
-NEEDED = ("webrtcbin", "nicesrc", "dtlsenc", "srtpenc")
+OPUS = "application/x-rtp,media=audio,payload=97,clock-rate=48000,encoding-name=OPUS"
+RATE_HZ = 48_000
+GREY = "videoconvert ! video/x-raw,format=GRAY8"
+MONO = f"audioresample ! audio/x-raw,format=S16LE,channels=1,rate={RATE_HZ}"
+MIDDLE, LOUD = 130, 3276
+"""between dark and bright, of 255; a tenth of full scale"""
+CLAPPING_S = 60
+NEEDED = ("webrtcbin", "nicesrc", "dtlsenc", "srtpenc", "opusenc", "opusdec", "rtpopusdepay")
 
 
 class Peer:
@@ -50,7 +60,7 @@ class Peer:
 
     def __init__(self, pipeline: Any, url: str, token: str, *, trickles: bool) -> None:
         self._url, self._token, self._trickles = url, token, trickles
-        self._pipeline, self._rtc = pipeline, pipeline.get_by_name("rtc")
+        self.pipeline, self._rtc = pipeline, pipeline.get_by_name("rtc")
         self._loop = GLib.MainLoop()
         self._failure = ""
         self._late: list[str] = []
@@ -63,14 +73,17 @@ class Peer:
         bus.add_signal_watch()
         bus.connect("message::error", lambda _, message: self.fail(str(message.parse_error())))
 
+    def on_pad(self, decode: Any) -> None:
+        self._rtc.connect("pad-added", decode)
+
     def run(self) -> None:
         """Until `end`; exits the process with what failed."""
-        self._pipeline.set_state(Gst.State.PLAYING)
+        self.pipeline.set_state(Gst.State.PLAYING)
         self._rtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self._offered, None))
         self._loop.run()
         if self._resource:
             self._call("DELETE", self._resource)
-        self._pipeline.set_state(Gst.State.NULL)
+        self.pipeline.set_state(Gst.State.NULL)
         if self._failure:
             sys.exit(self._failure)
 
@@ -157,7 +170,8 @@ def publish(url: str, token: str, codec: str) -> None:
     peer.run()
 
 
-def play(url: str, token: str, codec: str, pictures: int) -> None:
+def player(url: str, token: str, *offered: str) -> Peer:
+    """One that has still to be run, and offers to receive what these caps say."""
     pipeline = Gst.parse_launch("webrtcbin name=rtc bundle-policy=max-bundle")
     if not isinstance(pipeline, Gst.Pipeline):
         element, pipeline = pipeline, Gst.Pipeline()
@@ -165,35 +179,94 @@ def play(url: str, token: str, codec: str, pictures: int) -> None:
     rtc = pipeline.get_by_name("rtc")
     pipeline.set_state(Gst.State.READY)
     direction = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
-    rtc.emit("add-transceiver", direction, Gst.Caps.from_string(CAPS[codec]))
-    peer = Peer(pipeline, url, token, trickles=False)
-    left = [pictures]
+    for caps in offered:
+        rtc.emit("add-transceiver", direction, Gst.Caps.from_string(caps))
+    return Peer(pipeline, url, token, trickles=False)
 
-    def show(sink: Any) -> Any:
-        sample = sink.emit("pull-sample")
+
+def decode_into(peer: Peer, pad: Any, elements: str, take: Any) -> None:
+    """Have every decoded buffer of a stream taken as it comes."""
+    tail = Gst.parse_bin_from_description(
+        f"{elements} ! appsink name=sink emit-signals=true sync=false", True
+    )
+
+    def pull(sink: Any) -> Any:
+        take(sink.emit("pull-sample"))
+        return Gst.FlowReturn.OK
+
+    tail.get_by_name("sink").connect("new-sample", pull)
+    peer.pipeline.add(tail)
+    tail.sync_state_with_parent()
+    pad.link(tail.get_static_pad("sink"))
+
+
+def tell(**words: Any) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+def play(url: str, token: str, codec: str, pictures: int) -> None:
+    peer, left = player(url, token, CAPS[codec]), [pictures]
+
+    def show(sample: Any) -> None:
         shape, buffer = sample.get_caps().get_structure(0), sample.get_buffer()
         data = buffer.extract_dup(0, buffer.get_size())[::97]
         size = {name: shape.get_value(name) for name in ("width", "height")}
-        sys.stdout.write(json.dumps({**size, "mean": sum(data) / len(data)}) + "\n")
-        sys.stdout.flush()
+        tell(**size, mean=sum(data) / len(data))
         left[0] -= 1
         if left[0] == 0:
             peer.end()
-        return Gst.FlowReturn.OK
+
+    peer.on_pad(lambda _, pad: decode_into(peer, pad, f"{DECODERS[codec]} ! {GREY}", show))
+    GLib.timeout_add_seconds(PATIENCE_S, peer.fail, f"no {pictures} pictures in {PATIENCE_S} s")
+    peer.run()
+
+
+class Claps:
+    """Flashes and clicks, told as they are decoded, until there are as many as wanted of both."""
+
+    def __init__(self, peer: Peer, wanted: int) -> None:
+        self._peer, self._left = peer, {"flash": wanted, "click": wanted}
+        self._lit, self._quiet = True, 0
+
+    def look(self, sample: Any) -> None:
+        buffer = sample.get_buffer()
+        data = buffer.extract_dup(0, buffer.get_size())[::97]
+        was, self._lit = self._lit, sum(data) / len(data) > MIDDLE
+        if self._lit and not was:
+            self._found("flash", sample)
+
+    def listen(self, sample: Any) -> None:
+        buffer = sample.get_buffer()
+        samples = array.array("h", buffer.extract_dup(0, buffer.get_size()))
+        for index, value in enumerate(samples):
+            if abs(value) <= LOUD:
+                self._quiet += 1
+                continue
+            if self._quiet > RATE_HZ // 10:
+                self._found("click", sample, index * 10**9 // RATE_HZ)
+            self._quiet = 0
+
+    def _found(self, what: str, sample: Any, later_ns: int = 0) -> None:
+        at = sample.get_segment().to_running_time(Gst.Format.TIME, sample.get_buffer().pts)
+        tell(**{what: at + later_ns})
+        self._left[what] -= 1
+        if max(self._left.values()) <= 0:
+            self._peer.end()
+
+
+def claps(url: str, token: str, codec: str, wanted: int) -> None:
+    peer = player(url, token, CAPS[codec], OPUS)
+    found = Claps(peer, wanted)
 
     def decode(_: Any, pad: Any) -> None:
-        tail = Gst.parse_bin_from_description(
-            f"{DECODERS[codec]} ! videoconvert ! video/x-raw,format=GRAY8 ! "
-            "appsink name=sink emit-signals=true sync=false",
-            True,
-        )
-        tail.get_by_name("sink").connect("new-sample", show)
-        pipeline.add(tail)
-        tail.sync_state_with_parent()
-        pad.link(tail.get_static_pad("sink"))
+        if pad.get_current_caps().get_structure(0).get_value("media") == "audio":
+            decode_into(peer, pad, f"rtpopusdepay ! opusdec ! audioconvert ! {MONO}", found.listen)
+        else:
+            decode_into(peer, pad, f"{DECODERS[codec]} ! {GREY}", found.look)
 
-    rtc.connect("pad-added", decode)
-    GLib.timeout_add_seconds(PATIENCE_S, peer.fail, f"no {pictures} pictures in {PATIENCE_S} s")
+    peer.on_pad(decode)
+    GLib.timeout_add_seconds(CLAPPING_S, peer.fail, f"no {wanted} claps in {CLAPPING_S} s")
     peer.run()
 
 
@@ -211,6 +284,8 @@ if __name__ == "__main__":
     mode, *rest = sys.argv[1:]
     if mode == "play":
         play(rest[0], rest[1], rest[2], int(rest[3]))
+    elif mode == "claps":
+        claps(rest[0], rest[1], rest[2], int(rest[3]))
     elif mode == "publish":
         publish(rest[0], rest[1], rest[2])
     else:

@@ -49,6 +49,7 @@ from realtime.server import choose_loop, create_app
 from realtime.session import Studio
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory
+from realtime.tokens import Tokens
 from realtime.watermark import Payload
 from tests.fakes import consent
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
@@ -438,6 +439,7 @@ class Stand:
     http: httpx.AsyncClient
     studio: FakeStudio
     """not in use where the test brought a studio of its own"""
+    tokens: Tokens
 
     @property
     def script(self) -> Script:
@@ -452,7 +454,8 @@ async def standing(
     config = config or config_with(server={"max_sessions": 2})
     fake = FakeStudio()
     daemon = Daemon(build_services(config, studio or fake))
-    app = create_app(daemon, TOKEN, "test loop")
+    tokens = Tokens(TOKEN)
+    app = create_app(daemon, tokens, "test loop")
     await daemon.start()
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -460,7 +463,7 @@ async def standing(
         async with httpx.AsyncClient(
             transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=60
         ) as http:
-            yield Stand(daemon, http, fake)
+            yield Stand(daemon, http, fake, tokens)
     finally:
         fake.script.released.set()
         await daemon.stop("the test is over")

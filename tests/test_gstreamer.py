@@ -10,19 +10,24 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import uvicorn
 
+from realtime.bench.clap import Offsets
 from realtime.server import create_app
+from realtime.tokens import Tokens
 from tests.helpers import CARD_LUMA, TOKEN, Camera, Performer, Stand, standing, until
 from tests.pictures import HEIGHT, WIDTH
+from tests.test_lip_sync import EchoStudio, clapping
 
 PYTHON = "/usr/bin/python3"  # the system's, for GStreamer's bindings come with it
 PEER = Path(__file__).with_name("gst_peer.py")
+CLAPS, FIRST = 20, 8
+"""in all, and until the player has put both streams together, bit by bit"""
 PACKAGES = (
     "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice python3-gi "
     "gir1.2-gst-plugins-bad-1.0"
@@ -55,10 +60,11 @@ def lacking(codec: str) -> str:
 
 
 @pytest_asyncio.fixture
-async def served() -> AsyncIterator[tuple[Stand, str]]:
-    """A daemon that listens, and its address."""
-    async with standing() as stand:
-        app = create_app(stand.daemon, TOKEN, "test loop")
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Stand, str]]:
+    """A daemon that listens, and its address; with another studio if the test brings one."""
+    make_studio = getattr(request, "param", None)
+    async with standing(studio=make_studio and make_studio()) as stand:
+        app = create_app(stand.daemon, Tokens(TOKEN), "test loop")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
@@ -107,3 +113,25 @@ async def test_gstreamer_watches_a_performer_of_a_browser(
     assert len(out.splitlines()) >= 10
     await until(lambda: len(stand.daemon.viewers) == 0)
     await performer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served", [EchoStudio], indirect=True)
+async def test_gstreamer_sees_and_hears_a_clap_together(
+    served: tuple[Stand, str], codec: str, figure: Callable[[str], None]
+) -> None:
+    """By its own clock: when each would be shown or sounded, after it has put both together."""
+    stand, url = served
+    async with clapping(stand):
+        player = await peer("claps", f"{url}/whep", TOKEN, codec, str(CLAPS))
+        out, err = await asyncio.wait_for(player.communicate(), 90)
+    assert player.returncode == 0, err.decode()
+    told = [json.loads(line) for line in out.splitlines()]
+    flashes, clicks = ([one[what] for one in told if what in one] for what in ("flash", "click"))
+    offsets = Offsets.of(flashes[FIRST:], clicks)
+    figure(
+        f"clap at GStreamer, {codec}: voice {offsets.median_ms:.1f} ms late, at worst "
+        f"{offsets.worst_ms:.1f}; {offsets.within_40:.0%} of {offsets.claps} within 40"
+    )
+    assert offsets.claps >= CLAPS - FIRST - 2 and abs(offsets.median_ms) < 40
+    assert offsets.within_40 >= 0.8, "but for what a busy machine tears apart"

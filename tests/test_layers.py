@@ -85,6 +85,8 @@ LAYERS = (
     ("realtime.daemon",),
     (
         "realtime.adding",
+        "realtime.commanding",
+        "realtime.phone",
         "realtime.recording",
         "realtime.reload",
         "realtime.signalling",

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from realtime.capture_times import CaptureTimes
+from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.clock import FakeClock
 from realtime.frames import OutputFrame, Timings, Voice
 from realtime.lips import Lips, SenderReport, Unwrapped
 from realtime.opus import silence
+from realtime.rtc_viewers import Hearing
 from realtime.sound import Sound
 from tests.pictures import i420_of, texture
 
@@ -73,6 +74,8 @@ class World:
     """how far what was heard is from what was seen, by the time stamps that went out"""
     apart_ms: float = 0.0
     """how far they leave from each other"""
+    viewer_ms: float = 0.0
+    """how far what a viewer hears is from what it sees, by its stamps and sender reports"""
     waiting: int = 0
 
     def pts(self, at_ns: int) -> int:
@@ -81,24 +84,67 @@ class World:
     def ticks(self, at_ns: int) -> int:
         return round(at_ns * (1 + self.microphone_ppm / 1e6) * 48_000 / S) + 55_000
 
+    def heard_ns(self, ticks: float) -> float:
+        return (ticks - 55_000) * S / 48_000 / (1 + self.microphone_ppm / 1e6)
+
 
 SERVER_NS = 45 * MS
 
 
+class Output:
+    """What goes out: the session's own pictures, and those of an encode for viewers."""
+
+    def __init__(self, world: World) -> None:
+        camera = CameraClock()
+        self.world = world
+        self.sound = Sound(world.clock, lambda: False, camera)
+        self.own, self.viewers = CaptureTimes(5 * S, camera), CaptureTimes(0, camera)
+        self.hearing = Hearing(world.clock)
+        self.hearing.follow(self.sound)
+        self.gone: list[Voice] = []
+        self.sound.listen(self.gone.append)
+        self._seen_ms = 0.0
+        self._count = 0
+
+    def leaves(self, pts: int, taken_ns: int, at_ns: int) -> None:
+        """A picture; every third is not for viewers: their encoder has not kept up."""
+        shown = replace(PICTURE, source_seq=pts, pts=pts, timings=Timings(at_ns - SERVER_NS))
+        self.own.stamp(shown, at_ns)
+        self._count += 1
+        if self._count % 3:
+            stamp = self.viewers.stamp(shown, at_ns)
+            # A receiver takes its time from the stamp and the newest report.
+            told_ns = at_ns - (at_ns * 90_000 // S - stamp) * S / 90_000
+            self._seen_ms = (told_ns - taken_ns) / MS
+        self.sound.lips.picture_left(pts, at_ns)
+
+    def judge(self, at_ns: int) -> None:
+        world = self.world
+        camera_now, ticks_now = self.sound.camera.reads(at_ns), self.sound.ticks_at(at_ns)
+        assert camera_now is not None and ticks_now is not None
+        # Sender reports of both streams say these clocks belong to the same moment; so when was it?
+        seen_ns = (camera_now - 777_000) * S / 90_000 / (1 + world.camera_ppm / 1e6)
+        heard_ns = world.heard_ns(ticks_now)
+        world.worst_ms = max(world.worst_ms, abs(heard_ns - seen_ns) / MS)
+        taken_ns = world.heard_ns(self.gone[-1].ticks)
+        world.apart_ms = max(world.apart_ms, abs(at_ns - (taken_ns + 30 * MS + SERVER_NS)) / MS)
+        report = self.hearing.ticks_at(at_ns)
+        assert report is not None
+        told_ns = at_ns - (report - self.hearing._queue[-1].ticks) * S / 48_000
+        heard_ms = (told_ns - taken_ns) / MS
+        world.viewer_ms = max(world.viewer_ms, abs(heard_ms - self._seen_ms))
+
+
 def run(world: World, minutes: float) -> None:
     """Pictures at 30 fps and packets of 20 ms of the microphone's own time."""
-    clock = world.clock
-    sound, times, gone = Sound(clock, lambda: False), CaptureTimes(0), list[Voice]()
-    sound.listen(gone.append)
+    clock, output = world.clock, Output(world)
+    sound = output.sound
     for at_ns, event, taken_ns in _events(world, minutes):
         clock.advance_ms(at_ns / MS - clock.now_ns() / MS)
         if event == "arrives":
             sound.lips.picture_arrived(world.pts(taken_ns), at_ns)
         elif event == "leaves":
-            pts = world.pts(taken_ns)
-            shown = replace(PICTURE, source_seq=pts, pts=pts, timings=Timings(at_ns - SERVER_NS))
-            times.stamp(shown, at_ns)
-            sound.lips.picture_left(pts, at_ns)
+            output.leaves(world.pts(taken_ns), taken_ns, at_ns)
         elif event == "report":
             # a microphone's clock and a camera's are both told against the sender's wall clock
             reports = (
@@ -110,22 +156,9 @@ def run(world: World, minutes: float) -> None:
             sound.offer(silence(960), world.ticks(taken_ns), at_ns)
         sound.pump()
         world.waiting = max(world.waiting, len(sound._waiting))
-        if gone and at_ns > 20 * S:
-            _judge(world, times, sound, gone[-1], at_ns)
-        gone.clear()
-
-
-def _judge(world: World, times: CaptureTimes, sound: Sound, voice: Voice, at_ns: int) -> None:
-    camera_now = times.camera_at(at_ns)
-    assert camera_now is not None
-    ticks_now = sound.lips.ticks_at(camera_now)
-    assert ticks_now is not None
-    # Sender reports of both streams say these clocks belong to the same moment; so when was it?
-    seen_ns = (camera_now - 777_000) * S / 90_000 / (1 + world.camera_ppm / 1e6)
-    heard_ns = (ticks_now - 55_000) * S / 48_000 / (1 + world.microphone_ppm / 1e6)
-    world.worst_ms = max(world.worst_ms, abs(heard_ns - seen_ns) / MS)
-    taken_ns = (voice.ticks - 55_000) * S / 48_000 / (1 + world.microphone_ppm / 1e6)
-    world.apart_ms = max(world.apart_ms, abs(at_ns - (taken_ns + 30 * MS + SERVER_NS)) / MS)
+        if output.gone and at_ns > 20 * S:
+            output.judge(at_ns)
+        output.gone.clear()
 
 
 def _events(world: World, minutes: float) -> Iterator[tuple[int, str, int]]:
@@ -160,6 +193,7 @@ def test_half_an_hour_of_skewed_clocks_moves_voice_and_lips_apart_by_less_than_2
     world = World(*skew, reports=reports, clock=FakeClock())
     run(world, minutes=30)
     assert world.worst_ms < 5 and world.apart_ms < 20
+    assert world.viewer_ms < 5
     assert world.waiting <= 4
 
 

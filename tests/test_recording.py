@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,20 +109,12 @@ async def test_a_clap_is_together_in_the_film(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     async with standing(recording_to(tmp_path), EchoStudio()) as stand:
-
-        def begun(audience: Any) -> bool:
-            """Recording begins once both come back, and five flashes later it is enough."""
-            if not films and audience.flashes and audience.clicks:
-                session = next(iter(stand.daemon.sessions))
-                films.append(asyncio.ensure_future(session.record()))
-                before.append(len(audience.flashes))
-            return bool(films) and len(audience.flashes) >= before[0] + 5
-
-        films: list[asyncio.Future[Any]] = []
-        before: list[int] = []
-        await clapping(stand, begun)
+        async with clapping(stand) as performer:
+            await until(lambda: bool(performer.flashes and performer.clicks))
+            said = await next(iter(stand.daemon.sessions)).record()
+            before = len(performer.flashes)
+            await until(lambda: len(performer.flashes) >= before + 5)
         await until(lambda: len(stand.daemon.sessions) == 0)
-        said = films[0].result()
     offsets = Offsets.of(*in_file(Path(said.files[0])))
     figure(
         f"clap in a film: voice {offsets.median_ms:.1f} ms late, at worst {offsets.worst_ms:.1f}"

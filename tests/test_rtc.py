@@ -32,7 +32,7 @@ from realtime import rtc, rtc_internals
 from realtime.clock import FakeClock, MonotonicClock
 from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
-from realtime.frames import Arrived, OutputFrame, Timings
+from realtime.frames import Arrived, OutputFrame, Timings, Voice
 from realtime.latest import Closed
 from realtime.metrics import SessionMetrics
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
@@ -172,6 +172,10 @@ def test_the_playout_delay_is_sent_where_the_browser_offers_it(agreed: bool) -> 
     packed = extensions.set(rtp.HeaderExtensions(mid="0"))
     expected = [(1, b"0"), (5, b"\x00\x00\x00")] if agreed else [(1, b"0")]
     assert rtp.unpack_header_extensions(*packed) == expected
+    extensions.at_once = False
+    expected = [(1, b"0"), (5, b"\x00\x03\xe8")] if agreed else [(1, b"0")]
+    packed = extensions.set(rtp.HeaderExtensions(mid="0"))
+    assert rtp.unpack_header_extensions(*packed) == expected, "0 to 10 s"
 
 
 def test_no_foreign_server_is_named_by_default() -> None:
@@ -379,18 +383,23 @@ async def test_one_stream_of_opus_is_taken_and_returned() -> None:
 @pytest.mark.parametrize(
     ("voice", "answered"), [("sendrecv", "sendrecv"), ("sendonly", "recvonly")]
 )
-async def test_pictures_may_wait_for_the_sound_only_where_it_is_heard(
-    voice: str, answered: str
-) -> None:
-    peer = make_peer(voice=SoundTrack())
+async def test_pictures_may_wait_for_the_sound_once_there_is_any(voice: str, answered: str) -> None:
+    heard = SoundTrack()
+    peer = make_peer(voice=heard)
     offer = await browser_offer(audio=True, voice=voice)
     answer = SessionDescription.parse(await peer.answer(offer))
-    await peer.close()
     sound, video = (
         next(media for media in answer.media if media.kind == kind) for kind in ("audio", "video")
     )
-    at_once = PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
-    assert (sound.direction, at_once) == (answered, voice == "sendonly")
+    assert sound.direction == answered and peer.takes_sound == (voice == "sendrecv")
+    assert PLAYOUT_DELAY_URI in [extension.uri for extension in video.rtp.headerExtensions]
+    sender: Any = peer._video.sender
+    extensions = sender._private("rtp_header_extensions_map")
+    assert extensions.at_once
+    heard.put(Voice(b"\xf8\xff\xfe", 0, None, 0))
+    await heard.recv()  # the sender pulls it where the other side takes sound
+    assert not extensions.at_once
+    await peer.close()
 
 
 async def test_sound_without_opus_stays_with_the_performer() -> None:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import pytest
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc import clock as wall
 from aiortc.mediastreams import MediaStreamTrack
@@ -15,7 +16,7 @@ from realtime import rtc_internals
 from realtime.clock import FakeClock
 from realtime.config import Rtc
 from realtime.rtc import peer_configuration
-from realtime.rtc_reports import ReportingSender
+from realtime.rtc_reports import ReportingSender, one_moment
 
 
 class Track(MediaStreamTrack):
@@ -83,3 +84,17 @@ async def test_a_track_that_does_not_know_is_reported_as_upstream_does() -> None
 
 async def test_before_the_first_packet_there_is_nothing_to_report() -> None:
     assert await reported(Track(), packets=0) is None
+
+
+def test_both_clocks_are_read_at_one_moment_though_the_thread_is_put_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, delays_ms = FakeClock(), [30, 5, 0.2, 0]
+
+    def read() -> int:
+        clock.advance_ms(delays_ms.pop(0))
+        return clock.now_ns()
+
+    monkeypatch.setattr(wall, "current_ntp_time", read)
+    now_ns, told = one_moment(clock)
+    assert abs(now_ns - told) < 1_000_000 and delays_ms == [0]

@@ -13,12 +13,16 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket, RtpPacket
 
 from realtime import rtc_internals
+from realtime.clock import FakeClock
 from realtime.config import Rtc
-from realtime.frames import Voice
+from realtime.frames import OutputFrame, Timings, Voice
 from realtime.lips import SenderReport
 from realtime.rtc import peer_configuration
 from realtime.rtc_receive import MAX_HEARD, HeardPacket, MendedReceiver
 from realtime.rtc_sound import MAX_QUEUED, SoundTrack, hear
+from realtime.rtc_viewers import Hearing
+from realtime.sound import Sound
+from tests.pictures import i420_of, texture
 
 OPUS = next(codec for codec in CODECS["audio"] if codec.name == "opus")
 
@@ -41,7 +45,54 @@ async def test_a_connection_that_stands_still_keeps_the_newest() -> None:
     track = SoundTrack()
     for count in range(MAX_QUEUED + 3):
         track.put(voice(count))
-    assert (await track.recv()).pts == 3
+    assert (await track.recv()).pts == 3 and track.dropped == 3
+
+
+async def test_the_first_packet_is_told_of_once() -> None:
+    track, told = SoundTrack(), list[bool]()
+    track.on_first = lambda: told.append(True)
+    for count in range(3):
+        track.put(voice(count))
+        await track.recv()
+    assert told == [True]
+
+
+class Session:
+    """A voice whose camera took its first picture now; it speaks in packets of 20 ms."""
+
+    def __init__(self, clock: FakeClock, ticks: int) -> None:
+        self.sound = Sound(clock, lambda: False)
+        shown = OutputFrame(i420_of(texture()), 320, 240, 1, 0, "LIVE", Timings(clock.now_ns()), 0)
+        self.sound.camera.follow(shown, clock.now_ns())
+        self.sound.lips.picture_arrived(0, clock.now_ns())
+        self._clock, self._ticks = clock, ticks
+
+    def say(self) -> None:
+        self._clock.advance_ms(20)
+        self.sound.offer(b"\xf8\xff\xfe", self._ticks, self._clock.now_ns())
+        self._ticks += 960
+        self.sound.pump()
+
+
+async def test_a_viewer_hears_one_session_after_the_other_on_one_clock() -> None:
+    clock = FakeClock(2_000_000_000)
+    hearing, one, two = Hearing(clock), Session(clock, 7_000_000), Session(clock, 50)
+    assert hearing.ticks_at(clock.now_ns()) is None
+    hearing.follow(one.sound)
+    for _ in range(2):
+        one.say()
+    clock.advance_ms(500)
+    hearing.follow(two.sound)
+    assert one.sound._listeners == ()
+    assert hearing.ticks_at(clock.now_ns()) == 97_920 + 960 + 24_000, "of the one heard last"
+    for _ in range(2):
+        two.say()
+    stamps = [(await hearing.recv()).pts for _ in range(4)]
+    assert stamps == [96_960, 97_920, 122_880, 123_840]
+    assert hearing.ticks_at(clock.now_ns()) == 123_840 + 960
+    hearing.follow(None)
+    two.say()
+    assert not hearing._queue
 
 
 async def test_a_track_that_ends_lets_its_sender_go() -> None:

@@ -99,6 +99,7 @@ async def test_a_daemon_is_ready_when_it_is_and_says_that_it_stops(
     await asyncio.to_thread(systemd.until, "STOPPING=1")
 
 
+OTHER_TOKEN = "another-token-of-the-tests-that-is-long-enough"
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -114,7 +115,9 @@ run(again(), lambda line: print(line, flush=True), lambda config: FakeStudio(), 
 def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text("[server]\nport = 0\n")
-    environment = {**os.environ, "NOTIFY_SOCKET": systemd.path, "PYTHONPATH": str(ROOT)}
+    token_file = tmp_path / "state" / "reenactd" / "token"
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    environment = {**os.environ, **state, "NOTIFY_SOCKET": systemd.path, "PYTHONPATH": str(ROOT)}
     daemon = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(file)],
         env=environment,
@@ -134,8 +137,12 @@ def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path:
             daemon.send_signal(signal.SIGHUP)
             systemd.until("READY=1")
             assert "RELOADING=1" in systemd.heard
+        token_file.write_text(OTHER_TOKEN)
+        daemon.send_signal(signal.SIGHUP)
+        systemd.heard.clear()
+        systemd.until("READY=1")
         daemon.send_signal(signal.SIGTERM)
-        _, log = daemon.communicate(timeout=20)
+        printed, log = daemon.communicate(timeout=20)
     finally:
         daemon.kill()
     assert daemon.returncode == 0
@@ -143,3 +150,5 @@ def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path:
     assert "hold after a restart only: server.max_sessions" in log
     assert "the old ones hold: [server] port = 'x'" in log
     assert "Traceback" not in log
+    assert printed.splitlines()[-1].endswith(f"/#token={OTHER_TOKEN}")
+    assert "the access token is another one" in log and OTHER_TOKEN not in log

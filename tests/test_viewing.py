@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
@@ -183,9 +183,11 @@ async def test_sessions_are_found_by_name(stand: Stand) -> None:
         await performer.close()
 
 
-async def offer(direction: str = "recvonly") -> str:
+async def offer(direction: str = "recvonly", audio: Sequence[str] = ()) -> str:
     watcher = Watcher(httpx.AsyncClient())
     watcher.peer.getTransceivers()[0].direction = direction
+    for wanted in audio:
+        watcher.peer.addTransceiver("audio", direction=wanted)
     await watcher.peer.setLocalDescription(await watcher.peer.createOffer())
     sdp = str(watcher.peer.localDescription.sdp)
     await watcher.close()

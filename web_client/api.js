@@ -80,10 +80,11 @@ function postPicture(path, picture) {
 
 /**
  * WHIP, RFC 9725 section 4.2: offer in, answer and the session's address out.
+ * @param {{identity: string|null, name: string|null}} wishes null: as the daemon, or the token, has it
  * @returns {Promise<{answer: string, location: string, etag: string|null}>}
  */
-export async function postOffer(offer, identity, signal) {
-  const query = `?${new URLSearchParams({ name: sessionName(), ...(identity && { identity }) })}`;
+export async function postOffer(offer, { identity, name }, signal) {
+  const query = `?${new URLSearchParams({ ...(name && { name }), ...(identity && { identity }) })}`;
   const headers = { "Content-Type": "application/sdp" };
   const options = { headers, body: offer, signal, patienceMs: OFFER_PATIENCE_MS };
   const response = await request("POST", `/whip${query}`, options);
@@ -95,7 +96,7 @@ export async function postOffer(offer, identity, signal) {
 }
 
 /** By which viewers find this browser's sessions, today and tomorrow. */
-function sessionName() {
+export function sessionName() {
   const kept = localStorage.getItem(NAME_KEY);
   if (kept) return kept;
   const name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => LETTERS[byte % 32]).join("");
@@ -105,10 +106,60 @@ function sessionName() {
 
 /** The address at which OBS finds a session, and nobody without it. @returns {Promise<string>} */
 export async function makeViewLink(session) {
-  const body = JSON.stringify({ scope: "view", session });
+  return `${location.origin}/view/${session}#${await makeViewToken(session)}`;
+}
+
+/** A token that may watch a session, and nothing else. @returns {Promise<string>} */
+export async function makeViewToken(session) {
+  return (await postJson("/api/tokens", { scope: "view", session })).token;
+}
+
+/** @returns {Promise<object[]>} the numbers of each session, as its stats channel has them */
+export async function fetchSessions() {
+  return (await request("GET", "/api/sessions")).json();
+}
+
+/** What a session's controls channel would say. @param {string} name the session's */
+export async function command(name, message) {
+  await postJson(`/api/sessions/${name}/commands`, message);
+}
+
+/** @returns {Promise<object>} under which addresses a phone can come here, or why it cannot */
+export async function fetchPhoneWays() {
+  return (await request("GET", "/api/phone")).json();
+}
+
+/** @returns {Promise<{url: string, qr: string, session: string, expires: string}>} good once */
+export function invitePhone(host) {
+  return postJson("/api/phone", { host });
+}
+
+/**
+ * Take the code that the address brought, if it did, and exchange it for a token of this tab's.
+ * @returns {Promise<boolean>} whether there was one
+ * @throws {ApiError} it was used already, or is too old
+ */
+export async function exchangeCodeFromAddress() {
+  const code = /^#once=([\w.-]+)$/.exec(location.hash)?.[1];
+  if (!code) return false;
+  sessionStorage.setItem(TOKEN_KEY, code);
+  try {
+    sessionStorage.setItem(TOKEN_KEY, (await postJson("/api/phone/exchange")).token);
+  } catch (error) {
+    sessionStorage.removeItem(TOKEN_KEY);
+    if (error.kind === "gone") throw error; // it stays in the address, and good
+    history.replaceState(null, "", location.pathname);
+    throw error;
+  }
+  history.replaceState(null, "", location.pathname);
+  return true;
+}
+
+async function postJson(path, value) {
+  const body = value && JSON.stringify(value);
   const headers = { "Content-Type": "application/json" };
-  const { token } = await (await request("POST", "/api/tokens", { headers, body })).json();
-  return `${location.origin}/view/${session}#${token}`;
+  const response = await request("POST", path, { headers, body });
+  return response.status === 204 ? null : response.json();
 }
 
 /** Candidates found after the offer was sent: RFC 9725 section 4.4.1. */

@@ -27,7 +27,10 @@ export class CameraError extends Error {
 export class Camera {
   /** false where another program tracks the performer: then an empty picture stands in */
   needed = true;
+  /** "user" or "environment": which side of a phone; null where cameras are told apart by name */
+  facing = null;
   #stream = null;
+  #sides = {};
   #onEnded;
 
   /** @param {() => void} onEnded the camera went away by itself */
@@ -62,15 +65,21 @@ export class Camera {
       return { replaced: false };
     }
     if (!navigator.mediaDevices) throw new CameraError("insecure");
+    if (this.facing) {
+      await this.#takeFacing().catch((error) => {
+        throw named(error);
+      });
+      return { replaced: false };
+    }
     const wanted = localStorage.getItem(DEVICE_KEY);
     try {
-      await this.#take(wanted);
+      await this.#take(byId(wanted));
       return { replaced: false };
     } catch (error) {
       const missing = error.name === "OverconstrainedError" && error.constraint === "deviceId";
       if (!wanted || !(missing || error.name === "NotFoundError")) throw named(error);
     }
-    await this.#take(null).catch((error) => {
+    await this.#take({}).catch((error) => {
       throw named(error);
     });
     return { replaced: true };
@@ -100,9 +109,23 @@ export class Camera {
     }));
   }
 
-  async #take(deviceId) {
+  /** The camera on that side; where none says on which it is, one for each side, in their order. */
+  async #takeFacing() {
+    try {
+      return await this.#take({ facingMode: { exact: this.facing } });
+    } catch (error) {
+      if (error.name !== "OverconstrainedError") throw error;
+    }
+    const known = await this.devices();
+    const others = known.filter(({ id }) => !Object.values(this.#sides).includes(id));
+    const id = this.#sides[this.facing] ?? others[0]?.id ?? known[0]?.id;
+    await this.#take(byId(id));
+    this.#sides[this.facing] = this.track.getSettings().deviceId;
+  }
+
+  async #take(wish) {
     this.close(); // many systems give a camera to one taker only
-    const video = deviceId ? { ...WISHES, deviceId: { exact: deviceId } } : WISHES;
+    const video = { ...WISHES, ...wish };
     const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
     const [track] = stream.getVideoTracks();
     track.contentHint = "motion";
@@ -111,6 +134,10 @@ export class Camera {
     });
     this.#stream = stream;
   }
+}
+
+function byId(deviceId) {
+  return deviceId ? { deviceId: { exact: deviceId } } : {};
 }
 
 /** A black picture once a second: a session is negotiated with a track, whatever it shows. */

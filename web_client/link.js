@@ -11,6 +11,8 @@
 export const FIRST_DELAY_MS = 500;
 export const LONGEST_DELAY_MS = 8000;
 export const FULL_DELAY_MS = 4000;
+/** How often a page that shows a phone's session looks whether it has begun. */
+export const PHONE_DELAY_MS = 1500;
 /** A session that lived this long was a good one: the next delay starts small again. */
 export const SETTLED_MS = 10_000;
 /** Sessions in a row that the daemon itself ended early, before the page stops asking. */
@@ -39,7 +41,7 @@ export const INITIAL = Object.freeze({
  * @param {{type: string, kind?: string, detail?: string, livedMs?: number, random?: number}} event
  *   open | checked | start | stop | connected | retry | token: no more fields.
  *   failed: a check or a connection did not come about; `kind` gone, token-missing, token-wrong,
- *   full or refused. lost: it broke after `livedMs`. closed: the daemon ended it, see `detail`.
+ *   full, phone or refused. lost: it broke after `livedMs`. closed: the daemon ended it, see `detail`.
  *   `random` 0..1 spreads the delays of several pages.
  * @returns {{state: LinkState, commands: {do: string, ms?: number}[]}}
  */
@@ -97,7 +99,7 @@ function stop(state) {
 }
 
 function failed(state, { kind, detail = "", random }) {
-  if (kind === "gone" || kind === "full") return wait(state, kind, detail, random);
+  if (["gone", "full", "phone"].includes(kind)) return wait(state, kind, detail, random);
   return to(state, { phase: "blocked", problem: kind, detail }, [{ do: "hangup" }]);
 }
 
@@ -116,7 +118,8 @@ function settle(state, { livedMs = 0 }) {
 
 function wait(state, problem, detail, random = 0.5) {
   const grown = Math.min(FIRST_DELAY_MS * 2 ** state.attempt, LONGEST_DELAY_MS);
-  const ms = Math.round((problem === "full" ? FULL_DELAY_MS : grown) * (0.8 + 0.4 * random));
+  const steady = { full: FULL_DELAY_MS, phone: PHONE_DELAY_MS };
+  const ms = Math.round((steady[problem] ?? grown) * (0.8 + 0.4 * random));
   const change = { phase: "waiting", attempt: state.attempt + 1, problem, detail };
   return to(state, change, [{ do: "hangup" }, { do: "wait", ms }]);
 }

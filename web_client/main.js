@@ -23,12 +23,14 @@ import * as link from "./link.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
 import { showObsLink } from "./obs.js";
+import { PhonePanel } from "./phone_panel.js";
 import { Presets } from "./presets.js";
+import { RemoteSession } from "./remote.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
 import { newestWins } from "./throttle.js";
-import { FACE, VOICE } from "./words.js";
+import { FACE, PHONE, VOICE, fill } from "./words.js";
 
 const CONTROLS_INTERVAL_MS = 50;
 const REPORT_INTERVAL_MS = 1000;
@@ -44,6 +46,7 @@ let retryTimer = 0;
 let loading = false;
 let opening = Promise.resolve();
 let cameraState = { phase: "off", problem: null, detail: "" };
+let phone = null; // the name of the session whose camera is a phone's
 
 const camera = new Camera(() => stop({ phase: "error", problem: "camera-ended", detail: "" }));
 const microphone = new Microphone(() => loseVoice());
@@ -109,13 +112,15 @@ function heedStatus(status) {
 
 async function connect() {
   await opening; // a performer may just be changing cameras
-  if (linkState.phase !== "connecting" || session || !camera.track) return;
-  const mine = new Session(iceServers, { camera: camera.track, voice: microphone.track }, {
+  if (linkState.phase !== "connecting" || session || !(camera.track || phone)) return;
+  const handlers = {
     onVideo: (stream) => stage.setVideo(stream),
     onOpen: () => mine.send({ type: "controls", values: controls.values }),
     onMessage: (message) => heed(mine, message),
     onLost: (livedMs) => mine === session && dispatch({ type: "lost", livedMs }),
-  });
+  };
+  const tracks = { camera: camera.track, voice: microphone.track };
+  const mine = phone ? new RemoteSession(phone, handlers) : new Session(iceServers, tracks, handlers);
   session = mine;
   try {
     await mine.connect(gallery.chosen);
@@ -209,13 +214,26 @@ async function start() {
 function stop(why = { phase: "off", problem: null, detail: "" }) {
   camera.close();
   microphone.close();
+  const left = phone;
+  phone = null;
   cameraState = why;
   dispatch({ type: "stop" });
+  if (!left) return;
+  stage.toast("phone-left");
+  if (linkState.phase === "waiting") retry(); // not for the phone any more: is the daemon there?
+}
+
+/** A phone has begun: its session takes the place of this machine's camera. */
+function showPhone(name) {
+  stop();
+  phone = name;
+  cameraState = { phase: "on", problem: null, detail: "" };
+  dispatch({ type: "start" });
 }
 
 async function chooseDevice(id) {
   camera.choose(id);
-  if (cameraState.phase !== "on") return;
+  if (cameraState.phase !== "on" || phone) return;
   if (!(await openCamera())) return stop(cameraState);
   await session?.replaceTrack(camera.track);
   render();
@@ -236,7 +254,7 @@ function togglePower() {
 
 /* The voice is sent while it is switched on and the camera runs. */
 async function heedVoice() {
-  if (microphone.wanted && cameraState.phase === "on") {
+  if (microphone.wanted && cameraState.phase === "on" && !phone) {
     try {
       await microphone.open();
     } catch (error) {
@@ -258,6 +276,7 @@ function loseVoice() {
 }
 
 async function toggleVoice() {
+  if (phone) return stage.toast("phone-voice");
   const wanted = !microphone.wanted;
   microphone.wanted = wanted;
   await heedVoice();
@@ -332,13 +351,18 @@ function renderSelf() {
   const own = byId("self");
   if (own.srcObject !== camera.stream) own.srcObject = camera.stream;
   const picture = camera.picture;
-  byId("self-hint").textContent = picture
-    ? `${picture.width} × ${picture.height}, ${picture.fps} fps. Seen here and by the daemon only.`
-    : "Seen here and by the daemon only.";
+  byId("self-hint").textContent = selfHint(picture);
   const chip = byId("face");
-  chip.hidden = !stats || !picture;
+  chip.hidden = !stats || !(picture || phone);
   chip.dataset.ok = stats?.face === "ok";
   chip.textContent = FACE[stats?.face] ?? "";
+}
+
+function selfHint(picture) {
+  const { width, height } = stats?.camera ?? {};
+  if (phone) return fill(PHONE.hint, width ? `, ${width} × ${height}` : "");
+  const size = picture ? `${picture.width} × ${picture.height}, ${picture.fps} fps. ` : "";
+  return `${size}Seen here and by the daemon only.`;
 }
 
 async function listDevices() {
@@ -356,6 +380,7 @@ new Enrolment(async (id) => {
   await gallery.fill(identities, status.default_identity);
   gallery.choose(id);
 });
+new PhonePanel(showPhone, (detail) => stage.toast("daemon-says", detail));
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
 byId("voice").addEventListener("click", toggleVoice);

@@ -3,21 +3,30 @@
 import { makeViewLink } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
+let link = "";
 
 /** @param {string} session its name @param {string} size as it is read out @returns {Promise<void>} */
 export async function showObsLink(session, size) {
-  const link = await makeViewLink(session);
-  const box = byId("obs-link");
-  box.value = link;
+  link = await makeViewLink(session);
   byId("obs-size").textContent = size;
   byId("obs-guide").showModal();
-  box.select();
-  byId("obs-copied").textContent = await copied(link);
+  await offer();
 }
 
-async function copied(link) {
+byId("obs-picture").addEventListener("change", offer);
+
+/** The link with the chosen size in it, ready to be pasted. */
+async function offer() {
+  const size = byId("obs-picture").value;
+  const box = byId("obs-link");
+  box.value = size === "auto" ? link : link.replace("#", `?size=${size}#`);
+  box.select();
+  byId("obs-copied").textContent = await copied(box.value);
+}
+
+async function copied(text) {
   try {
-    await navigator.clipboard.writeText(link);
+    await navigator.clipboard.writeText(text);
     return "Copied.";
   } catch {
     return "This browser did not let the page copy it: press Ctrl+C.";

@@ -3,7 +3,7 @@
  *
  * Decides nothing about retrying (link.js does) and shows nothing: it reports through callbacks. */
 
-import { deleteSession, patchCandidates, postOffer } from "./api.js";
+import { deleteSession, patchCandidates, postOffer, sessionName } from "./api.js";
 import { sdpFragment } from "./sdp.js";
 
 /** Host candidates come at once; what comes later (STUN, TURN) is trickled. */
@@ -23,6 +23,7 @@ const MAX_BITRATE_BPS = 2_500_000;
 
 export class Session {
   #peer;
+  #name;
   #controls;
   #stats;
   #sender;
@@ -39,17 +40,23 @@ export class Session {
    * @param {{urls: string[]}[]} iceServers
    * @param {{camera: MediaStreamTrack, voice: MediaStreamTrack|null}} tracks
    * @param {Handlers} handlers
+   * @param {{name?: string|null, returns?: boolean}} [wishes] under which name viewers find it, null
+   *   where the token says it; whether the avatar comes back to this page
    */
-  constructor(iceServers, { camera, voice }, handlers) {
+  constructor(iceServers, { camera, voice }, handlers, wishes = {}) {
+    const { name = sessionName(), returns = true } = wishes;
     this.#handlers = handlers;
+    this.#name = name;
     this.#peer = new RTCPeerConnection({ iceServers });
-    const transceiver = this.#peer.addTransceiver(camera, { direction: "sendrecv" });
+    const transceiver = this.#peer.addTransceiver(camera, {
+      direction: returns ? "sendrecv" : "sendonly",
+    });
     this.#sender = transceiver.sender;
     // There from the start, so that the voice can come and go. It does not return: nobody wants to
     // hear themselves, and a player that has sound holds the picture back to fit it.
     this.#voiceSender = this.#peer.addTransceiver(voice ?? "audio", { direction: "sendonly" }).sender;
     if ("jitterBufferTarget" in transceiver.receiver) transceiver.receiver.jitterBufferTarget = 0;
-    handlers.onVideo(new MediaStream([transceiver.receiver.track]));
+    if (returns) handlers.onVideo(new MediaStream([transceiver.receiver.track]));
     this.#controls = this.#channel("controls");
     this.#stats = this.#channel("stats");
     this.#peer.addEventListener("connectionstatechange", () => {
@@ -69,7 +76,7 @@ export class Session {
     const offer = this.#peer.localDescription.sdp;
     late.restart();
     const { signal } = this.#aborter;
-    const { answer, location, etag } = await postOffer(offer, identity, signal);
+    const { answer, location, etag } = await postOffer(offer, { identity, name: this.#name }, signal);
     if (signal.aborted) {
       await deleteSession(location);
       throw signal.reason;

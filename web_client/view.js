@@ -1,9 +1,15 @@
 /* The avatar and nothing else, for OBS's browser source: /view/SESSION#TOKEN, /view/#TOKEN for
- * whoever performs. `?background=scene` shows the whole picture instead of the avatar alone.
+ * whoever performs. `?background=scene` shows the whole picture instead of the avatar alone;
+ * `?size=half` takes a smaller picture, where without it (`auto`) the window's own size decides;
+ * `?sound=off` leaves the voice out.
+ *
+ * The voice plays at once where that is allowed, as in OBS. A browser that wants a click or a key
+ * first gets it then; nothing is shown for it but the tab's title.
  *
  * Tries again for ever. The last picture stays meanwhile, so that a short break is no flash; after
  * KEEP_MS it fades out, because nobody wants a frozen face on stream. */
 
+import { SIZES, fittingSize } from "./fitting.js";
 import { Painter } from "./matte.js";
 import { Viewer, WhepError } from "./viewer.js";
 
@@ -11,14 +17,25 @@ const KEEP_MS = 5000;
 /** The daemon sends ten pictures a second at least. */
 const SILENCE_MS = 3000;
 const CONNECT_MS = 10_000;
+/** A window that is being dragged asks once. */
+const RESIZED_MS = 500;
 const RETRY_MS = { nobody: 1500, token: 10_000, busy: 5000, gone: 1000 };
 
 const canvas = document.getElementById("avatar");
 const session = decodeURIComponent(location.pathname.replace(/^\/view\/?/, ""));
-const wanted = new URLSearchParams(location.search).get("background") ?? "transparent";
+const wishes = new URLSearchParams(location.search);
+const wanted = wishes.get("background") ?? "transparent";
+const sound = wishes.get("sound") ?? "on";
+const title = document.title;
+/** Plays the stream; the canvas shows its pictures, and the sound is its own. */
+let player = document.createElement("video");
+const wantedSize = wishes.get("size") ?? "auto";
 let painter = null;
 let viewer = null;
 let drawnMs = -Infinity;
+let size = wantedSize === "auto" ? "full" : wantedSize;
+let whole = null; // what a picture of size "full" measures
+let resizing = 0;
 
 function token() {
   return decodeURIComponent(location.hash.replace(/^#(token=)?/, ""));
@@ -33,10 +50,11 @@ function show(state, problem = "") {
 
 async function connect() {
   const path = session ? `/whep/${encodeURIComponent(session)}` : "/whep";
-  const mine = new Viewer(token(), (stream) => play(stream, () => mine === viewer), () => lose(mine));
+  const kinds = sound === "on" ? ["video", "audio"] : ["video"];
+  const mine = new Viewer(token(), kinds, (stream) => play(stream, () => mine === viewer), () => lose(mine));
   viewer = mine;
   try {
-    await mine.connect(`${path}?background=${encodeURIComponent(wanted)}`);
+    await mine.connect(`${path}?${new URLSearchParams({ background: wanted, size })}`);
   } catch (error) {
     if (!(error instanceof WhepError)) throw error;
     return lose(mine, error);
@@ -46,20 +64,54 @@ async function connect() {
 
 /** Draw each picture of a stream as it comes, until another stream is the current one. */
 function play(stream, isCurrent) {
+  player.srcObject = null;
   const video = document.createElement("video");
-  video.muted = video.playsInline = true;
+  player = video;
+  video.playsInline = true;
+  video.muted = sound === "off";
   video.srcObject = stream;
   const draw = () => {
     if (!isCurrent()) return;
     if (painter.draw(video)) {
       drawnMs = performance.now();
       canvas.dataset.shown = true;
+      canvas.dataset.size = size;
       show("live");
     }
     video.requestVideoFrameCallback(draw);
+    if (size === "full" && (canvas.width !== whole?.width || canvas.height !== whole?.height)) {
+      whole = { width: canvas.width, height: canvas.height };
+      fit();
+    }
   };
   video.requestVideoFrameCallback(draw);
-  video.play().catch(() => {}); // a stream that is replaced before it began
+  begin(video);
+}
+
+function begin(video) {
+  video.play().catch(({ name }) => {
+    if (name !== "NotAllowedError") return; // a stream that is replaced before it began
+    video.muted = true;
+    document.title = `${title} (click for sound)`;
+    video.play().catch(() => {});
+  });
+}
+
+function unmute() {
+  player.muted = false;
+  document.title = title;
+}
+
+/** Take another size where the window asks for one; the last picture stays meanwhile. */
+function fit() {
+  if (wantedSize !== "auto" || !whole) return;
+  const box = { width: innerWidth * devicePixelRatio, height: innerHeight * devicePixelRatio };
+  const fitting = fittingSize(whole, box);
+  if (fitting === size) return;
+  size = fitting;
+  if (!viewer) return; // the next attempt takes it
+  viewer.hangUp();
+  connect();
 }
 
 function watch(mine, sinceMs) {
@@ -79,11 +131,21 @@ function lose(mine, { kind = "gone", message = "" } = {}) {
 setInterval(() => {
   if (performance.now() - drawnMs > KEEP_MS) canvas.dataset.shown = false;
 }, 250);
+addEventListener("click", unmute);
+addEventListener("keydown", unmute);
+addEventListener("resize", () => {
+  clearTimeout(resizing);
+  resizing = setTimeout(fit, RESIZED_MS);
+});
 addEventListener("pagehide", () => viewer?.hangUp());
 addEventListener("hashchange", () => location.reload());
 
 if (!["transparent", "scene"].includes(wanted)) {
   show("wrong", `reenactd: background=${wanted} in this address: must be transparent or scene`);
+} else if (!["on", "off"].includes(sound)) {
+  show("wrong", `reenactd: sound=${sound} in this address: must be on or off`);
+} else if (!["auto", ...SIZES].includes(wantedSize)) {
+  show("wrong", `reenactd: size=${wantedSize} in this address: must be auto, ${SIZES.join(", ")}`);
 } else if (!token()) {
   show("wrong", "reenactd: this address lacks its token: copy the OBS link from the performer's page");
 } else {

@@ -1,5 +1,5 @@
 /* One WHEP viewer's connection (draft-ietf-wish-whep), from offer to hang-up. Knows no pictures
- * and decides nothing about trying again. */
+ * and no sound, and decides nothing about trying again. */
 
 /** Host candidates come at once; the daemon learns any other from the connection's own checks. */
 const GATHER_MS = 400;
@@ -21,14 +21,17 @@ export class Viewer {
 
   /**
    * @param {string} token
-   * @param {(stream: MediaStream) => void} onVideo
+   * @param {("video"|"audio")[]} kinds what to ask for
+   * @param {(stream: MediaStream) => void} onStream
    * @param {() => void} onLost
    */
-  constructor(token, onVideo, onLost) {
+  constructor(token, kinds, onStream, onLost) {
     this.#token = token;
-    const { receiver } = this.#peer.addTransceiver("video", { direction: "recvonly" });
-    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-    onVideo(new MediaStream([receiver.track]));
+    const receivers = kinds.map((kind) => this.#peer.addTransceiver(kind, { direction: "recvonly" }).receiver);
+    for (const receiver of receivers) {
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    }
+    onStream(new MediaStream(receivers.map(({ track }) => track)));
     this.#peer.addEventListener("connectionstatechange", () => {
       if (["failed", "closed"].includes(this.#peer.connectionState)) onLost();
     });
@@ -45,6 +48,11 @@ export class Viewer {
     this.#resource = response.headers.get("Location");
     if (this.#aborter.signal.aborted) return this.#delete();
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  }
+
+  /** @returns {Promise<RTCStatsReport>} */
+  report() {
+    return this.#peer.getStats();
   }
 
   /** Idempotent. */

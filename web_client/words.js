@@ -90,6 +90,12 @@ export const WORDS = {
     action: "retry",
     tone: "waiting",
   },
+  phone: {
+    title: "Waiting for the phone",
+    text: "The avatar appears as soon as the phone sends. Press Start there, and keep its page open.",
+    action: "retry",
+    tone: "waiting",
+  },
   lost: {
     title: "The connection broke off",
     text: "Your camera stays on. The page connects again by itself.",
@@ -141,6 +147,56 @@ export const WORDS = {
     text: "The avatar cannot be shown, so the card stands in; your camera picture never does. {detail}",
     tone: "waiting",
   },
+};
+
+/** On the phone's page these say something else. */
+export const PHONE_WORDS = {
+  idle: {
+    title: "Ready when you are",
+    text: "This phone’s camera goes to the computer that showed the code, and nowhere else. The avatar is seen there.",
+  },
+  loading: WORDS.loading,
+  code: {
+    title: "This code is used up",
+    text: "A code is good once, and for five minutes. Make a new one on the computer: Use phone.",
+    tone: "problem",
+  },
+  "token-missing": {
+    title: "This page needs a code",
+    text: "On the computer press Use phone, then scan the code that it shows.",
+    tone: "problem",
+  },
+  "token-wrong": {
+    title: "This phone is not let in any more",
+    text: "On the computer press Use phone, then scan the new code.",
+    tone: "problem",
+  },
+  gone: { ...WORDS.gone, text: "The page tries again by itself. Is the phone in the same network?" },
+  insecure: { ...WORDS.insecure, text: "Cameras work over HTTPS only. Scan the code that the computer shows." },
+};
+
+/** Under the phone's buttons; which camera, by the direction that it faces. */
+export const PHONE_BUTTONS = {
+  start: "Start",
+  stop: "Stop",
+  voice: "Voice on",
+  muted: "Muted",
+  user: "Front camera",
+  environment: "Rear camera",
+};
+
+/** The panel on the computer. */
+export const PHONE = {
+  waiting: "Waiting for the phone. The code is good once, until {detail}.",
+  over: "The code’s time is over.",
+  "no-tls": "A phone’s browser gives its camera to a page over HTTPS only, and this daemon runs without. Stop it, then type:",
+  loopback: "The daemon has a certificate, but listens to this machine only. Stop it, then type:",
+  "not-covered": "The certificate does not name any of this machine’s addresses ({detail}). Stop the daemon, then type:",
+  "no-network": "This machine has no address in a network. Connect it to the phone’s network, then open this again.",
+  then: "With --config or other settings, keep them. Then open the new address that the daemon prints, and press Use phone again. On the phone, trust ca.pem (the first command says where it is), or accept its warning once.",
+  hint: "The phone’s camera{detail}. Seen by the daemon only.",
+  voice: "The phone sends its own voice: switch it there",
+  left: "The phone goes on sending until you stop it there",
 };
 
 export const ACTIONS = { start: "Start camera", retry: "Try now", token: "" };
@@ -203,6 +259,8 @@ export const TOASTS = {
   "controls-reset": "All sliders are back to normal",
   "daemon-says": "The daemon says: {detail}",
   "not-live": "Start the camera first",
+  "phone-voice": PHONE.voice,
+  "phone-left": PHONE.left,
   "no-fullscreen": "This browser does not let the page fill the screen",
 };
 

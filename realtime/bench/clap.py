@@ -109,6 +109,9 @@ class Audience:
     peer: RTCPeerConnection
     flashes: list[Clap] = field(default_factory=list)
     clicks: list[Clap] = field(default_factory=list)
+    packets: list[bytes] = field(default_factory=list)
+    """of Opus, all that came"""
+    pictures: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def watch(self, track: MediaStreamTrack) -> None:
@@ -123,6 +126,7 @@ class Audience:
         clock, lit = MonotonicClock(), True
         while (frame := await _next(track)) is not None:
             now_ns, was = clock.now_ns(), lit
+            self.pictures += 1
             lit = bool(frame.to_ndarray()[: frame.height].mean() > _MIDDLE)
             report: SenderReport | None = getattr(receiver, "report", None)
             if lit and not was and report is not None:
@@ -134,6 +138,7 @@ class Audience:
         decoder.sample_rate, decoder.layout = SOUND_CLOCK_HZ, "mono"
         while (packet := await _next(track)) is not None:
             assert isinstance(packet, HeardPacket)
+            self.packets.append(packet.opus)
             for block in decoder.decode(av.Packet(packet.opus)):
                 at = clicks.find(samples_of(block))
                 report: SenderReport | None = getattr(receiver, "report", None)
@@ -203,13 +208,16 @@ class Offsets:
     claps: int
     median_ms: float
     worst_ms: float
+    within_40: float = 0.0
+    """share of the claps"""
 
     @classmethod
     def of(cls, flashes_ns: list[int], clicks_ns: list[int]) -> Offsets:
         found = offsets_ms(flashes_ns, clicks_ns)
         if not found:
             return cls(0, float("nan"), float("nan"))
-        return cls(len(found), median(found), max(found, key=abs))
+        within = sum(abs(each_ms) < 40 for each_ms in found) / len(found)
+        return cls(len(found), median(found), max(found, key=abs), within)
 
 
 def _ntp_ns(report: SenderReport, ticks: int, rate_hz: int) -> int:

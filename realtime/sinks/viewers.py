@@ -1,7 +1,8 @@
-"""The viewers of one session: a picture is encoded once per codec and kind, and given to all.
+"""The viewers of one session: a picture is encoded once per codec, kind and size, and given to all.
 
-    session --show--> Audience --> Feed (one per codec and background) --> Seat, Seat, Seat
-                                   encodes once, on the viewers' thread      one per viewer
+    session --show--> Audience --> Feed (one per codec, background and size) --> Seat, Seat, Seat
+                                   scales and encodes once, on the viewers'      one per viewer
+                                   thread
 
 A Seat is bounded. Whoever does not take coded pictures in time loses all that wait and goes on with
 the next key frame; nobody else notices. Runs on the event loop. Knows no peer connections and no
@@ -22,14 +23,17 @@ from av import VideoFrame
 
 from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, Clock
-from realtime.frames import OutputFrame
+from realtime.frames import U8, OutputFrame
 from realtime.latest import AsyncLatest, Closed
 from realtime.rtc import picture_of
+from realtime.sinks.sizes import DIVISOR, Scaler, Size
+from realtime.sound import Sound
 
 logger = logging.getLogger(__name__)
 
 Background = Literal["scene", "transparent"]
 """the whole picture, or the avatar and the mark above their matte"""
+Kind = tuple[Background, Size]
 
 MAX_WAITING = 8
 """coded pictures that a viewer may be late by: a quarter of a second"""
@@ -116,19 +120,30 @@ class Seat:
 
 
 class Feed:
-    """One encode of a session's pictures, for everyone who agreed on its codec and kind."""
+    """One encode of a session's pictures, for everyone who agreed on its codec, kind and size."""
 
-    def __init__(
-        self, background: Background, encoder: Encoder, executor: Executor, clock: Clock
+    def __init__(  # noqa: PLR0913 - what an encode is made of
+        self,
+        kind: Kind,
+        scaler: Scaler,
+        encoder: Encoder,
+        executor: Executor,
+        clock: Clock,
+        times: CaptureTimes,
+        on_left: Callable[[int, int], None],
     ) -> None:
         self.seats: list[Seat] = []
-        self._background = background
+        self._background, size = kind
+        self._scaler = scaler
+        self._max_bps = encoder.target_bitrate // DIVISOR[size] if size != "full" else None
         self._encoder = encoder
         self._executor = executor
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._outputs: AsyncLatest[OutputFrame] = AsyncLatest(self._loop)
-        self._times = CaptureTimes(0)
+        self._times = times
+        self._on_left = on_left
+        self._left_seq = -1
         self._key_asked = False
         self._task = self._loop.create_task(self._run())
 
@@ -167,12 +182,12 @@ class Feed:
     async def _encode(self, output: OutputFrame) -> None:
         i420 = output.i420 if self._background == "scene" else output.stacked_i420
         assert i420 is not None
-        frame = picture_of(i420, self._times.stamp(output, self._clock.now_ns()))
+        pts = self._times.stamp(output, self._clock.now_ns())
         if (target_bps := self._target_bps()) is not None:
             self._encoder.target_bitrate = target_bps
         asked, self._key_asked = self._key_asked, False
         payloads, timestamp = await self._loop.run_in_executor(
-            self._executor, self._encoder.encode, frame, asked
+            self._executor, self._encode_now, i420, pts, asked
         )
         if not payloads:
             return
@@ -181,18 +196,26 @@ class Feed:
             seat.put(coded)
             if seat.needs_key:
                 self.ask_for_key_frame()
+        if output.source_seq not in (-1, self._left_seq):
+            self._left_seq = output.source_seq
+            self._on_left(output.pts, self._clock.now_ns())
+
+    def _encode_now(self, i420: U8, pts: int, force_keyframe: bool) -> tuple[list[bytes], int]:
+        """On the viewers' thread."""
+        return self._encoder.encode(picture_of(self._scaler(i420), pts), force_keyframe)
 
     def _target_bps(self) -> int | None:
-        """The lowest estimate, so that everybody can follow; the encoder has a floor of its own."""
+        """The lowest estimate, so that everybody can follow, and for a smaller picture no more than
+        its share; the encoder has a floor of its own."""
         settled_ns = self._clock.now_ns() - SETTLING_NS
-        return min(
-            (
-                seat.estimate_bps
-                for seat in self.seats
-                if seat.estimate_bps is not None and seat.since_ns <= settled_ns
-            ),
-            default=None,
-        )
+        bounds = [
+            seat.estimate_bps
+            for seat in self.seats
+            if seat.estimate_bps is not None and seat.since_ns <= settled_ns
+        ]
+        if self._max_bps is not None:
+            bounds.append(self._max_bps)
+        return min(bounds, default=None)
 
 
 class Audience:
@@ -202,6 +225,7 @@ class Audience:
         make_encoder: of a codec's name.
         on_cutout: is told when somebody begins, and when nobody goes on, to need the avatar without
             its background.
+        sound: the session's voice; who hears it listens there.
     """
 
     def __init__(
@@ -210,13 +234,18 @@ class Audience:
         executor: Executor,
         clock: Clock,
         on_cutout: Callable[[bool], None],
+        sound: Sound,
     ) -> None:
         self.closed = False
+        self.sound = sound
+        self.on_left: Callable[[int, int], None] = lambda pts, left_ns: None
+        """is told of each camera picture that goes to viewers: its pts, and when it was coded"""
         self._make_encoder = make_encoder
         self._executor = executor
         self._clock = clock
         self._on_cutout = on_cutout
-        self._feeds: dict[tuple[str, Background], Feed] = {}
+        self._feeds: dict[tuple[str, Kind], Feed] = {}
+        self._scalers: dict[Kind, Scaler] = {}
 
     def __len__(self) -> int:
         return sum(len(feed.seats) for feed in self._feeds.values())
@@ -231,12 +260,12 @@ class Audience:
         for feed in self._feeds.values():
             feed.show(output)
 
-    def join(self, seat: Seat, codec: str, background: Background) -> None:
+    def join(self, seat: Seat, codec: str, background: Background, size: Size = "full") -> None:
         """From the next key frame on, which is asked for, the seat gets the session's pictures."""
-        key = (codec, background)
+        kind = background, size
+        key = codec, kind
         if key not in self._feeds:
-            encoder = self._make_encoder(codec)
-            self._feeds[key] = Feed(background, encoder, self._executor, self._clock)
+            self._feeds[key] = self._begin(codec, kind)
             if self._cutouts() == 1 and background == "transparent":
                 self._on_cutout(True)
         self._feeds[key].join(seat)
@@ -249,7 +278,8 @@ class Audience:
                 if not feed.seats:
                     feed.close()
                     del self._feeds[key]
-                    if key[1] == "transparent" and not self._cutouts():
+                    self._forget_scaler(key[1])
+                    if key[1][0] == "transparent" and not self._cutouts():
                         self._on_cutout(False)
 
     def ask_for_key_frame(self, seat: Seat) -> None:
@@ -263,6 +293,24 @@ class Audience:
         for feed in self._feeds.values():
             feed.close()
         self._feeds.clear()
+        self._scalers.clear()
+
+    def _forget_scaler(self, kind: Kind) -> None:
+        """It keeps a picture; nobody needs it without an encode of its kind."""
+        if all(other != kind for _, other in self._feeds):
+            del self._scalers[kind]
+
+    def _begin(self, codec: str, kind: Kind) -> Feed:
+        background, size = kind
+        scaler = Scaler(size, stacked=background == "transparent")
+        scaler = self._scalers.setdefault(kind, scaler)
+        # Of one beginning in the whole daemon, as a viewer's stamps go on in another session.
+        times = CaptureTimes(0, self.sound.camera)
+        encoder = self._make_encoder(codec)
+        return Feed(kind, scaler, encoder, self._executor, self._clock, times, self._tell_left)
+
+    def _tell_left(self, pts: int, left_ns: int) -> None:
+        self.on_left(pts, left_ns)
 
     def _cutouts(self) -> int:
-        return sum(background == "transparent" for _, background in self._feeds)
+        return sum(background == "transparent" for _, (background, _) in self._feeds)

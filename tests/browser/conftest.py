@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -33,6 +34,12 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+DRAWING_SWITCHES = (
+    *(switch for switch in SWITCHES if switch != "--disable-gpu"),
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+"""with WebGL, drawn by the processor"""
 FAKE_DEVICE = "--use-fake-device-for-media-stream"
 STATES = Path(__file__).parents[2] / "build" / "page-states"
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
@@ -150,7 +157,8 @@ def _file_name(test: str) -> str:
 
 def watched(page: Page, url: str) -> Visit:
     entry = Visit(page)
-    origin = url.partition("/#")[0]
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
 
     def on_console(text: str, kind: str) -> None:
         if kind in ("error", "warning"):

@@ -8,6 +8,7 @@ import {
   INITIAL,
   LONGEST_DELAY_MS,
   MOST_CLOSED,
+  PHONE_DELAY_MS,
   SETTLED_MS,
   step,
 } from "../../web_client/link.js";
@@ -73,6 +74,16 @@ test("delays are spread by a fifth either way", () => {
   const delay = (random) => run(...UP, { type: "failed", kind: "gone", random }).commands.at(-1).ms;
   assert.equal(delay(0), 0.8 * FIRST_DELAY_MS);
   assert.equal(delay(1), 1.2 * FIRST_DELAY_MS);
+});
+
+test("a phone that does not send yet is looked for at a steady pace", () => {
+  const again = [{ type: "failed", kind: "phone" }, { type: "retry" }, { type: "checked" }];
+  for (const tries of [0, 1, 5]) {
+    const events = [...UP, ...Array(tries).fill(again).flat(), { type: "failed", kind: "phone" }];
+    const { state, commands } = run(...events);
+    assert.equal(state.problem, "phone");
+    assert.deepEqual(commands.at(-1), { do: "wait", ms: PHONE_DELAY_MS });
+  }
 });
 
 test("a full daemon is asked again at a steady pace", () => {

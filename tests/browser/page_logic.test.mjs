@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 import { meanColour } from "../../web_client/colour.js";
 import { asClock, wordsFor } from "../../web_client/film.js";
+import { fittingSize } from "../../web_client/fitting.js";
 import { INITIAL } from "../../web_client/link.js";
 import { noticeFor } from "../../web_client/notice.js";
 import { sdpFragment } from "../../web_client/sdp.js";
@@ -58,7 +59,7 @@ test("a daemon that still loads is not called slow to connect", () => {
 });
 
 test("every code that can come up has words, and every action a button", () => {
-  const problems = ["gone", "full", "lost", "refused", "closed", "token-missing", "token-wrong"];
+  const problems = ["gone", "full", "phone", "lost", "refused", "closed", "token-missing", "token-wrong"];
   for (const problem of problems) {
     const { code } = noticeFor({ camera: ON, link: linkIn("waiting", problem), stats: null });
     assert.ok(WORDS[code], code);
@@ -89,6 +90,17 @@ test("of many values within an interval the first and the newest go out", () => 
   assert.deepEqual(waiting, []);
   offer(5);
   assert.deepEqual(sent, [1, 4, 5]);
+});
+
+test("a window gets the smallest picture that it does not enlarge by much", () => {
+  const picture = { width: 640, height: 480 };
+  const fits = (width, height) => fittingSize(picture, { width, height });
+  assert.equal(fits(640, 480), "full");
+  assert.equal(fits(1920, 1080), "full");
+  assert.equal(fits(400, 300), "full");
+  assert.equal(fits(340, 255), "half");
+  assert.equal(fits(1920, 240), "half");
+  assert.equal(fits(160, 120), "quarter");
 });
 
 test("an SDP fragment carries credentials, one mid and its candidates", () => {

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ssl
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,8 +35,10 @@ from realtime.server import create_app
 from realtime.stages.cutout import cut_out
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
+from realtime.tokens import Tokens
 from realtime.watermark import Payload
-from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer, until
+from tests.helpers import TOKEN, Camera, FakePipeline, FakeStudio, Performer, Stand, until
+from tests.test_lip_sync import clapping
 
 PAYLOAD = Payload(0xFEED)
 CANVAS = (640, 480)
@@ -65,8 +70,13 @@ class _Portrait(FakePipeline):
     """Shows the portrait over a flat wall, whatever the camera sees."""
 
     sways = False
+    played: Sequence[OutputFrame] = ()
 
     def process(self, tracked: Tracked, controls: Controls, identity: Identity) -> OutputFrame:
+        if self.played:
+            made = self.played[tracked.source.seq % len(self.played)]
+            whence = {"source_seq": tracked.source.seq, "pts": tracked.source.pts}
+            return replace(made, **whence, timings=tracked.timings)  # type: ignore[arg-type]
         tick = tracked.source.seq % (4 * SWAY_PX) if self.sways else SWAY_PX
         cutout = avatar(abs(tick - 2 * SWAY_PX) - SWAY_PX)
         shown = cutout if self.cuts_out else None
@@ -90,32 +100,66 @@ def over(cutout: Cutout | MarkedCutout, back: U8) -> U8:
 
 
 class _Studio(FakeStudio):
+    def __init__(self) -> None:
+        super().__init__()
+        self.portrait = PORTRAITS / "juniper" / "portrait.png"
+
     def make_pipeline(self) -> FakePipeline:
         return _Portrait(self.script)
 
 
 class Stage:
-    """Runs until `stop`; a performer can leave and come back."""
+    """Runs until `stop`; a performer can leave and come back. With TLS where the settings have it.
 
-    def __init__(self) -> None:
+    Others may perform in it, too: every session shows the same portrait.
+    """
+
+    def __init__(
+        self, config: Config | None = None, studio: Callable[[], FakeStudio] = _Studio
+    ) -> None:
         self.port = 0
+        self._studio = studio
+        self._config = config or Config()
+        self._scheme = "http" if self._config.server.tls_cert is None else "https"
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()
         self._performer: Performer | None = None
+        self._clapping = AsyncExitStack()
         self._thread = threading.Thread(target=self._run, name="stage", daemon=True)
         self._thread.start()
         assert self._ready.wait(30), "the stage does not begin"
 
     def address(self, path: str, token: str = TOKEN) -> str:
-        return f"http://127.0.0.1:{self.port}{path}#{token}"
+        return f"{self._scheme}://127.0.0.1:{self.port}{path}#{token}"
+
+    def sessions(self) -> list[dict[str, object]]:
+        """What is told of each."""
+        return [session.describe() for session in self._daemon.sessions]
+
+    def encodes(self) -> list[int]:
+        """How often each session's pictures are encoded for viewers."""
+        return [session.audience.encodes for session in self._daemon.sessions]
+
+    def controls(self) -> list[Controls]:
+        """What each session was told by its performer, or for them."""
+        return [session._live.controls for session in self._daemon.sessions]
 
     def sway(self, sways: bool) -> None:
         _Portrait.sways = sways
 
+    def play(self, pictures: Sequence[OutputFrame]) -> None:
+        """These for ever, instead of the portrait; none: the portrait again."""
+        _Portrait.played = pictures
+
     def perform(self) -> None:
         """Begin a session named "me"."""
         self._call(self._perform())
+
+    def clap(self) -> None:
+        """Begin a session of somebody who claps, until `leave`."""
+        stand = Stand(self._daemon, self._http, FakeStudio(), Tokens(TOKEN))
+        self._call(self._clapping.enter_async_context(clapping(stand)))
 
     def leave(self) -> None:
         self._call(self._leave())
@@ -135,17 +179,30 @@ class Stage:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     async def _serve(self) -> None:
-        daemon = Daemon(build_services(Config(), _Studio()))
+        config = self._config
+        daemon = self._daemon = Daemon(build_services(config, self._studio()))
         await daemon.start()
-        app = create_app(daemon, TOKEN, "test loop")
-        options = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
+        app = create_app(daemon, Tokens(TOKEN), "test loop")
+        options = uvicorn.Config(
+            app,
+            host=config.server.host,
+            port=0,
+            log_level="error",
+            lifespan="off",
+            ssl_certfile=config.server.tls_cert,
+            ssl_keyfile=config.server.tls_key,
+        )
         server = uvicorn.Server(options)
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
         self.port = server.servers[0].sockets[0].getsockname()[1]
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        base_url = f"http://127.0.0.1:{self.port}"
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=20) as self._http:
+        base_url = f"{self._scheme}://127.0.0.1:{self.port}"
+        chain = config.server.tls_cert
+        verify = True if chain is None else ssl.create_default_context(cafile=str(chain))
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=headers, timeout=20, verify=verify
+        ) as self._http:
             self._ready.set()
             await self._ending.wait()
             await self._leave()
@@ -158,6 +215,7 @@ class Stage:
         await self._performer.connect(name="me")
 
     async def _leave(self) -> None:
+        await self._clapping.aclose()
         performer, self._performer = self._performer, None
         if performer is not None:
             await self._http.delete(performer.location)

@@ -16,6 +16,7 @@ from realtime.clock import NS_PER_S, FakeClock
 from realtime.frames import OutputFrame, Timings
 from realtime.latest import Closed
 from realtime.sinks.viewers import MAX_WAITING, SETTLING_NS, Audience, Coded, Seat
+from realtime.sound import Sound
 from tests.helpers import until
 
 
@@ -38,6 +39,11 @@ class FakeEncoder:
         return [str(frame.height).encode()], frame.pts
 
 
+def picture(seq: int, pts: int, arrived_ns: int) -> OutputFrame:
+    i420 = np.zeros((24, 16), np.uint8)
+    return OutputFrame(i420, 16, 16, seq, pts, "LIVE", Timings(arrived_ns), 0)
+
+
 class Hall:
     """An audience with fake encoders."""
 
@@ -46,18 +52,20 @@ class Hall:
         self.encoders: list[FakeEncoder] = []
         self.cutouts: list[bool] = []
         self.executor = ThreadPoolExecutor(1)
-        self.audience = Audience(self._encoder, self.executor, self.clock, self.cutouts.append)
+        self.sound = Sound(self.clock, lambda: False)
+        self.audience = Audience(
+            self._encoder, self.executor, self.clock, self.cutouts.append, self.sound
+        )
 
     def _encoder(self, codec: str) -> FakeEncoder:
         self.encoders.append(FakeEncoder(codec))
         return self.encoders[-1]
 
-    async def show(self, stacked: bool = False) -> None:
+    async def show(self, output: OutputFrame | None = None, stacked: bool = False) -> None:
         """A picture, and the wait until every encoder that takes it has coded it."""
         self.clock.advance_ms(33)
         before = [encoder.encoded for encoder in self.encoders]
-        i420 = np.zeros((24, 16), np.uint8)
-        output = OutputFrame(i420, 16, 16, 1, 0, "LIVE", Timings(self.clock.now_ns()), 0)
+        output = output or picture(1, 0, self.clock.now_ns())
         if stacked:
             output = replace(output, stacked_i420=np.zeros((48, 16), np.uint8))
         self.audience.show(output)
@@ -135,6 +143,23 @@ async def test_a_waiting_seat_is_woken_by_its_end() -> None:
     seat.close()
     with pytest.raises(Closed):
         await waiting
+
+
+async def test_stamps_are_when_the_camera_took_it_on_the_clock_that_the_voice_goes_by(
+    hall: Hall,
+) -> None:
+    seat, left = Seat(), list[int]()
+    hall.audience.on_left = lambda pts, left_ns: left.append(pts)
+    hall.audience.join(seat, "H264", "scene")
+    began_ns = hall.clock.now_ns()
+    hall.sound.camera.follow(picture(1, pts=900_000, arrived_ns=began_ns), began_ns)
+    for seq, ms in ((2, 10), (2, 10), (-1, 0), (3, 100)):
+        pts = 900_000 + ms * 90 if seq > 0 else 0
+        await hall.show(picture(seq, pts, arrived_ns=began_ns + ms * 1_000_000))
+    stamps = [(await seat.take()).timestamp for _ in range(4)]
+    began = began_ns * 9 // 100_000
+    assert [stamp - began for stamp in stamps] == pytest.approx([900, 3870, 6840, 9000], abs=2)
+    assert left == [900_900, 909_000], "each camera picture once"
 
 
 async def test_the_lowest_settled_estimate_counts(hall: Hall) -> None:
