@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from realtime import logs
-from realtime.config import Config
+from realtime.config import Config, Log
 from realtime.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,18 @@ RELOADABLE = frozenset({"log.level", "log.format"})
 class Reload:
     """Args:
     load: reads file and environment again; raises ConfigError.
+    log_as: applies the settings of the log.
     """
 
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        log_as: Callable[[Log], None] = logs.set_up,
+    ) -> None:
         self._config = config
         self._load = load
+        self._log_as = log_as
 
     def __call__(self) -> None:
         try:
@@ -36,7 +43,7 @@ class Reload:
         changed = changes(self._config, fresh)
         applied, waiting = sorted(changed & RELOADABLE), sorted(changed - RELOADABLE)
         if applied:
-            logs.set_up(fresh.log)
+            self._log_as(fresh.log)
             self._config = self._config.model_copy(update={"log": fresh.log})
         logger.info("reloaded: %s", ", ".join(applied) or "nothing to apply has changed")
         if waiting:
