@@ -150,7 +150,8 @@ def _by_rendering(ledger: Ledger, sessions: int) -> Forecast | None:
 
 
 def _by_processors(everybody: Sequence[Burden], cores: int) -> Forecast | None:
-    """Of the first, whose frames cost what the others' do as long as it has made none."""
+    """One more frame costs what all that were measured cost on average, wherever it is made; so do
+    those of a process that has made none yet."""
     ledgers = [each.ledger for each in everybody]
     measured = [median(ledger.cpu_ms) for ledger in ledgers if ledger.cpu_ms]
     rehearsed = [ledger.rehearsed.cpu_ms for ledger in ledgers if ledger.rehearsed is not None]
@@ -166,7 +167,7 @@ def _by_processors(everybody: Sequence[Burden], cores: int) -> Forecast | None:
         f"{_sessions(running)} {taken_ms:.0f} ms of processor time a frame on "
         f"{cores} {'core' if cores == 1 else 'cores'}"
     )
-    return Forecast(1000 * cores / max(taken_ms + costs_ms[0], 1e-3), because)
+    return Forecast(1000 * cores / max(taken_ms + usual_ms, 1e-3), because)
 
 
 def _as_it_is(everybody: Sequence[Burden]) -> Forecast | None:

@@ -129,6 +129,7 @@ class Worker:
                 await self._hear(Report.read(line), start)
             return await process.wait()
         finally:
+            start.socket.unlink(missing_ok=True)  # it does that itself, but where it was killed
             self.look = None
             if self._http is not None:
                 await self._http.aclose()

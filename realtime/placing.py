@@ -94,10 +94,11 @@ def performing(looks: Mapping[int, Look], name: str) -> int | None:
 
 
 def _best_first(places: Sequence[Place], cores: int) -> list[Place]:
-    """Where nothing is known of the cost, that is so everywhere: then numbers decide."""
+    """Where nothing is known of the cost, that is so everywhere: then, and where the processors are
+    the bound, which all share, numbers decide."""
 
     def rank(place: Place) -> tuple[float, int, int]:
-        return -(_fps(place, places, cores) or 0.0), place.burden.sessions, place.worker
+        return -round(_fps(place, places, cores) or 0.0, 1), place.burden.sessions, place.worker
 
     return sorted(places, key=rank)
 

@@ -65,6 +65,7 @@ class Crewed:
             "TMPDIR": str(self.sockets),
             "PYTHONPATH": str(ROOT),
         }
+        self.began_s = time.monotonic()
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, str(self.file)],
@@ -77,13 +78,12 @@ class Crewed:
         self.url = self.token = ""
 
     def listen(self) -> float:
-        """Wait for the printed URL; how long that took, in seconds."""
-        began_s = time.monotonic()
+        """Wait for the printed URL. Returns how long it took from the start, in seconds."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if found := URL.search(line):
                 self.url, self.token = found[1], found[2]
-                return time.monotonic() - began_s
+                return time.monotonic() - self.began_s
         raise AssertionError(f"it ended before it listened: {self.log}")
 
     def ready(self) -> Crewed:

@@ -47,6 +47,12 @@ def test_the_cores_are_shared_by_all_processes() -> None:
     assert next_fps(places, 2) == pytest.approx(2000 / 150)
 
 
+def test_where_the_cores_are_the_bound_the_emptier_process_gets_it() -> None:
+    """However its own frames were measured: on the same cores that is noise."""
+    places = place(1, after([10], cpu_ms=20), 1), place(2, after([10], cpu_ms=60), 0)
+    assert chosen(*places) == (2, 1)
+
+
 def test_an_empty_workers_frames_cost_what_the_others_do() -> None:
     """The rehearsal knows the render thread only: 15 ms of 50."""
     places = place(1, after([10], cpu_ms=50), 1), place(2, REHEARSED, 0)
