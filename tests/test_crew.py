@@ -284,13 +284,12 @@ async def test_a_signal_ends_all_processes_in_peace(own: Crewed, number: int) ->
     await asyncio.to_thread(own.until, lambda: len(own.up()) == 2)
     pids = own.processes()
     async with own.http() as http, performing(http, "juniper", "one") as performer:
-        began_s = time.monotonic()
         assert await asyncio.to_thread(own.end, number) == 0
-        assert time.monotonic() - began_s < 8
         assert performer.heard("closed")[0]["reason"] == "the daemon is shutting down"
     assert len(pids) == 3 and not any(runs(pid) for pid in pids)
     assert list(own.sockets.iterdir()) == []
-    assert "Traceback" not in own.log and "started again" not in own.log
+    for never in ("Traceback", "started again", "does not end", "HTTP"):
+        assert never not in own.log
 
 
 def test_workers_end_with_their_parent_however_it_ends(own: Crewed) -> None:
