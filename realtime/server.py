@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -29,23 +29,23 @@ from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
 from realtime.clock import Clock, MonotonicClock
 from realtime.config import Config, Server, state_directory
-from realtime.crew import Crew
 from realtime.daemon import Daemon, Host, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
-from realtime.forwarding import add_forwarding
 from realtime.loops import choose_loop, finish
 from realtime.recording import add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
 from realtime.signalling import RETRY_AFTER_S, add_whep, add_whip
 from realtime.studio import LiveStudio
-from realtime.summing import add_summing
 from realtime.supervision import Manager, reloading, supervise
 from realtime.tickets import add_tokens, add_view, openapi_with_tokens
 from realtime.tokens import Tokens
 from realtime.watching import add_health, add_watching
 from realtime.worker_side import FromParent, add_look
+
+if TYPE_CHECKING:
+    from realtime.crew import Crew
 
 SHUTDOWN_S = 3
 MAX_CONNECTIONS = 256
@@ -79,6 +79,9 @@ def create_worker_app(daemon: Daemon, secret: str, loop: str) -> FastAPI:
 
 def create_crew_app(crew: Crew, token: str, loop: str) -> FastAPI:
     """The same for a crew of worker processes: what is not answered here, one of them answers."""
+    from realtime.forwarding import add_forwarding  # one process does not wait for their libraries
+    from realtime.summing import add_summing
+
     tokens = Tokens(token)
     app = _new_app(openapi_url=None)  # a worker describes what all of them do
     add_health(app, crew)
@@ -253,6 +256,8 @@ def run(
             asyncio.set_event_loop(loop)
             host: Host
             if config.server.workers > 1:
+                from realtime.crew import Crew
+
                 host = crew = Crew(config, studio)
                 app, reloaded = create_crew_app(crew, token, str(choice)), crew.log_as
             else:
