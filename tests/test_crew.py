@@ -171,6 +171,26 @@ async def test_a_killed_worker_ends_its_own_sessions_only_and_comes_back(crewed:
                 assert set(crewed.live().values()) == {1}
 
 
+async def test_a_viewer_who_waits_gets_the_next_session_of_its_name(crewed: Crewed) -> None:
+    """It waits in the first process, where somebody performs; the second is empty."""
+    async with crewed.http() as http:
+        watcher = Watcher(http)
+        stage, other = performing(http, "juniper", "stage"), performing(http, "juniper", "a")
+        async with stage as first, other as second, performing(http, "juniper", "b") as third:
+            await watcher.connect("/whep/stage")
+            await until(lambda: shows(watcher, "juniper"))
+            assert (await http.delete(first.location)).status_code == 200
+            assert (await http.delete(second.location)).status_code == 200
+            for gone in (first, second):
+                await until(lambda gone=gone: bool(gone.heard("closed")))  # type: ignore[misc]
+            async with performing(http, "coral", "stage"):
+                await until(lambda: shows(watcher, "coral"))
+                assert sorted((await asyncio.to_thread(crewed.live)).values()) == [0, 2]
+            assert not third.heard("closed")
+            await http.delete(watcher.headers["Location"])
+            await watcher.close()
+
+
 async def test_there_are_as_many_places_as_the_settings_say_over_all_processes(
     crewed: Crewed,
 ) -> None:
