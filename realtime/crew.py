@@ -2,8 +2,8 @@
 
 Python's lock lets one process use little more than one core, so where several perform at the same
 time, each process has networks and threads of its own (docs/LOG.md has the figures). This one keeps
-what there is once: the address, TLS, tokens, the page, admission, and adding identities. Media
-never comes here: each worker has UDP ports of its own.
+what there is once: the address, TLS, tokens, the page, admission. Media never comes here: each
+worker has UDP ports of its own.
 
 A worker that dies takes its sessions with it, as a daemon would; it is started again, and the
 others go on. Runs on the event loop. Knows no clients.

@@ -101,7 +101,7 @@ class Worker:
 
     def place(self, look: Look) -> Place:
         """As who decides about a new session sees it."""
-        opened = sum(session.phase != "new" for session in look.sessions)
+        opened = sum(session.counts for session in look.sessions)
         return Place(self.index, Burden(look.ledger, opened + self.opening), look.awaited)
 
     async def live(self) -> int:

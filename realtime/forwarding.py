@@ -34,6 +34,8 @@ PASSED_ON = ("Content-Type", "If-Match", "Accept")
 """of a request"""
 KEPT_BACK = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 """of an answer: about the connection, which is another one"""
+CLIENT_GONE = 499
+"""nginx's; nobody reads it"""
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -79,15 +81,30 @@ class _Desk:
                 worker = await self._director.of_viewer(viewer_id)
             case _, ["api", "sessions", name, *_]:
                 worker = await self._director.of_session(name)
+            case _, ["api", *_] if name := request.query_params.get("session"):
+                worker = await self._director.of_session(name)
             case _:
-                worker = self._director.anybody()
+                return await self._ask_around(request, body)
         return await _passed(worker, request, body)
+
+    async def _ask_around(self, request: Request, body: bytes) -> Response:
+        """About what the path does not tell: one after the other, until one knows it."""
+        answer: Response | None = None
+        for worker in self._director.everybody():
+            answer = await _passed(worker, request, body)
+            if answer.status_code != 404:
+                break
+        assert answer is not None
+        return answer
 
     async def _publish(self, request: Request, body: bytes) -> Response:
         """Where there is room; who refuses it after all may know of something new."""
         name = request.query_params.get("name") or _granted_session(request)
         answer: Response | None = None
-        for worker in await self._director.for_session(name):
+        workers = await self._director.for_session(name)
+        if await request.is_disconnected():  # while it waited for one that is loaded
+            return Response(status_code=CLIENT_GONE)
+        for worker in workers:
             worker.opening += 1
             try:
                 answer = await _passed(worker, request, body)

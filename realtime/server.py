@@ -55,13 +55,13 @@ DESCRIPTION = "/api/openapi.json"
 
 def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
-    tokens, config = Tokens(token), daemon.config
+    tokens = Tokens(token)
     app = _new_app(openapi_url=DESCRIPTION)
     _add_daemon(app, daemon, loop)
-    _add_local(app, config, tokens)
+    add_tokens(app, tokens)
     _add_page(app)
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
-    _guard(app, config.server, tokens, daemon.services.clock)
+    _guard(app, daemon.config.server, tokens, daemon.services.clock)
     return app
 
 
@@ -70,7 +70,7 @@ def create_worker_app(daemon: Daemon, secret: str, loop: str) -> FastAPI:
     app = _new_app(openapi_url=DESCRIPTION)
     add_look(app, daemon)
     _add_daemon(app, daemon, loop)
-    _add_local(app, daemon.config, Tokens(secret))
+    add_tokens(app, Tokens(secret))  # to be described: the parent makes them
     _add_page(app)
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
     app.add_middleware(FromParent, secret=secret)
@@ -87,7 +87,7 @@ def create_crew_app(crew: Crew, token: str, loop: str) -> FastAPI:
     add_health(app, crew)
     add_summing(app, crew, loop)
     _add_api(app, crew, loop)
-    _add_local(app, crew.config, tokens)
+    add_tokens(app, tokens)
     add_forwarding(app, crew)
     _add_page(app)
     _guard(app, crew.config.server, tokens, MonotonicClock())
@@ -114,12 +114,7 @@ def _add_daemon(app: FastAPI, daemon: Daemon, loop: str) -> None:
     add_health(app, daemon)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
-
-
-def _add_local(app: FastAPI, config: Config, tokens: Tokens) -> None:
-    """What is about no session: of several processes, the parent does it."""
-    add_adding(app, Enrolment(config.identities))
-    add_tokens(app, tokens)
+    add_adding(app, Enrolment(daemon.config.identities))
 
 
 def _add_page(app: FastAPI) -> None:
@@ -259,12 +254,12 @@ def run(
                 from realtime.crew import Crew
 
                 host = crew = Crew(config, studio)
-                app, reloaded = create_crew_app(crew, token, str(choice)), crew.log_as
+                app, log_as = create_crew_app(crew, token, str(choice)), crew.log_as
             else:
                 host = daemon = Daemon(build_services(config, studio(config)))
-                app, reloaded = create_app(daemon, token, str(choice)), logs.set_up
+                app, log_as = create_app(daemon, token, str(choice)), logs.set_up
             if load_again is not None:
-                _reload_on_hangup(loop, Reload(config, load_again, reloaded))
+                _reload_on_hangup(loop, Reload(config, load_again, log_as=log_as))
             url = f"{_address(config.server, listener)}/#token={token}"
             lines = (f"event loop: {choice}", url)
             loop.run_until_complete(_serve(host, app, listener, lines, announce))

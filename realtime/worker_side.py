@@ -62,7 +62,8 @@ def look_at(daemon: Daemon) -> Look:
         state=daemon.state,
         engine=daemon.engine,
         sessions=tuple(
-            Running(each.id, each.name, each.phase, each.age_s) for each in daemon.sessions
+            Running(each.id, each.name, each.phase, each.age_s, each.phase != "new")
+            for each in daemon.sessions
         ),
         viewers=tuple(viewer.id for viewer in daemon.viewers),
         awaited=frozenset(viewer.wish.session for viewer in daemon.viewers if viewer.deserted),

@@ -96,6 +96,8 @@ class Running:
     name: str
     phase: Phase
     age_s: float
+    counts: bool
+    """takes one of the places that there are; one that is being opened, its parent counts"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,6 +283,15 @@ def test_the_page_the_identities_and_the_description_are_there(crewed: Crewed) -
     document = crewed.get("/api/openapi.json")
     assert {"/whip", "/whep/{session}", "/metrics", "/api/tokens"} <= set(document["paths"])
     assert not [path for path in document["paths"] if path.startswith("/worker")]
+    looked = httpx.post(
+        f"{crewed.url}/api/identities/look",
+        content=b"no picture",
+        headers={**crewed.headers, "Content-Type": "image/png"},
+        timeout=60,
+    )
+    assert looked.status_code == 400 and "picture" in looked.json()["error"]
+    for nowhere in ("/api/nothing", "/api/identities/check/none", "/api/sessions/none/snapshot"):
+        assert httpx.get(crewed.url + nowhere, headers=crewed.headers).status_code == 404
     assert crewed.get("/healthz") == {"status": "ok"}
     assert crewed.get("/readyz") == {"status": "ready"}
 
