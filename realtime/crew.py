@@ -73,7 +73,7 @@ class Crew:
             for index in range(1, config.server.workers + 1)
         }
         self._deaths = 0
-        self._was_ready = self._stopping = False
+        self._was_ready = False
         self._failed = asyncio.Event()
         self._lives: dict[Worker, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -89,7 +89,6 @@ class Crew:
     async def stop(self, reason: str) -> None:
         """End every worker, which tells its sessions; returns when no process is left."""
         self.drain()
-        self._stopping = True
         if self._watching is not None:
             self._watching.cancel()
         for worker, life in self._lives.items():
@@ -178,10 +177,10 @@ class Crew:
         delay_s = FIRST_DELAY_S
         if before is not None:
             await before.loaded.wait()
-        while not self._stopping:
+        while not self.draining:
             began_ns = self._clock.now_ns()
             code = await worker.live()
-            if self._stopping or self._ends_all(worker):
+            if self.draining or self._ends_all(worker):
                 return
             if self._clock.now_ns() - began_ns > LASTS_S * NS_PER_S:
                 delay_s = FIRST_DELAY_S

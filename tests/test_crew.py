@@ -307,12 +307,17 @@ def test_sighup_reaches_every_process(crewed: Crewed) -> None:
         httpx.delete(crewed.url + answer.headers["Location"], headers=crewed.headers)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_all_processes_in_peace(own: Crewed, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "to_all"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, False)]
+)
+async def test_a_signal_ends_all_processes_in_peace(own: Crewed, number: int, to_all: bool) -> None:
+    """To all of them at once, as systemd sends it, or to the one that somebody started."""
     await asyncio.to_thread(own.listen)
     await asyncio.to_thread(own.until, lambda: len(own.up()) == 2)
     pids = own.processes()
     async with own.http() as http, performing(http, "juniper", "one") as performer:
+        for pid in pids[1:] if to_all else ():
+            os.kill(pid, number)
         assert await asyncio.to_thread(own.end, number) == 0
         assert performer.heard("closed")[0]["reason"] == "the daemon is shutting down"
     assert len(pids) == 3 and not any(runs(pid) for pid in pids)

@@ -210,10 +210,11 @@ async def _daemon(plan: Plan, workers: int) -> AsyncIterator[DaemonProcess]:
         settings["REENACTD_QUALITY__ADAPT"] = "true"
         settings["REENACTD_SERVER__MIN_FPS"] = str(defaults.server.min_fps)
     async with DaemonProcess(*plan.serve_arguments, settings=settings) as daemon:
-        deadline = asyncio.get_running_loop().time() + PREPARE_S
+        patience_s = PREPARE_S * workers  # they load one after the other
+        deadline = asyncio.get_running_loop().time() + patience_s
         while not await asyncio.to_thread(_is_prepared, daemon):
             if asyncio.get_running_loop().time() > deadline:
-                raise StartupError(f"the identities were not ready within {PREPARE_S:g} s")
+                raise StartupError(f"the identities were not ready within {patience_s:g} s")
             await asyncio.sleep(0.5)
         yield daemon
 
