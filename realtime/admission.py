@@ -7,15 +7,17 @@ Three bounds, the lowest counts:
     as it is     sessions that already lose frames share what there is with one more
 
 Each is of medians over the last seconds, so that one slow second refuses nobody; and who was
-refused once is let in only when there is clearly room, or one session less. Knows no sessions, no
-threads and no clock.
+refused once is let in only when there is clearly room, or one session less. Where several processes
+share the performers, each has a render thread of its own, and the processors are shared by all of
+them: the first bound is of the process that is asked about, the second of all, and the third of
+both. Knows no sessions, no threads and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from statistics import fmean, median
 
 MEMORY = 10
 """seconds that are remembered"""
@@ -60,6 +62,14 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class Burden:
+    """What a process bears, on the same cores."""
+
+    ledger: Ledger
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What one more session would get."""
 
@@ -82,33 +92,48 @@ def note(ledger: Ledger, second: Second, running: Collection[str]) -> Ledger:
     )
 
 
-def forecast(ledger: Ledger, sessions: int, cores: int) -> Forecast | None:
-    """What one more than these sessions would get; None while nothing is known of the cost."""
+def forecast(
+    ledger: Ledger, sessions: int, cores: int, beside: Sequence[Burden] = ()
+) -> Forecast | None:
+    """What one more than these sessions would get; None while nothing is known of the cost.
+
+    Args:
+        beside: the other processes that share the performers.
+    """
+    everybody = (Burden(ledger, sessions), *beside)
     bounds = [
         bound
         for bound in (
             _by_rendering(ledger, sessions),
-            _by_processors(ledger, sessions, cores),
-            _as_it_is(ledger, sessions),
+            _by_processors(everybody, cores),
+            _as_it_is(everybody[:1]),
+            _as_it_is(everybody),
         )
         if bound is not None
     ]
     return min(bounds, key=lambda bound: bound.fps, default=None)
 
 
-def refusal(ledger: Ledger, sessions: int, min_fps: float, cores: int) -> tuple[Ledger, str | None]:
+def refusal(
+    ledger: Ledger,
+    sessions: int,
+    min_fps: float,
+    cores: int,
+    beside: Sequence[Burden] = (),
+) -> tuple[Ledger, str | None]:
     """The next state, and why one more session is refused, if it is. The first never is."""
-    found = forecast(ledger, sessions, cores)
-    if min_fps == 0 or sessions == 0 or found is None:
+    found = forecast(ledger, sessions, cores, beside)
+    running = sessions + sum(each.sessions for each in beside)
+    if min_fps == 0 or running == 0 or found is None:
         return ledger, None
-    was_full = ledger.refused_at is not None and sessions >= ledger.refused_at
+    was_full = ledger.refused_at is not None and running >= ledger.refused_at
     if found.fps >= min_fps * (MARGIN if was_full else 1.0):
         return replace(ledger, refused_at=None), None
     text = (
-        f"{found.because}; a {_ordinal(sessions + 1)} would get {found.fps:.0f} fps, "
+        f"{found.because}; a {_ordinal(running + 1)} would get {found.fps:.0f} fps, "
         f"server.min_fps is {min_fps:g}; end one, or lower server.min_fps"
     )
-    return replace(ledger, refused_at=sessions), text
+    return replace(ledger, refused_at=running), text
 
 
 def _by_rendering(ledger: Ledger, sessions: int) -> Forecast | None:
@@ -124,30 +149,45 @@ def _by_rendering(ledger: Ledger, sessions: int) -> Forecast | None:
     return Forecast(1000 / max(taken_ms + new_ms, 1e-3), because)
 
 
-def _by_processors(ledger: Ledger, sessions: int, cores: int) -> Forecast | None:
-    if ledger.cpu_ms:
-        frame_ms = median(ledger.cpu_ms)
-    elif ledger.rehearsed is not None:
-        frame_ms = ledger.rehearsed.cpu_ms
-    else:
+def _by_processors(everybody: Sequence[Burden], cores: int) -> Forecast | None:
+    """One more frame costs what all that were measured cost on average, wherever it is made; so do
+    those of a process that has made none yet."""
+    ledgers = [each.ledger for each in everybody]
+    measured = [median(ledger.cpu_ms) for ledger in ledgers if ledger.cpu_ms]
+    rehearsed = [ledger.rehearsed.cpu_ms for ledger in ledgers if ledger.rehearsed is not None]
+    if not measured and not rehearsed:
         return None
+    usual_ms = fmean(measured or rehearsed)
+    costs_ms = [median(ledger.cpu_ms) if ledger.cpu_ms else usual_ms for ledger in ledgers]
+    running = sum(each.sessions for each in everybody)
+    taken_ms = sum(
+        cost_ms * each.sessions for cost_ms, each in zip(costs_ms, everybody, strict=True)
+    )
     because = (
-        f"{_sessions(sessions)} {frame_ms * sessions:.0f} ms of processor time a frame on "
+        f"{_sessions(running)} {taken_ms:.0f} ms of processor time a frame on "
         f"{cores} {'core' if cores == 1 else 'cores'}"
     )
-    return Forecast(1000 * cores / max(frame_ms * (sessions + 1), 1e-3), because)
+    return Forecast(1000 * cores / max(taken_ms + usual_ms, 1e-3), because)
 
 
-def _as_it_is(ledger: Ledger, sessions: int) -> Forecast | None:
-    """Only where more than half of the remembered seconds had no frame to spare."""
-    full = [fps for fps in ledger.capacity_fps if fps is not None]
-    if not full or 2 * len(full) <= len(ledger.capacity_fps):
+def _as_it_is(everybody: Sequence[Burden]) -> Forecast | None:
+    """Only where, in every process that has sessions, more than half of the remembered seconds had
+    no frame to spare."""
+    busy = [each for each in everybody if each.sessions]
+    capacities = [_capacity_fps(each.ledger) for each in busy]
+    known = [fps for fps in capacities if fps is not None]
+    if not known or len(known) < len(capacities):
         return None
-    capacity_fps = median(full)
+    capacity_fps, sessions = sum(known), sum(each.sessions for each in busy)
     verb = "gets" if sessions == 1 else "get"
     count = f"{sessions} {'session' if sessions == 1 else 'sessions'}"
     because = f"{count} {verb} {capacity_fps:.0f} fps in all and lose frames"
     return Forecast(capacity_fps / (sessions + 1), because)
+
+
+def _capacity_fps(ledger: Ledger) -> float | None:
+    full = [fps for fps in ledger.capacity_fps if fps is not None]
+    return median(full) if full and 2 * len(full) > len(ledger.capacity_fps) else None
 
 
 def _sessions(count: int) -> str:

@@ -252,9 +252,9 @@ def soak(
 @bench_app.command("crowd")
 def crowd(
     sessions: Annotated[int, typer.Option(min=1, max=32, help="At most so many.")] = 3,
-    apart: Annotated[
-        bool, typer.Option("--apart", help="Also each in a daemon of its own, in turns.")
-    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, max=32, help="Also by so many worker processes, in turns.")
+    ] = 0,
     adapt: Annotated[
         bool, typer.Option("--adapt", help="With the quality ladder, and admission by cost.")
     ] = False,
@@ -275,6 +275,6 @@ def crowd(
 
     arguments = () if config_file is None else ("--config", str(config_file))
     plan = Plan(
-        choose_clip(clip), identity, sessions, seconds, fps, rounds, apart, adapt, arguments
+        choose_clip(clip), identity, sessions, seconds, fps, rounds, workers, adapt, arguments
     )
     finish(asyncio.run(bench_crowd(plan, config)))

@@ -85,6 +85,9 @@ class Server(_Section):
     """where the access token is kept; default: `token` in the state directory, mode 0600"""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     """event loop; auto takes uvloop where it is installed"""
+    workers: int = Field(1, ge=0, le=32)
+    """processes that share the performers, each with networks of its own; 0 or 1: the daemon itself
+    serves them all. One for every two cores is a good beginning where several perform at a time"""
     max_sessions: int = Field(8, ge=1, le=64)
     """performers at the same time; one more is refused with HTTP 503"""
     min_fps: float = Field(15.0, ge=0, le=60)

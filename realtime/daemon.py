@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engines.errors import EngineError
 from realtime import rtc_internals
@@ -37,6 +37,35 @@ logger = logging.getLogger(__name__)
 State = Literal["loading", "ready", "sick", "draining"]
 READY_TIMEOUT_S = 60.0
 """how long an offer waits for the networks"""
+LOADING, ENDING = (
+    "the networks are still loading; try again soon",
+    "the daemon is shutting down; ask again when it is back",
+)
+"""why an offer is refused"""
+
+
+class Host(Protocol):
+    """What a process that listens needs of what serves: a daemon, or a crew of processes."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def studio(self) -> Studio: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def failure(self) -> StartupError | None: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def session_count(self) -> int: ...
+    @property
+    def next_session_fps(self) -> float | None: ...
+    def is_ready(self, identity_id: str) -> bool: ...
+    async def start(self) -> None: ...
+    async def stop(self, reason: str) -> None: ...
+    def drain(self) -> None: ...
+    async def wait_for_failure(self) -> None: ...
 
 
 def build_services(config: Config, studio: Studio) -> Services:
@@ -133,6 +162,27 @@ class Daemon:
         self.draining = True
 
     @property
+    def config(self) -> Config:
+        return self.services.config
+
+    @property
+    def studio(self) -> Studio:
+        return self.services.studio
+
+    @property
+    def session_count(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def next_session_fps(self) -> float | None:
+        """What one more session would get; None while nothing is known of the cost."""
+        return self.sessions.next_session_fps
+
+    def is_ready(self, identity_id: str) -> bool:
+        """Whether it can be worn at once."""
+        return self.services.wardrobe.is_ready(identity_id)
+
+    @property
     def ready(self) -> bool:
         return self._ready.is_set() and self.failure is None
 
@@ -157,11 +207,11 @@ class Daemon:
         try:
             await asyncio.wait_for(self._ready.wait(), READY_TIMEOUT_S)
         except asyncio.TimeoutError:
-            raise AdmissionRefused("the networks are still loading; try again soon") from None
+            raise AdmissionRefused(LOADING) from None
         if self.failure is not None:
             raise AdmissionRefused(str(self.failure))
         if self.draining:
-            raise AdmissionRefused("the daemon is shutting down; ask again when it is back")
+            raise AdmissionRefused(ENDING)
         identity = identity_id or self.services.config.identities.default
         return await self.sessions.open(offer_sdp, identity, name)
 
@@ -173,7 +223,7 @@ class Daemon:
             NobodyPerforms, OfferRejected: nothing to watch, or the offer cannot be used.
         """
         if self.draining:
-            raise AdmissionRefused("the daemon is shutting down; ask again when it is back")
+            raise AdmissionRefused(ENDING)
         return await self.viewers.open(offer_sdp, wish)
 
     async def wait_for_failure(self) -> None:

@@ -21,6 +21,14 @@ async def read_body(request: Request, content_types: Collection[str], limit: int
     if given not in content_types:
         wanted = " or ".join(content_types)
         raise HTTPException(415, f"content type {given[:80]!r}: must be {wanted}")
+    return await read_any_body(request, limit)
+
+
+async def read_any_body(request: Request, limit: int) -> bytes:
+    """
+    Raises:
+        HTTPException: 413 too large, 408 too slow.
+    """
     try:
         return await asyncio.wait_for(_read(request, limit), PATIENCE_S)
     except asyncio.TimeoutError:

@@ -55,13 +55,13 @@ class Load:
     ) -> None:
         self._render, self._clock, self._cpu_s = render, clock, cpu_s
         self._cores = usable_cores() if cores is None else cores
-        self._ledger = Ledger()
+        self.ledger = Ledger()
         self._last = _Look(clock.now_ns(), render.busy_ns, cpu_s())
         self.busy = 0.0
         """share of the last second in which the render thread worked"""
 
     def rehearsed(self, cost: Cost) -> None:
-        self._ledger = replace(self._ledger, rehearsed=cost)
+        self.ledger = replace(self.ledger, rehearsed=cost)
 
     def look(self, sessions: Mapping[str, Callable[[], Exertion]]) -> None:
         """Called more often than once a second; does something as often as that.
@@ -77,15 +77,15 @@ class Load:
         before = self._last
         self._last = now = _Look(now_ns, self._render.busy_ns, self._cpu_s(), spent)
         self.busy = (now.busy_ns - before.busy_ns) / (now.at_ns - before.at_ns)
-        self._ledger = note(self._ledger, _second(before, now, exertions), spent)
+        self.ledger = note(self.ledger, _second(before, now, exertions), spent)
 
     def refusal(self, sessions: int, min_fps: float) -> str | None:
         """Why one more than these sessions cannot be served; None if it can."""
-        self._ledger, reason = refusal(self._ledger, sessions, min_fps, self._cores)
+        self.ledger, reason = refusal(self.ledger, sessions, min_fps, self._cores)
         return reason
 
     def next_session_fps(self, sessions: int) -> float | None:
-        found = forecast(self._ledger, sessions, self._cores)
+        found = forecast(self.ledger, sessions, self._cores)
         return None if found is None else found.fps
 
 

@@ -21,7 +21,7 @@ else:
 
 Shape = Literal["text", "journal", "json"]
 
-CHATTY = ("aioice", "uvicorn")
+CHATTY = ("aioice", "httpcore", "httpx", "uvicorn")
 """libraries that tell at "info" what is nobody's business"""
 STANDARD_ERROR = 2
 _URGENCY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from realtime import logs
-from realtime.config import Config
+from realtime.config import Config, Log
 from realtime.errors import ConfigError, StartupError
 
 logger = logging.getLogger(__name__)
@@ -23,14 +23,20 @@ class Reload:
     """Args:
     load: reads file and environment again; raises ConfigError.
     renew_token: reads the token's file again; whether it is another one; raises StartupError.
+    log_as: applies the settings of the log.
     """
 
     def __init__(
-        self, config: Config, load: Callable[[], Config], renew_token: Callable[[], bool]
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        renew_token: Callable[[], bool],
+        log_as: Callable[[Log], None] = logs.set_up,
     ) -> None:
         self._config = config
         self._load = load
         self._renew_token = renew_token
+        self._log_as = log_as
 
     def __call__(self) -> None:
         self._reload_token()
@@ -57,7 +63,7 @@ class Reload:
         changed = changes(self._config, fresh)
         applied, waiting = sorted(changed & RELOADABLE), sorted(changed - RELOADABLE)
         if applied:
-            logs.set_up(fresh.log)
+            self._log_as(fresh.log)
             self._config = self._config.model_copy(update={"log": fresh.log})
         logger.info("reloaded: %s", ", ".join(applied) or "nothing to apply has changed")
         if waiting:

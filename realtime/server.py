@@ -14,9 +14,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -28,11 +27,13 @@ from starlette.exceptions import HTTPException
 from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
+from realtime.clock import Clock, MonotonicClock
 from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
-from realtime.daemon import Daemon, build_services
+from realtime.daemon import Daemon, Host, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.loops import choose_loop, finish
 from realtime.phone import add_phone
 from realtime.recording import add_recording
 from realtime.reload import Reload
@@ -42,78 +43,102 @@ from realtime.studio import LiveStudio
 from realtime.supervision import Manager, reloading, supervise
 from realtime.tickets import add_tokens, add_view, openapi_with_tokens
 from realtime.tokens import Tokens
-from realtime.watching import add_watching
+from realtime.watching import add_health, add_watching
+from realtime.worker_side import FromParent, add_look
+
+if TYPE_CHECKING:
+    from realtime.crew import Crew
 
 SHUTDOWN_S = 3
 MAX_CONNECTIONS = 256
 """one more is answered 503 at once"""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopChoice:
-    """The event loop, and why this one."""
-
-    name: str
-    reason: str
-    new: Callable[[], asyncio.AbstractEventLoop]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.reason})"
-
-
-def choose_loop(setting: str) -> LoopChoice:
-    """Take uvloop where it is installed, unless the setting says otherwise.
-
-    Raises:
-        StartupError: uvloop is asked for and not installed.
-    """
-    if setting == "asyncio":
-        return LoopChoice("asyncio", "server.loop = asyncio", asyncio.new_event_loop)
-    try:
-        import uvloop
-    except ImportError:
-        if setting == "uvloop":
-            raise StartupError(
-                "server.loop = uvloop, but it is not installed: `pip install uvloop`, "
-                "or set it to auto"
-            ) from None
-        return LoopChoice("asyncio", "auto: uvloop is not installed", asyncio.new_event_loop)
-    reason = "server.loop = uvloop" if setting == "uvloop" else "auto: uvloop is installed"
-    return LoopChoice("uvloop", reason, uvloop.new_event_loop)
+DESCRIPTION = "/api/openapi.json"
 
 
 def create_app(daemon: Daemon, tokens: Tokens, loop: str) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
-    server, web_client = daemon.services.config.server, web_client_directory()
+    app = _new_app(openapi_url=DESCRIPTION)
+    _add_daemon(app, daemon, loop)
+    _add_apart(app, daemon.config, tokens)
+    _add_page(app)
+    app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
+    _guard(app, daemon.config.server, tokens, daemon.services.clock)
+    return app
+
+
+def create_worker_app(daemon: Daemon, secret: str, loop: str) -> FastAPI:
+    """The same for a worker process, which its parent alone may call, in others' names."""
+    app = _new_app(openapi_url=DESCRIPTION)
+    add_look(app, daemon)
+    _add_daemon(app, daemon, loop)
+    _add_apart(app, daemon.config, Tokens(secret))  # to be described: the parent answers
+    _add_page(app)
+    app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
+    app.add_middleware(FromParent, secret=secret)
+    return app
+
+
+def create_crew_app(crew: Crew, tokens: Tokens, loop: str) -> FastAPI:
+    """The same for a crew of worker processes: what is not answered here, one of them answers."""
+    from realtime.forwarding import add_forwarding  # one process does not wait for their libraries
+    from realtime.summing import add_summing
+
+    app = _new_app(openapi_url=None)  # a worker describes what all of them do
+    add_health(app, crew)
+    add_summing(app, crew, loop)
+    _add_api(app, crew, loop)
+    _add_apart(app, crew.config, tokens)
+    add_forwarding(app, crew)
+    _add_page(app)
+    _guard(app, crew.config.server, tokens, MonotonicClock())
+    return app
+
+
+def _new_app(openapi_url: str | None) -> FastAPI:
     app = FastAPI(
         title="reenactd",
         version=__version__,
-        openapi_url="/api/openapi.json",
+        openapi_url=openapi_url,
         docs_url=None,  # they load scripts from a foreign server
         redoc_url=None,
     )
     _add_errors(app)
+    return app
+
+
+def _add_daemon(app: FastAPI, daemon: Daemon, loop: str) -> None:
+    """What is about the sessions of this process."""
     add_whip(app, daemon)
     add_whep(app, daemon)
     _add_api(app, daemon, loop)
+    add_health(app, daemon)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
     add_commanding(app, daemon)
-    add_adding(app, Enrolment(daemon.services.config.identities))
+    add_adding(app, Enrolment(daemon.config.identities))
+
+
+def _add_apart(app: FastAPI, config: Config, tokens: Tokens) -> None:
+    """What needs no sessions, and is therefore answered by the process that listens."""
     add_tokens(app, tokens)
-    add_view(app, web_client)
-    add_phone(app, server, tokens, web_client)
-    app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
-    app.mount("/", StaticFiles(directory=web_client, html=True))
+    add_phone(app, config.server, tokens, web_client_directory())
+
+
+def _add_page(app: FastAPI) -> None:
+    """Comes last, for it takes every path that is left."""
+    add_view(app, web_client_directory())
+    app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
+
+
+def _guard(app: FastAPI, server: Server, tokens: Tokens, clock: Clock) -> None:
     app.add_middleware(
         Guard,
         tokens=tokens,
         allowed_hosts=server.allowed_hosts,
         cors_origins=server.cors_origins,
         post_rate_per_s=server.post_rate_per_s,
-        clock=daemon.services.clock,
+        clock=clock,
     )
-    return app
 
 
 def web_client_directory() -> Path:
@@ -154,20 +179,20 @@ def _explain(error: dict[str, Any]) -> str:
     return f"{place}: {str(error.get('input'))[:80]!r}: {rule}"
 
 
-def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
+def _add_api(app: FastAPI, host: Host, loop: str) -> None:
     """What the page asks. Handlers that read files are plain functions: they run on threads."""
-    config, studio = daemon.services.config, daemon.services.studio
+    config, studio = host.config, host.studio
 
     @app.get("/api/status")
     async def status() -> dict[str, Any]:
         return {
             "version": __version__,
-            "engine": daemon.engine,
+            "engine": host.engine,
             "loop": loop,
             "canvas": {"width": config.video.width_px, "height": config.video.height_px},
-            "sessions": len(daemon.sessions),
+            "sessions": host.session_count,
             "max_sessions": config.server.max_sessions,
-            "next_session_fps": _rounded(daemon.sessions.next_session_fps),
+            "next_session_fps": _rounded(host.next_session_fps),
             "default_identity": config.identities.default,
             "driver": config.tracking.driver,
             "ice_servers": list(config.rtc.ice_servers),
@@ -182,7 +207,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
                 "kind": card.kind,
                 "statement": card.statement,
                 "portrait": f"/api/identities/{card.id}/portrait",
-                "ready": daemon.services.wardrobe.is_ready(card.id),
+                "ready": host.is_ready(card.id),
             }
             for card in studio.list_identities()
         ]
@@ -199,7 +224,7 @@ def _rounded(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 1)
 
 
-class _Uvicorn(uvicorn.Server):
+class Uvicorn(uvicorn.Server):
     """Without its signal handling, which would kill the process again after a clean end."""
 
     @contextlib.contextmanager
@@ -239,37 +264,37 @@ def run(
         loop = choice.new()
         try:
             asyncio.set_event_loop(loop)
-            daemon = Daemon(build_services(config, studio(config)))
+            host: Host
+            if config.server.workers > 1:
+                from realtime.crew import Crew
+
+                host = crew = Crew(config, studio)
+                app, log_as = create_crew_app(crew, tokens, str(choice)), crew.log_as
+            else:
+                host = daemon = Daemon(build_services(config, studio(config)))
+                app, log_as = create_app(daemon, tokens, str(choice)), logs.set_up
             if load_again is not None:
-                _reload_on_hangup(loop, Reload(config, load_again, renew_token))
-            loop.run_until_complete(_serve(daemon, listener, tokens, choice, announce))
+                _reload_on_hangup(loop, Reload(config, load_again, renew_token, log_as))
+            url = f"{_address(config.server, listener)}/#token={tokens.own}"
+            lines = (f"event loop: {choice}", url)
+            loop.run_until_complete(_serve(host, app, listener, lines, announce))
         finally:
-            _finish(loop)
+            finish(loop)
             asyncio.set_event_loop(None)
             loop.close()
 
 
-def _finish(loop: asyncio.AbstractEventLoop) -> None:
-    """Let what was cancelled end before the loop goes; `asyncio.run` does the same."""
-    leftovers = asyncio.all_tasks(loop)
-    for task in leftovers:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*leftovers, return_exceptions=True))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(loop.shutdown_default_executor())
-
-
 async def _serve(
-    daemon: Daemon,
+    host: Host,
+    app: FastAPI,
     listener: socket.socket,
-    tokens: Tokens,
-    choice: LoopChoice,
+    lines: tuple[str, ...],
     announce: Callable[[str], None],
 ) -> None:
-    config = daemon.services.config.server
-    server = _Uvicorn(
+    config = host.config.server
+    server = Uvicorn(
         uvicorn.Config(
-            create_app(daemon, tokens, str(choice)),
+            app,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -281,23 +306,23 @@ async def _serve(
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
-    _stop_on_signals(server, daemon)
-    await daemon.start()
-    supervising = asyncio.create_task(supervise(Manager(), lambda: daemon.state))
+    _stop_on_signals(server, host)
+    await host.start()
+    supervising = asyncio.create_task(supervise(Manager(), lambda: host.state))
     try:
-        announce(f"event loop: {choice}")
-        announce(f"{_address(config, listener)}/#token={tokens.own}")
+        for line in lines:
+            announce(line)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        failing = asyncio.create_task(daemon.wait_for_failure())
+        failing = asyncio.create_task(host.wait_for_failure())
         await asyncio.wait({serving, failing}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         failing.cancel()
         await serving
     finally:
         supervising.cancel()
-        await daemon.stop("the daemon is shutting down")
-    if daemon.failure is not None:
-        raise daemon.failure
+        await host.stop("the daemon is shutting down")
+    if host.failure is not None:
+        raise host.failure
 
 
 def _address(config: Server, listener: socket.socket) -> str:
@@ -310,14 +335,14 @@ def _address(config: Server, listener: socket.socket) -> str:
     return f"https://{named}:{port}"
 
 
-def _stop_on_signals(server: uvicorn.Server, daemon: Daemon) -> None:
+def _stop_on_signals(server: uvicorn.Server, host: Host) -> None:
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         return
 
     def stop() -> None:
         server.force_exit = server.should_exit  # the second one does not wait
         server.should_exit = True
-        daemon.drain()
+        host.drain()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)

@@ -259,6 +259,11 @@ class Session:
         """How far down the ladder it stands."""
         return self._quality.step
 
+    @property
+    def age_s(self) -> float:
+        """Since its offer came."""
+        return (self._services.clock.now_ns() - self._born_ns) / NS_PER_S
+
     def exertion(self) -> Exertion:
         """What it costs, and whether the machine has lately lost frames of it."""
         return Exertion(self._job.spent, self._metrics.sheds)
@@ -298,8 +303,7 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""
-        age_ns = self._services.clock.now_ns() - self._born_ns
-        life = {"phase": self.phase, "age_s": round(age_ns / NS_PER_S, 1)}
+        life = {"phase": self.phase, "age_s": round(self.age_s, 1)}
         numbers = {name: value for name, value in self._numbers().items() if name != "type"}
         watched = {"name": self.name, "viewers": len(self.audience)}
         return {"session": self.id[:6], **watched, **life, **numbers}

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Iterator
 
-from realtime.admission import Cost
+from realtime.admission import Cost, Ledger
 from realtime.errors import AdmissionRefused
 from realtime.load import Load
 from realtime.session import Services, Session, make_cast
@@ -90,6 +90,11 @@ class Sessions:
     def next_session_fps(self) -> float | None:
         """What one more session would get; None while nothing is known of the cost."""
         return self._load.next_session_fps(len(self._sessions) + self._opening)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the last seconds have cost."""
+        return self._load.ledger
 
     def get(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Look:
     sessions: list[dict[str, Any]]
     """as of /api/sessions"""
     cpu_s: float
-    """of the daemon's process since its start"""
+    """of the daemon's processes since their start"""
     resident_bytes: float
 
 
@@ -51,19 +52,16 @@ def look(address: Address) -> Look:
     """
     status = json.loads(get(address, "/api/status"))
     sessions = json.loads(get(address, "/api/sessions"))
-    samples = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(get(address, "/metrics"))
-        for sample in family.samples
-        if sample.name.startswith("process_")
-    }
-    return Look(
-        time.monotonic(),
-        status,
-        sessions,
-        samples.get("process_cpu_seconds_total", 0.0),
-        samples.get("process_resident_memory_bytes", 0.0),
+    sums: dict[str, float] = defaultdict(float)  # over worker processes, where there are some
+    for family in text_string_to_metric_families(get(address, "/metrics")):
+        for sample in family.samples:
+            if sample.name.startswith("process_"):
+                sums[sample.name] += sample.value
+    cpu_s, resident_bytes = (
+        sums["process_cpu_seconds_total"],
+        sums["process_resident_memory_bytes"],
     )
+    return Look(time.monotonic(), status, sessions, cpu_s, resident_bytes)
 
 
 def run(address: Address, console: Console, *, once: bool, wait: Callable[[float], None]) -> None:

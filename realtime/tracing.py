@@ -135,7 +135,8 @@ class Recording:
 
     def chunks(self, about: Mapping[str, Any]) -> Iterator[bytes]:
         """The JSON document, piece by piece, with `about` as its `otherData`."""
-        other = {**about, "complete": not self.full, "duration_ns": self.ended_ns - self.began_ns}
+        span = {"began_ns": self.began_ns, "duration_ns": self.ended_ns - self.began_ns}
+        other = {**about, "complete": not self.full, **span}
         yield f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},"traceEvents":['.encode()
         separator = ""
         entries = self._entries()

@@ -14,7 +14,11 @@ without a person: who can read the owner's files can sign in their name.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from realtime import certificates, signing
 from realtime.config import state_directory
 from realtime.errors import StartupError, TrustError
-from realtime.private_files import read_private, write_private
+from realtime.private_files import PRIVATE_FOLDER, read_private, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -149,11 +153,34 @@ class Keyring:
         key = read_private(self.directory / "c2pa.key")
         chain = read_private(self.directory / "c2pa.pem")
         if key is None or chain is None or _has_ended(chain):
-            self._make_media_keys()
-            key = read_private(self.directory / "c2pa.key")
-            chain = read_private(self.directory / "c2pa.pem")
+            with self._alone():
+                chain = read_private(self.directory / "c2pa.pem")  # another may have been faster
+                if chain is None or _has_ended(chain) or not (self.directory / "c2pa.key").exists():
+                    self._make_media_keys()
+                key = read_private(self.directory / "c2pa.key")
+                chain = read_private(self.directory / "c2pa.pem")
         assert key is not None and chain is not None
         return MediaKeys(chain, key)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process makes keys that belong together.
+
+        Raises:
+            TrustError: the folder cannot be used.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise TrustError(
+                f"{self.directory}: cannot be used: {error.strerror or error}"
+            ) from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def media_roots(self) -> bytes:
         """PEM of the roots whose files are this installation's; empty before the first need."""

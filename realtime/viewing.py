@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from realtime.clock import NS_PER_S
@@ -134,6 +134,11 @@ class Viewer:
         gave_up = now_ns - self._deserted_ns > DESERTED_NS
         return "the performer has gone" if gave_up else None
 
+    @property
+    def deserted(self) -> bool:
+        """Whether it waits for another session."""
+        return self._deserted_ns is not None
+
     def close_soon(self, reason: str) -> None:
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(reason))
@@ -185,6 +190,9 @@ class Viewers:
 
     def __len__(self) -> int:
         return len(self._viewers)
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(list(self._viewers.values()))
 
     def start(self) -> None:
         self._watchdog = asyncio.create_task(self._watch())

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from engines.errors import EngineError
 from realtime import __version__
 from realtime.clock import NS_PER_S
-from realtime.daemon import Daemon
+from realtime.daemon import Daemon, Host
 from realtime.frames import OutputState
 from realtime.session import Phase
 from realtime.telemetry import GpuMemory, Standing
@@ -33,20 +33,24 @@ TRACE_POLL_S = 0.1
 """how soon a trace notices that it is full, or that nobody waits for it any more"""
 
 
-def add_watching(app: FastAPI, daemon: Daemon, loop: str) -> None:
-    """Every way to look at a running daemon from outside."""
-    app.exception_handler(TraceRunning)(lambda request, exc: JSONResponse({"error": str(exc)}, 409))
+def add_health(app: FastAPI, host: Host) -> None:
+    """What is open to all."""
 
     @app.get("/healthz")
     async def health() -> Response:
         """For supervisors: 503 where only a restart helps."""
-        state = "ok" if daemon.state == "ready" else daemon.state
+        state = "ok" if host.state == "ready" else host.state
         return JSONResponse({"status": state}, 503 if state == "sick" else 200)
 
     @app.get("/readyz")
     async def readiness() -> Response:
         """For balancers: 503 while no session can be opened."""
-        return JSONResponse({"status": daemon.state}, 200 if daemon.state == "ready" else 503)
+        return JSONResponse({"status": host.state}, 200 if host.state == "ready" else 503)
+
+
+def add_watching(app: FastAPI, daemon: Daemon, loop: str) -> None:
+    """Every other way to look at a running daemon from outside."""
+    app.exception_handler(TraceRunning)(lambda request, exc: JSONResponse({"error": str(exc)}, 409))
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:

@@ -45,7 +45,8 @@ from realtime.frames import (
     Tracked,
 )
 from realtime.identity import Identity, IdentityCard
-from realtime.server import choose_loop, create_app
+from realtime.loops import choose_loop
+from realtime.server import create_app
 from realtime.session import Studio
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory

@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from realtime import __version__
 from realtime.errors import StartupError
-from realtime.server import choose_loop, run
+from realtime.loops import choose_loop
+from realtime.server import run
 from tests.helpers import FakeStudio, Stand, config_with, standing, until
 from tests.running import Running
 

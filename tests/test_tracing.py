@@ -71,7 +71,8 @@ def test_a_frame_is_a_slice_on_each_thread_with_its_stages_inside() -> None:
         ("t", "track-abcdef"),
         ("f", "cpu-0"),
     ]
-    assert trace["otherData"] == {"version": "1", "complete": True, "duration_ns": 57_000_000}
+    about = {"version": "1", "complete": True, "began_ns": 1_000_000, "duration_ns": 57_000_000}
+    assert trace["otherData"] == about
 
 
 def test_a_drop_is_an_instant_with_its_frame() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from typer.testing import CliRunner
@@ -150,3 +154,35 @@ def test_the_command_line_makes_shows_and_rotates() -> None:
 def test_nobody_rotates_by_accident() -> None:
     refused = CliRunner().invoke(cli.app, ["trust", "rotate"])
     assert "give --yes" in str(refused.exception)
+
+
+def test_processes_that_need_files_signed_at_once_make_one_pair(tmp_path: Path) -> None:
+    """A certificate of one and a key of the other would sign nothing that can be checked."""
+    program = (
+        "import sys; from pathlib import Path; from realtime.trust import Keyring\n"
+        "sys.stdin.read(1); keys = Keyring(Path(sys.argv[1])).media_keys()\n"
+        "sys.stdout.buffer.write(keys.key + keys.chain)"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "trust")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        for _ in range(3)
+    ]
+    said = []
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+    for process in started:
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        said.append(out)
+    assert said[0] and len(set(said)) == 1
+    key = serialization.load_pem_private_key(said[0], None)
+    leaf = x509.load_pem_x509_certificates(said[0])[0]
+    assert leaf.public_key() == key.public_key()

@@ -1,10 +1,10 @@
 """`reenactd bench crowd`: one performer, then two, then more, and what each further one costs.
 
-All in one daemon; with `--apart` also each in a daemon of its own, in turns of some seconds, so
-that the two can be held against each other: what processes of their own gain is what Python's lock
-takes. While it is not their turn, cameras stand still and outputs show the card. Performers run in
-this process on the same machine, and its share of the processor is stated: on few cores they are a
-good part of the load. The ladder and admission are off unless `--adapt` is given.
+All in a daemon of one process; with `--workers N` also in one with so many worker processes, in
+turns of some seconds, so that the two can be held against each other: what processes gain is what
+Python's lock takes. While it is not their turn, cameras stand still and outputs show the card.
+Performers run in this process on the same machine, and its share of the processor is stated: on few
+cores they are a good part of the load. The ladder and admission are off unless `--adapt` is given.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ SETTLE_S = 4.0
 PREPARE_S = 60.0
 ROOMY = {"REENACTD_SERVER__MAX_SESSIONS": "64"}
 
-Housing = Literal["together", "apart"]
+Housing = Literal["one", "workers"]
+"""a daemon of one process, or of several"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Plan:
     seconds: float
     fps: float
     rounds: int
-    apart: bool
-    """also each in a process of its own"""
+    workers: int
+    """also by so many worker processes; 0: not"""
     adapt: bool
     """leave the ladder and admission as they are configured"""
     serve_arguments: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ class Turn:
     """decoded to handed to the encoder; mean over the performers"""
     latency_p95_ms: float
     server_cpu_s: float
-    """of all daemons, per second"""
+    """of the daemon, over all its processes, per second"""
     client_cpu_s: float
     other_cpu_s: float
     """of everybody else on this machine: a bench beside others measures them, too"""
@@ -115,10 +116,10 @@ class Camera(PacedClip):
 
 @dataclass
 class House:
-    """One daemon for all, or one for each, and who performs there."""
+    """A daemon, and who performs there."""
 
     housing: Housing
-    daemons: Sequence[DaemonProcess]
+    daemon: DaemonProcess
     performers: list[Performer] = field(default_factory=list)
     cameras: list[Camera] = field(default_factory=list)
 
@@ -129,9 +130,8 @@ class House:
             AdmissionRefused: the daemon has no room.
         """
         index = len(self.performers)
-        daemon = self.daemons[index % len(self.daemons)]
         camera = Camera(decode(plan.clip, CLIP_FRAMES), 7 * index, plan.fps)
-        performer = Performer(daemon.url, daemon.token, camera)
+        performer = Performer(self.daemon.url, self.daemon.token, camera)
         stack.push_async_callback(performer.hang_up)
         camera.start_film()
         await performer.connect(plan.identity)
@@ -162,10 +162,10 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
     turns: list[Turn] = []
     refusals: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
-        houses = [House("together", [await stack.enter_async_context(_daemon(plan))])]
-        if plan.apart:
-            own = [await stack.enter_async_context(_daemon(plan)) for _ in range(plan.sessions)]
-            houses.append(House("apart", own))
+        houses = [House("one", await stack.enter_async_context(_daemon(plan, 1)))]
+        if plan.workers:
+            several = await stack.enter_async_context(_daemon(plan, plan.workers))
+            houses.append(House("workers", several))
         for _ in range(plan.sessions):
             try:
                 for house in houses:
@@ -189,6 +189,7 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
             "fps": plan.fps,
             "seconds": plan.seconds,
             "rounds": plan.rounds,
+            "workers": plan.workers,
             "adapt": plan.adapt,
         },
         metrics | {"refused": float(len(refusals))},
@@ -196,22 +197,24 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
 
 
 @contextlib.asynccontextmanager
-async def _daemon(plan: Plan) -> AsyncIterator[DaemonProcess]:
-    """One that is ready, with every identity prepared: that takes processor time after the start.
+async def _daemon(plan: Plan, workers: int) -> AsyncIterator[DaemonProcess]:
+    """One that is ready, with every identity prepared in each of its processes: that takes
+    processor time after the start.
 
     Raises:
         StartupError: it is not ready in time.
     """
-    settings = dict(ROOMY)
+    settings = {**ROOMY, "REENACTD_SERVER__WORKERS": str(workers)}
     if plan.adapt:
         defaults = Config()
         settings["REENACTD_QUALITY__ADAPT"] = "true"
         settings["REENACTD_SERVER__MIN_FPS"] = str(defaults.server.min_fps)
     async with DaemonProcess(*plan.serve_arguments, settings=settings) as daemon:
-        deadline = asyncio.get_running_loop().time() + PREPARE_S
+        patience_s = PREPARE_S * workers  # they load one after the other
+        deadline = asyncio.get_running_loop().time() + patience_s
         while not await asyncio.to_thread(_is_prepared, daemon):
             if asyncio.get_running_loop().time() > deadline:
-                raise StartupError(f"the identities were not ready within {PREPARE_S:g} s")
+                raise StartupError(f"the identities were not ready within {patience_s:g} s")
             await asyncio.sleep(0.5)
         yield daemon
 
@@ -228,13 +231,13 @@ async def _measure(house: House, seconds: float) -> Turn:
     Raises:
         ReenactdError: a session was ended, or nobody has a face.
     """
-    clock, daemons, performers = MonotonicClock(), house.daemons, house.performers
+    clock, daemon, performers = MonotonicClock(), house.daemon, house.performers
     began_ns, ticks = clock.now_ns(), Ticks.now()
-    server_s, client_s = sum(each.processor_s for each in daemons), time.process_time()
+    server_s, client_s = daemon.processor_s, time.process_time()
     await asyncio.sleep(seconds)
     ended_ns, after = clock.now_ns(), Ticks.now()
     spent_s = (ended_ns - began_ns) / NS_PER_S
-    server_cpu_s = (sum(each.processor_s for each in daemons) - server_s) / spent_s
+    server_cpu_s = (daemon.processor_s - server_s) / spent_s
     client_cpu_s = (time.process_time() - client_s) / spent_s
     within = range(began_ns, ended_ns)
     said = [_said(performer, within) for performer in performers]
@@ -279,7 +282,7 @@ def _latency_ms(said: Sequence[Sequence[dict[str, Any]]], name: str) -> float:
 
 
 def summarise(turns: Sequence[Turn]) -> dict[str, float]:
-    """Means over the rounds, and ratios: to one performer, and of apart to together."""
+    """Means over the rounds, and ratios: to one performer, and of workers to one process."""
     metrics: dict[str, float] = {}
     for housing in dict.fromkeys(turn.housing for turn in turns):
         counts = sorted({turn.sessions for turn in turns if turn.housing == housing})
@@ -304,23 +307,23 @@ def summarise(turns: Sequence[Turn]) -> dict[str, float]:
                 for name in ("fps", "total_fps", "latency_p50_ms", "cpu_ms_per_frame"):
                     ratio = figures[name] / max(metrics[f"{first}_{name}"], 1e-3)
                     metrics[f"{housing}_{count}_{name}_to_first_ratio"] = ratio
-    return metrics | _apart_to_together(turns)
+    return metrics | _workers_to_one(turns)
 
 
-def _apart_to_together(turns: Sequence[Turn]) -> dict[str, float]:
+def _workers_to_one(turns: Sequence[Turn]) -> dict[str, float]:
     """Medians over pairs of turns that followed each other, so that both had the same machine."""
     ratios = {}
     for count in sorted({turn.sessions for turn in turns}):
-        together, apart = (
+        alone, shared = (
             [turn for turn in turns if (turn.housing, turn.sessions) == (housing, count)]
-            for housing in ("together", "apart")
+            for housing in ("one", "workers")
         )
-        pairs = list(zip(apart, together, strict=False))
+        pairs = list(zip(shared, alone, strict=False))
         if not pairs:
             continue
         for name in ("total_fps", "latency_p50_ms", "cpu_ms_per_frame"):
             found = [getattr(one, name) / max(getattr(other, name), 1e-3) for one, other in pairs]
-            ratios[f"apart_to_together_{count}_{name}_ratio"] = median(found)
+            ratios[f"workers_to_one_{count}_{name}_ratio"] = median(found)
     return ratios
 
 

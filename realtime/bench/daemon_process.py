@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from realtime.bench.machine import processor_s, resident_mib
+from realtime.bench.machine import family, processor_s, resident_mib
 from realtime.errors import StartupError
 
 COMPARABLE = {"REENACTD_QUALITY__ADAPT": "false", "REENACTD_SERVER__MIN_FPS": "0"}
@@ -84,8 +84,8 @@ class DaemonProcess:
 
     @property
     def processor_s(self) -> float:
-        """Processor time that it has used so far, over all its threads."""
-        return processor_s(self.pid)
+        """Processor time that it has used so far, over all its threads and worker processes."""
+        return sum(processor_s(pid) for pid in family(self.pid))
 
     @property
     def pid(self) -> int:
@@ -94,7 +94,8 @@ class DaemonProcess:
 
     @property
     def resident_mib(self) -> float:
-        return resident_mib(self.pid)
+        """Of all its processes; what they share counts for each."""
+        return sum(resident_mib(pid) for pid in family(self.pid))
 
     def log(self) -> str:
         self._log.seek(0)

@@ -96,6 +96,15 @@ def resident_mib(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it and they have started, as far as they run."""
+    found = [pid]
+    for task in _names(f"/proc/{pid}/task"):
+        for line in _lines(f"/proc/{pid}/task/{task}/children"):
+            found += [each for child in line.split() for each in family(int(child))]
+    return found
+
+
 def processor_s(pid: int) -> float:
     """User and system time of a process so far. Raises ProcessLookupError when it is gone."""
     for line in _lines(f"/proc/{pid}/stat"):
@@ -134,6 +143,13 @@ def _os_name() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     except OSError:
         return platform.system()
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def _lines(path: str) -> list[str]:

@@ -1,0 +1,152 @@
+"""HTTP of a daemon with worker processes: what is about one session goes to who has it.
+
+The guard has let the request in. On goes what a worker needs, no header else, and what the token
+grants, which no client can say of itself; paths only of plain segments, for a path that the guard
+reads otherwise than the worker would be a way around the guard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from realtime.access import grant_of
+from realtime.adding import MAX_UPLOAD_BYTES
+from realtime.crew import Crew
+from realtime.crew_worker import Call, Unreachable, Worker
+from realtime.directing import Director
+from realtime.http_body import read_any_body
+from realtime.offer import MAX_SDP_BYTES
+from realtime.sessions import LATEST
+from realtime.signalling import RETRY_AFTER_S
+
+if TYPE_CHECKING:
+    import httpx
+
+PATHS = ("/whip", "/whip/{rest:path}", "/whep", "/whep/{rest:path}", "/api/{rest:path}")
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PASSED_ON = ("Content-Type", "If-Match", "Accept")
+"""of a request"""
+KEPT_BACK = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
+"""of an answer: about the connection, which is another one"""
+CLIENT_GONE = 499
+"""nginx's; nobody reads it"""
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def add_forwarding(app: FastAPI, crew: Crew) -> None:
+    """Takes what was not added before it."""
+    desk = _Desk(crew)
+    app.exception_handler(Unreachable)(
+        lambda request, exc: JSONResponse(
+            {"error": f"{exc}; ask again soon"}, 503, {"Retry-After": str(RETRY_AFTER_S)}
+        )
+    )
+    for path in PATHS:
+        app.add_route(path, desk.forward, METHODS, include_in_schema=False)
+
+
+class _Desk:
+    """Takes requests, and hands answers out."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._director = Director(crew)
+        self._viewers_one_by_one = asyncio.Lock()
+        """so that no more are let in than there are places"""
+
+    async def forward(self, request: Request) -> Response:
+        path = request.scope["path"]
+        segments = path.split("/")[1:]
+        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+            raise HTTPException(404, f"there is nothing at {path[:100]!r}")
+        limit = MAX_UPLOAD_BYTES if segments[0] == "api" else MAX_SDP_BYTES
+        body = await read_any_body(request, limit)
+        match request.method, segments:
+            case "OPTIONS", _:
+                worker = self._director.anybody()
+            case "POST", ["whip"]:
+                return await self._publish(request, body)
+            case "POST", ["whep", *session] if len(session) < 2:
+                async with self._viewers_one_by_one:
+                    name = session[0] if session else _granted_session(request) or LATEST
+                    return await _passed(await self._director.for_viewer(name), request, body)
+            case _, ["whip", session_id]:
+                worker = await self._director.of_session(session_id)
+            case _, ["whep", _, viewer_id]:
+                worker = await self._director.of_viewer(viewer_id)
+            case _, ["api", "sessions", name, *_]:
+                worker = await self._director.of_session(name)
+            case _, ["api", *_] if name := request.query_params.get("session"):
+                worker = await self._director.of_session(name)
+            case _:
+                return await self._ask_around(request, body)
+        return await _passed(worker, request, body)
+
+    async def _ask_around(self, request: Request, body: bytes) -> Response:
+        """About what the path does not tell: one after the other, until one knows it."""
+        answer: Response | None = None
+        for worker in self._director.everybody():
+            answer = await _passed(worker, request, body)
+            if answer.status_code != 404:
+                break
+        assert answer is not None
+        return answer
+
+    async def _publish(self, request: Request, body: bytes) -> Response:
+        """Where there is room; who refuses it after all may know of something new."""
+        name = request.query_params.get("name") or _granted_session(request)
+        answer: Response | None = None
+        workers = await self._director.for_session(name)
+        if await request.is_disconnected():  # while it waited for one that is loaded
+            return Response(status_code=CLIENT_GONE)
+        for worker in workers:
+            worker.opening += 1
+            try:
+                answer = await _passed(worker, request, body)
+            except Unreachable:
+                continue
+            finally:
+                worker.opening -= 1
+            if answer.status_code != 503:
+                return answer
+        if answer is None:
+            raise Unreachable("no worker process answers")
+        return answer
+
+
+def _granted_session(request: Request) -> str | None:
+    grant = grant_of(request.scope)
+    return None if grant is None else grant.session
+
+
+async def _passed(worker: Worker, request: Request, body: bytes) -> Response:
+    """The worker's answer.
+
+    Raises:
+        Unreachable: there is none.
+    """
+    call = Call(
+        request.method,
+        request.scope["path"],
+        request.scope["query_string"],
+        body,
+        {name: request.headers[name] for name in PASSED_ON if name in request.headers},
+        grant_of(request.scope),
+    )
+    said = await worker.ask(call)
+    if request.method in ("POST", "DELETE"):
+        await worker.look_again()  # so that who asks next sees what has changed
+    return as_response(said)
+
+
+def as_response(said: httpx.Response) -> Response:
+    answer = Response(said.content, said.status_code)
+    for name, value in said.headers.multi_items():
+        if name.lower() not in KEPT_BACK:
+            answer.headers.append(name, value)
+    return answer
