@@ -37,6 +37,7 @@ NEEDED_SCOPE: tuple[tuple[str, TokenScope], ...] = (
     ("/whep", "view"),
     ("/api/status", "publish"),
     ("/api/identities", "publish"),
+    ("/api/verify", "publish"),
 )
 """what is open to others than an admin: the beginning of a path, and the scope that opens it"""
 SHARED = ("/whip", "/whep")

@@ -32,6 +32,7 @@ from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.keeping import add_keeping
 from realtime.recording import add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
@@ -40,6 +41,7 @@ from realtime.studio import LiveStudio
 from realtime.supervision import Manager, reloading, supervise
 from realtime.tickets import add_tokens, add_view, openapi_with_tokens
 from realtime.tokens import Tokens
+from realtime.verifying import add_verifying
 from realtime.watching import add_watching
 
 SHUTDOWN_S = 3
@@ -96,7 +98,10 @@ def create_app(daemon: Daemon, token: str, loop: str) -> FastAPI:
     _add_api(app, daemon, loop)
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
-    add_adding(app, Enrolment(daemon.services.config.identities))
+    enrolment = Enrolment(daemon.services.config.identities)
+    add_adding(app, daemon, enrolment)
+    add_keeping(app, enrolment)
+    add_verifying(app)
     add_tokens(app, tokens)
     add_view(app, web_client_directory())
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
@@ -178,6 +183,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
                 "name": card.name,
                 "kind": card.kind,
                 "statement": card.statement,
+                "proof": card.proof,
                 "portrait": f"/api/identities/{card.id}/portrait",
                 "ready": daemon.services.wardrobe.is_ready(card.id),
             }

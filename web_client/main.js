@@ -23,11 +23,13 @@ import * as link from "./link.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
 import { showObsLink } from "./obs.js";
+import { People } from "./people.js";
 import { Presets } from "./presets.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
 import { newestWins } from "./throttle.js";
+import { installFileCheck } from "./verify.js";
 import { FACE, VOICE } from "./words.js";
 
 const CONTROLS_INTERVAL_MS = 50;
@@ -351,11 +353,20 @@ async function listDevices() {
 
 /* ---- begin --------------------------------------------------------------------------------- */
 
-new Enrolment(async (id) => {
+async function fillGallery() {
   const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
   await gallery.fill(identities, status.default_identity);
-  gallery.choose(id);
-});
+}
+
+new Enrolment(
+  async (id) => {
+    await fillGallery();
+    gallery.choose(id);
+  },
+  { start, session: () => (linkState.phase === "live" ? session?.id : null), stream: () => camera.stream },
+);
+new People(fillGallery);
+installFileCheck();
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);
 byId("voice").addEventListener("click", toggleVoice);
