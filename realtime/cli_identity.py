@@ -44,7 +44,9 @@ def identity_list(config_file: ConfigFile = None) -> None:
         table.add_column(column, overflow="fold")
     for card in IdentityStore(config.identities).list():
         default = " (default)" if card.id == config.identities.default else ""
-        table.add_row(card.id + default, escape(card.name), card.kind, card.proof, escape(card.statement))
+        table.add_row(
+            card.id + default, escape(card.name), card.kind, card.proof, escape(card.statement)
+        )
     Console().print(table)
 
 

@@ -47,8 +47,8 @@ RESTING = 0.5
 """share of them below which a head looks ahead"""
 HELD_FRAMES = 3
 """so many in a row are a turn, or a look ahead"""
-WAY_FRAMES, WAY_S = 2, 0.1
-"""a head on its way is seen at least so often, and for so long"""
+LEAP, LEAP_PER_S = 0.4, 10.0
+"""what a head may do of a turn from one picture to the next, or in that time; more is a cut"""
 JUMP_DEG, JUMP_UNITS, JUMP_SCALE = 20.0, 0.6, 1.3
 """from one picture to the next: a cut, or another picture held up"""
 SHUT, OPEN = 0.55, 0.75
@@ -109,14 +109,16 @@ class Judge:
     def _begin_rest(self) -> None:
         self._calibrator = Calibrator(1.0, on_demand=True)
         self._neutral: Neutral | None = None
+        self._aim: F32 | None = None
+        """where the head pointed in the picture before"""
         self._last: Sample | None = None
         self._shapes: list[list[F32]] = [[]]
         """of each look ahead"""
         self._forget_way()
 
     def _forget_way(self) -> None:
-        self._rested_ns: int | None = None
-        self._way = self._held = 0
+        self._leapt = False
+        self._held = 0
         self._held_turn: Step | None = None
         self._shut_ns: int | None = None
         self._was_open = False
@@ -161,10 +163,11 @@ class Judge:
         self._heard_ns = now_ns
         if not self.running:
             return
-        sample = None if landmarks_px is None else Sample.of(landmarks_px)
+        gap_ns, sample = 0, None if landmarks_px is None else Sample.of(landmarks_px)
         problem = LOST if now_ns - self._face_ns > LOST_S * NS_PER_S else ""
         if sample is not None:
-            last, self._last, self._face_ns = self._last, sample, now_ns
+            last, self._last = self._last, sample
+            gap_ns, self._face_ns = now_ns - self._face_ns, now_ns
             if last is not None and _jumped(last, sample):
                 problem = JUMPED
         if problem and self.phase == "rest":
@@ -172,9 +175,9 @@ class Judge:
         elif problem:
             self.fail(problem)
         elif landmarks_px is not None and sample is not None:
-            self._follow(landmarks_px, sample, now_ns)
+            self._follow(landmarks_px, sample, now_ns, gap_ns)
 
-    def _follow(self, landmarks_px: F32, sample: Sample, now_ns: int) -> None:
+    def _follow(self, landmarks_px: F32, sample: Sample, now_ns: int, gap_ns: int) -> None:
         if self._neutral is None:
             self._neutral = self._calibrator.add(sample, now_ns)
             self._keep(sample)
@@ -182,24 +185,28 @@ class Judge:
                 self._enter("act", now_ns)
             return
         pose = fit_similarity(self._neutral.face[_SKULL], landmarks_px[_SKULL], _SKULL_WEIGHTS)
-        turn, share = _turn(euler_rad(pose.rotation))
-        held = self._hold(turn, share, now_ns)
+        aim = _aim(euler_rad(pose.rotation))
+        turn, share = _turn(aim)
+        held = self._hold(turn, share, aim, gap_ns)
         if share < RESTING:
             self._keep(sample)
         if self.phase == "back":
             self._come_back(share, held, now_ns)
-            return
-        if held is not None:
+        elif held is not None:
             self._turned(held, now_ns)
         elif self.steps[self._done] == "blink" and self._blinked(sample, share, now_ns):
             self._enter("back", now_ns)
 
-    def _hold(self, turn: Step, share: float, now_ns: int) -> Step | None:
+    def _hold(self, turn: Step, share: float, aim: F32, gap_ns: int) -> Step | None:
         """The turn in which the head is held, if it is; notes how it came there."""
+        before, self._aim = self._aim, aim
         if share < RESTING:
-            self._rested_ns, self._way, self._held, self._held_turn = now_ns, 0, 0, None
-        elif share < 1:
-            self._way, self._held, self._held_turn = self._way + 1, 0, None
+            self._leapt = False
+        if before is not None:
+            limit = max(LEAP, LEAP_PER_S * gap_ns / NS_PER_S)
+            self._leapt |= float(np.linalg.norm(aim - before)) > limit
+        if share < 1:
+            self._held, self._held_turn = 0, None
         else:
             self._held = self._held + 1 if turn == self._held_turn else 1
             self._held_turn = turn
@@ -208,7 +215,7 @@ class Judge:
     def _turned(self, held: Step, now_ns: int) -> None:
         if held != self.steps[self._done]:
             self.fail(OTHER_STEP)
-        elif self._way < WAY_FRAMES or now_ns - (self._rested_ns or now_ns) < WAY_S * NS_PER_S:
+        elif self._leapt:
             self.fail(JUMPED)
         else:
             self._enter("back", now_ns)
@@ -248,9 +255,7 @@ class Judge:
         self.phase, self._phase_ns = phase, now_ns
         if phase == "back":
             self._shapes.append([])
-        rested_ns = now_ns if phase == "act" else None
         self._forget_way()
-        self._rested_ns = rested_ns
 
     def _compare(self) -> None:
         looks = [likeness.mean_shape(shapes) for shapes in self._shapes if shapes]
@@ -331,13 +336,17 @@ class LiveCheck:
                 self._judge.fail(problem)
 
 
-def _turn(angles_rad: F32) -> tuple[Step, float]:
-    """Where a head points that looked ahead, and how much of a turn that is: 1 is one."""
-    yaw, pitch = (math.degrees(float(angle)) for angle in angles_rad[:2])
-    aside, nodded = abs(yaw) / TURN_DEG, abs(pitch) / NOD_DEG
-    if aside >= nodded:
-        return ("right" if yaw > 0 else "left"), aside
-    return ("down" if pitch > 0 else "up"), nodded
+def _aim(angles_rad: F32) -> F32:
+    """(2,) where a head points that looked ahead, sideways and downwards: 1 is a turn."""
+    return np.asarray(np.degrees(angles_rad[:2]) / (TURN_DEG, NOD_DEG), np.float32)
+
+
+def _turn(aim: F32) -> tuple[Step, float]:
+    """Which turn that is most of, and how much of it."""
+    aside, down = aim.tolist()
+    if abs(aside) >= abs(down):
+        return ("right" if aside > 0 else "left"), abs(aside)
+    return ("down" if down > 0 else "up"), abs(down)
 
 
 def _jumped(before: Sample, now: Sample) -> bool:

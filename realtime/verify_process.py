@@ -151,7 +151,8 @@ def _answer(path: Path) -> None:
     from realtime.verify import CHECKS, verify
 
     def say(**fields: Any) -> None:
-        print(json.dumps(fields), flush=True)
+        sys.stdout.write(json.dumps(fields) + "\n")
+        sys.stdout.flush()
 
     try:
         verdict = verify(path, CHECKS, lambda stretch, of: say(stretch=stretch, of=of))

@@ -34,9 +34,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _FILE_BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-        },
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +14,7 @@ from realtime import checking, live_check, server
 from realtime.challenge import Step
 from realtime.consent import STATEMENTS
 from realtime.enrolment import Enrolment
-from realtime.frames import U8, FaceTrack
+from realtime.frames import F32, U8, FaceTrack
 from realtime.identity import IdentityStore
 from tests import live_faces
 from tests.helpers import Camera, Performer, Stand, config_with, standing, until
@@ -29,19 +28,20 @@ PATH = "/api/identities/check"
 
 
 class Person:
-    """Before the camera of the fake studio: does what it was told, once it is told to begin."""
+    """Before the camera of the fake studio: looks ahead, and does what it was told once it is told.
+
+    A moment for each picture that is tracked, so that a busy machine makes it slower, not jumpy.
+    """
 
     def __init__(self, number: int = 1) -> None:
         self.shape = live_faces.shape(number)
-        self.shown = [Shown()]
-        self.began_s = 0.0
+        self._left = iter([Shown()])
 
     def perform(self, shown: list[Shown]) -> None:
-        self.shown, self.began_s = shown, time.monotonic()
+        self._left = iter(shown)
 
-    def __call__(self) -> Any:
-        at = int((time.monotonic() - self.began_s) * live_faces.FPS)
-        return live_faces.landmarks(self.shown[min(at, len(self.shown) - 1)], self.shape)
+    def __call__(self) -> F32 | None:
+        return live_faces.landmarks(next(self._left, Shown()), self.shape)
 
 
 def found(rgb: U8) -> list[FaceTrack]:
@@ -127,7 +127,7 @@ async def test_the_page_is_told_how_much_stands_behind_it(stand: Stand) -> None:
 
 
 async def test_somebody_else_is_not_added(stand: Stand) -> None:
-    person = Person(2)
+    person = Person(3)
     async with performing(stand, person) as session:
         check = (await begin(stand, session)).json()["check"]
         person.perform(performance(ASKED, 0.8))
@@ -169,7 +169,8 @@ async def test_a_second_check_takes_the_sessions_eyes(stand: Stand) -> None:
         first = (await begin(stand, session)).json()["check"]
         second = (await begin(stand, session)).json()["check"]
         person.perform(performance(ASKED, 0.8))
-        assert (await ended(stand, second))["phase"] == "passed"
+        over = await ended(stand, second)
+        assert (over["phase"], over["problem"]) == ("passed", "")
         assert (await ended(stand, first))["problem"] == live_check.NO_PICTURE
 
 

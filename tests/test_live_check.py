@@ -109,7 +109,10 @@ ATTACKS: dict[str, tuple[list[Shown], str]] = {
         live_faces.without_blinking(performance(ASKED)),
         live_check.OTHER_STEP,
     ),
-    "a clip with another order": (performance(("right", "blink", "up", "left")), live_check.OTHER_STEP),
+    "a clip with another order": (
+        performance(("right", "blink", "up", "left")),
+        live_check.OTHER_STEP,
+    ),
     "a clip of all there is, again and again": (
         performance(("up", "blink", "left", "down", "right", "blink") * 3),
         live_check.OTHER_STEP,
@@ -122,7 +125,7 @@ ATTACKS: dict[str, tuple[list[Shown], str]] = {
     ),
     "one who walks off": ([*performance(("left",)), *[Shown(there=False)] * 100], live_check.LOST),
     "one who comes back after a while": (
-        [*performance(("left",)), *[Shown(there=False)] * 20, *performance(("blink", "up", "right"))],
+        [*performance(("left",)), *[Shown(there=False)] * 20, *performance(ASKED[1:])],
         live_check.LOST,
     ),
     "a cut from one pose to the next": (
@@ -152,7 +155,7 @@ def test_a_cut_is_seen_without_smoothing_too(attack: str) -> None:
     assert judged(filmed(shown), smooth=False).problem == problem
 
 
-@pytest.mark.parametrize("other", [2, 3, 4, 5])
+@pytest.mark.parametrize("other", [3, 4, 5])
 def test_somebody_else_does_the_steps_in_vain(other: int) -> None:
     found = judged(filmed(performance(ASKED), other), of=1)
     assert found.phase == "failed" and found.done == 4
@@ -162,7 +165,7 @@ def test_somebody_else_does_the_steps_in_vain(other: int) -> None:
 
 def test_one_who_takes_the_others_place_between_two_steps() -> None:
     first, second = performance(ASKED[:2], 1.0), [*rest(1), *performance(ASKED[2:], 1.0)]
-    film = [found for found, _ in filmed(first, 1)] + [found for found, _ in filmed(second, 2)]
+    film = [found for found, _ in filmed(first, 1)] + [found for found, _ in filmed(second, 3)]
     timed = [(found, round(at * NS_PER_S / FPS)) for at, found in enumerate(film)]
     found = judged(timed, of=1)
     assert found.phase == "failed"

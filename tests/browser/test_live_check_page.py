@@ -1,6 +1,6 @@
 """The check at the camera, end to end: a real browser, its camera a person who does the steps.
 
-The person is rendered: `challenge.mp4` shows the one of `performer3.mp4` in another light, who looks
+The person is rendered: `challenge.mp4` shows that of `performer3.mp4` in another light, who looks
 ahead for four seconds, turns to the left, raises the chin, blinks and turns to the right. The page,
 the WebRTC session, the tracker and the judge are the real ones; only the avatar is not drawn, and
 the order is fixed, so that it is the clip's.
@@ -96,7 +96,7 @@ def open_form(page: Page, picture: Path) -> None:
 
 
 def wait_until_ahead(page: Page, loop_s: float) -> None:
-    """Until the clip is where the person begins to look ahead; found by the self-view's own clock."""
+    """Until the clip is where the person begins to look ahead, by the self-view's own clock."""
     while True:
         at_s = page.evaluate("document.getElementById('self').currentTime") % loop_s
         if CLIP_AHEAD_S[0] <= at_s <= CLIP_AHEAD_S[1]:
@@ -139,9 +139,7 @@ def test_somebody_elses_picture_does_not_pass(
     open_form(page, photo("performer2", tmp_path / "her.png"))
     wait_until_ahead(page, loop_s[1])
     page.click("#check-start")
-    expect(page.locator("#check-ask")).to_contain_text(
-        "not like the picture's", timeout=CHECK_MS
-    )
+    expect(page.locator("#check-ask")).to_contain_text("not like the picture's", timeout=CHECK_MS)
     expect(page.locator("#enrol-add")).to_be_disabled()
 
 

@@ -33,7 +33,9 @@ VERDICT_MS = 60_000
 
 
 @pytest.fixture
-def own_installation(rendered: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def own_installation(
+    rendered: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Its keys and records are those of the film."""
     shutil.copytree(rendered[1], tmp_path / "own")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
@@ -72,7 +74,8 @@ def drop(page: Page, path: Path) -> None:
             dataTransfer.items.add(file);
             const stage = document.getElementById("stage");
             for (const kind of ["dragover", "drop"]) {
-                stage.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+                const how = { dataTransfer, bubbles: true, cancelable: true };
+                stage.dispatchEvent(new DragEvent(kind, how));
             }
         }"""
     )
@@ -132,7 +135,9 @@ def test_a_file_that_is_none(url: str, visit: Open, tmp_path: Path) -> None:
     path.write_text("Dear Sir or Madam")
     page.click("#verify-open")
     page.set_input_files("#verify-file", path)
-    expect(page.locator("#verify-says")).to_contain_text("This file cannot be checked", timeout=VERDICT_MS)
+    expect(page.locator("#verify-says")).to_contain_text(
+        "This file cannot be checked", timeout=VERDICT_MS
+    )
     expect(page.locator("#verdict")).to_be_hidden()
 
 
@@ -163,9 +168,7 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     expect(page.locator("#people-says")).to_have_text("Revoked: Ada L.")
     expect(page.locator("#people-list")).to_contain_text("Cannot be used: the consent was revoked")
     expect(page.locator("#gallery")).not_to_contain_text("Ada L.")
-    record = enrolments.ConsentRecord.read(
-        IdentityStore(Identities()).folder(ada) / "consent.json"
-    )
+    record = enrolments.ConsentRecord.read(IdentityStore(Identities()).folder(ada) / "consent.json")
     assert record.revoked_because == "she asked me to"
     page.click("text=Delete")
     page.click("#people-do")
