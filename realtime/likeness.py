@@ -23,7 +23,8 @@ from realtime.calibration import Sample
 from realtime.frames import F32
 
 THRESHOLD = 1.0
-"""standard deviations of one person's frames; see docs/identities.md for what it lets through"""
+"""standard deviations of one person's frames; of rendered people it lets in 1.4 % of strangers, and
+refuses 4.0 % of those in the picture"""
 
 
 def shape_of(landmarks_px: F32) -> F32 | None:

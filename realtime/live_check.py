@@ -26,7 +26,7 @@ from engines.rigid import fit_similarity
 from realtime import face_regions, likeness
 from realtime.calibration import Calibrator, Neutral, Sample
 from realtime.challenge import Step
-from realtime.clock import NS_PER_S, Clock
+from realtime.clock import NS_PER_S, VIDEO_CLOCK_HZ, Clock
 from realtime.frames import F32, U8, FaceTrack, Tracked
 from realtime.stages.retarget import euler_rad
 
@@ -47,7 +47,7 @@ RESTING = 0.5
 """share of them below which a head looks ahead"""
 HELD_FRAMES = 3
 """so many in a row are a turn, or a look ahead"""
-LEAP, LEAP_PER_S = 0.4, 10.0
+LEAP, LEAP_PER_S, LONGEST_LEAP_S = 0.4, 10.0, 0.15
 """what a head may do of a turn from one picture to the next, or in that time; more is a cut"""
 JUMP_DEG, JUMP_UNITS, JUMP_SCALE = 20.0, 0.6, 1.3
 """from one picture to the next: a cut, or another picture held up"""
@@ -103,7 +103,9 @@ class Judge:
         self.score: float | None = None
         self._photo = photo
         self._done = 0
-        self._began_ns = self._phase_ns = self._heard_ns = self._face_ns = began_ns
+        self._began_ns = self._phase_ns = self._heard_ns = began_ns
+        self._face_ns: int | None = None
+        """by the camera's clock"""
         self._begin_rest()
 
     def _begin_rest(self) -> None:
@@ -157,17 +159,23 @@ class Judge:
         elif now_ns - self._phase_ns > self._patience_s * NS_PER_S:
             self.fail(NOBODY if self.phase == "rest" else TOO_SLOW)
 
-    def see(self, landmarks_px: F32 | None, now_ns: int) -> None:
-        """One picture of the camera: its face's (478, 3) landmarks, or None without one."""
+    def see(self, landmarks_px: F32 | None, now_ns: int, taken_ns: int | None = None) -> None:
+        """One picture of the camera: its face's (478, 3) landmarks, or None without one.
+
+        Args:
+            taken_ns: by the camera's clock, for pictures may arrive in bursts; None for `now_ns`.
+        """
         self.tick(now_ns)
+        taken_ns = now_ns if taken_ns is None else taken_ns
         self._heard_ns = now_ns
         if not self.running:
             return
         gap_ns, sample = 0, None if landmarks_px is None else Sample.of(landmarks_px)
-        problem = LOST if now_ns - self._face_ns > LOST_S * NS_PER_S else ""
+        face_ns = taken_ns if self._face_ns is None else self._face_ns
+        problem = LOST if taken_ns - face_ns > LOST_S * NS_PER_S else ""
         if sample is not None:
             last, self._last = self._last, sample
-            gap_ns, self._face_ns = now_ns - self._face_ns, now_ns
+            gap_ns, self._face_ns = taken_ns - face_ns, taken_ns
             if last is not None and _jumped(last, sample):
                 problem = JUMPED
         if problem and self.phase == "rest":
@@ -203,7 +211,7 @@ class Judge:
         if share < RESTING:
             self._leapt = False
         if before is not None:
-            limit = max(LEAP, LEAP_PER_S * gap_ns / NS_PER_S)
+            limit = max(LEAP, LEAP_PER_S * min(gap_ns / NS_PER_S, LONGEST_LEAP_S))
             self._leapt |= float(np.linalg.norm(aim - before)) > limit
         if share < 1:
             self._held, self._held_turn = 0, None
@@ -289,7 +297,7 @@ class LiveCheck:
         self._judge = Judge(steps, photo, clock.now_ns())
         self._clock = clock
         self._count_faces = count_faces
-        self._waiting: deque[tuple[F32 | None, int]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[tuple[F32 | None, int, int]] = deque(maxlen=_MOST_WAITING)
         self._picture: U8 | None = None
         self._counted = (True, 0)
         self._lock = threading.Lock()
@@ -303,7 +311,8 @@ class LiveCheck:
         face = tracked.face
         landmarks = face.landmarks_px if isinstance(face, FaceTrack) else None
         self._picture = tracked.source.rgb
-        self._waiting.append((landmarks, tracked.source.arrived_ns))
+        taken_ns = tracked.source.pts * NS_PER_S // VIDEO_CLOCK_HZ
+        self._waiting.append((landmarks, tracked.source.arrived_ns, taken_ns))
 
     def progress(self) -> Progress:
         """Judge what was seen since; blocks for some milliseconds, and where faces are counted."""

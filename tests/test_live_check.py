@@ -100,6 +100,14 @@ def test_it_waits_until_somebody_looks_ahead() -> None:
     assert judged(filmed(shown)).phase == "passed"
 
 
+def test_pictures_that_arrive_in_bursts_were_not_taken_so() -> None:
+    judge, now_ns = Judge(ASKED, photo(), 0), 0
+    for number, (found, taken_ns) in enumerate(filmed(performance(ASKED)[::3], fps=FPS / 3)):
+        now_ns = taken_ns if number % 3 else now_ns + 1_000_000
+        judge.see(found, now_ns, taken_ns)
+    assert judge.progress(now_ns).problem == ""
+
+
 # Who does not
 
 
@@ -208,7 +216,7 @@ def seen_by(
     for number, (found, now_ns) in enumerate(film):
         hands.ns = now_ns
         face = NoFace("none") if found is None else FaceTrack(found, 1.0)
-        source = SourceFrame(number, 0, now_ns, rgb)
+        source = SourceFrame(number, now_ns * 9 // 100_000, now_ns, rgb)
         check.see(Tracked(source, face, None, Timings(now_ns)))
         if number % every == 0:
             progress = check.progress()
@@ -224,7 +232,7 @@ def test_it_says_what_is_to_be_done_one_at_a_time() -> None:
     for number, (found, now_ns) in enumerate(filmed(performance(ASKED))):
         hands.ns = now_ns
         assert found is not None
-        source = SourceFrame(number, 0, now_ns, rgb)
+        source = SourceFrame(number, now_ns * 9 // 100_000, now_ns, rgb)
         check.see(Tracked(source, FaceTrack(found, 1.0), None, Timings(now_ns)))
         progress = check.progress()
         if progress.ask is not None and progress.ask not in asked:

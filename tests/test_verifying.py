@@ -8,7 +8,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -89,17 +88,20 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["x.mp4", "x.png", "x.jsonl", "x", "../../x.exe", "x." + "y" * 200]
+    ("hostile", "name"),
+    [
+        *((hostile, "x.mp4") for hostile in HOSTILE),
+        ("png head", "x.png"),
+        ("record", "../../x.jsonl"),
+        ("text", "x." + "y" * 200),
+    ],
 )
-@pytest.mark.parametrize("hostile", HOSTILE)
 async def test_a_hostile_file_is_a_line(stand: Stand, hostile: str, name: str) -> None:
-    began_s = time.monotonic()
     said = await told(stand, HOSTILE[hostile], name)
     assert said["state"] in ("failed", "done")
     if said["state"] == "failed":
         assert said["error"] and "\n" not in said["error"] and "Traceback" not in said["error"]
         assert "reenactd-verify-" not in said["error"], "the page learns no path"
-    assert time.monotonic() - began_s < 20
 
 
 async def test_one_file_at_a_time_and_it_can_be_stopped(

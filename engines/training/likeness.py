@@ -2,11 +2,11 @@
 
     python -m engines.training.likeness PICTURES OUT.npz
 
-PICTURES holds rendered people, IDENTITY_FRAME.webp with `meta.json`. Each is shown to the tracker as
-a camera would see it: 640x480, of another size, compressed. Of every third person it learns how the
-landmarks of one person differ from frame to frame (pose, expression, noise): the main directions of
-all differences, each divided by that one person's standard deviation. People whose number ends in 9
-are held out: on them it says how well that tells people apart.
+PICTURES holds rendered people, IDENTITY_FRAME.webp with `meta.json`. Each is shown to the tracker
+as a camera would see it: 640x480, of another size, compressed. Of every third person it learns how
+the landmarks of one person differ from frame to frame (pose, expression, noise): the main
+directions of all differences, each divided by that one person's standard deviation. People whose
+number ends in 9 are held out: on them it says how well that tells people apart.
 """
 
 from __future__ import annotations
