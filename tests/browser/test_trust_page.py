@@ -92,8 +92,8 @@ Make = Callable[[Path], Path]
 @pytest.mark.parametrize(
     ("make", "title", "sure", "found"),
     [
-        (marked, "Marked as synthetic", "Confidence: certain", "session 0ddba115"),
-        (unmarked, "Nothing found", "Confidence: a guess at best", "No invisible mark"),
+        (marked, "Marked as synthetic", "Confidence: Certain.", "session 0ddba115"),
+        (unmarked, "Nothing found", "Confidence: A guess at best.", "No invisible mark"),
     ],
 )
 def test_a_chosen_picture_gets_a_verdict(
@@ -155,24 +155,24 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     page = visit(url).page
     expect(page.locator("#gallery")).to_contain_text("Ada L.")
     page.click("#people-open")
-    expect(page.locator("#people-list")).to_contain_text("fictional. Attested, not checked.")
-    page.click("text=Revoke")
+    expect(page.locator("#people-list")).to_contain_text("Fictional. Attested, not checked.")
+    page.get_by_role("button", name="Revoke Ada L.").click()
     page.click("#people-cancel")
     expect(page.locator("#people-ask")).to_be_hidden()
-    page.click("text=Revoke")
+    page.get_by_role("button", name="Revoke Ada L.").click()
     expect(page.locator("#people-question")).to_contain_text("Revoke the consent of Ada L.?")
     page.click("#people-do")
     expect(page.locator("#people-ask")).to_be_visible()  # a reason is asked for
     page.fill("#people-reason", "she asked me to")
     page.click("#people-do")
-    expect(page.locator("#people-says")).to_have_text("Revoked: Ada L.")
-    expect(page.locator("#people-list")).to_contain_text("Cannot be used: the consent was revoked")
+    expect(page.locator("#people-says")).to_have_text("Revoked: “Ada L.”")
+    expect(page.locator("#people-list")).to_contain_text("Cannot be used: The consent was revoked")
     expect(page.locator("#gallery")).not_to_contain_text("Ada L.")
     record = enrolments.ConsentRecord.read(IdentityStore(Identities()).folder(ada) / "consent.json")
     assert record.revoked_because == "she asked me to"
-    page.click("text=Delete")
+    page.get_by_role("button", name="Delete Ada L.").click()
     page.click("#people-do")
-    expect(page.locator("#people-says")).to_have_text("Deleted: Ada L.")
+    expect(page.locator("#people-says")).to_have_text("Deleted: “Ada L.”")
     expect(page.locator("#people-list")).to_contain_text("Nobody yet")
 
 
@@ -184,7 +184,7 @@ def test_a_person_travels(
     page = visited.page
     page.click("#people-open")
     with page.expect_download() as download:
-        page.click("text=Export")
+        page.get_by_role("button", name="Export Ada L.").click()
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert path.name == "ada-l.reenactd-identity"
@@ -201,7 +201,7 @@ def test_a_person_travels(
         page.set_input_files("#people-file", path)
         expect(page.locator("#people-question")).to_contain_text("Signed by a key that is unknown")
         page.click("#people-do")
-        expect(page.locator("#people-says")).to_have_text("Imported: ada-l")
+        expect(page.locator("#people-says")).to_have_text("Imported: “ada-l”")
         expect(page.locator("#people-list")).to_contain_text("Ada L.")
         page.goto("about:blank")
         visited.foreign.clear()
