@@ -154,7 +154,7 @@ class ConsentRecord:
 
     def fields(self) -> dict[str, Any]:
         """As they are written, without a signature."""
-        fields = {
+        fields: dict[str, Any] = {
             "kind": self.kind,
             "statement": self.statement,
             "scope": self.scope,

@@ -36,6 +36,8 @@ CLIPS_ORDER: tuple[Step, ...] = ("left", "up", "blink", "right")
 CLIP_AHEAD_S = (0.2, 2.2)
 """of the clip: a check that begins then sees a second of looking ahead before the first step"""
 CHECK_MS = 60_000
+TRIES = 4
+"""a machine that has no time misses a blink, or sees a turn in jumps; a stranger fails every time"""
 
 
 class RealTracker(RealCards):
@@ -104,23 +106,31 @@ def wait_until_ahead(page: Page, loop_s: float) -> None:
         time.sleep(0.05)
 
 
-def test_the_person_in_the_picture_passes_and_is_added(
-    url: str, visit: Open, mirror: Browser, loop_s: tuple[Path, float], tmp_path: Path
-) -> None:
-    page = visit(url, browser=mirror).page
-    open_form(page, photo("performer3", tmp_path / "me.png"))
-    said: list[str] = []
-    wait_until_ahead(page, loop_s[1])
+def done_steps(page: Page, loop_s: float) -> list[str]:
+    """One check; all that the page said of it."""
+    wait_until_ahead(page, loop_s)
     page.click("#check-start")
-    ask = page.locator("#check-ask")
+    said: list[str] = []
     until_s = time.monotonic() + CHECK_MS / 1000
     while time.monotonic() < until_s:
-        text = ask.text_content() or ""
+        text = page.locator("#check-ask").text_content() or ""
         if text and text not in said:
             said.append(text)
         if text.startswith(("Checked", "Not checked")):
             break
         time.sleep(0.05)
+    return said
+
+
+def test_the_person_in_the_picture_passes_and_is_added(
+    url: str, visit: Open, mirror: Browser, loop_s: tuple[Path, float], tmp_path: Path
+) -> None:
+    page = visit(url, browser=mirror).page
+    open_form(page, photo("performer3", tmp_path / "me.png"))
+    for _ in range(TRIES):
+        said = done_steps(page, loop_s[1])
+        if said[-1].startswith("Checked"):
+            break
     assert said[-1].startswith("Checked: you did all steps"), said
     page.click("#enrol-add")
     expect(page.locator("#enrol")).to_be_hidden(timeout=30_000)
