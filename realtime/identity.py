@@ -218,9 +218,9 @@ class IdentityStore:
     def is_shipped(self, folder: Path) -> bool:
         return folder.resolve().parent == self._shipped
 
-    def own_folders(self) -> list[Path]:
+    def own_folders(self) -> tuple[Path, ...]:
         """Of the identities that did not ship, usable or not."""
-        return [folder for folder in self._folders() if not self.is_shipped(folder)]
+        return tuple(folder for folder in self._folders() if not self.is_shipped(folder))
 
     def name_of(self, folder: Path) -> str:
         """What a gallery shows; made of the folder's name where that cannot be read."""

@@ -37,7 +37,7 @@ CLIP_AHEAD_S = (0.2, 2.2)
 """of the clip: a check that begins then sees a second of looking ahead before the first step"""
 CHECK_MS = 60_000
 TRIES = 4
-"""a machine that has no time misses a blink, or sees a turn in jumps; a stranger fails every time"""
+"""a machine that has no time misses a blink, or begins too late; a stranger fails every time"""
 
 
 class RealTracker(RealCards):
@@ -147,9 +147,12 @@ def test_somebody_elses_picture_does_not_pass(
 ) -> None:
     page = visit(url, browser=mirror).page
     open_form(page, photo("performer2", tmp_path / "her.png"))
-    wait_until_ahead(page, loop_s[1])
-    page.click("#check-start")
-    expect(page.locator("#check-ask")).to_contain_text("not like the picture's", timeout=CHECK_MS)
+    for _ in range(TRIES):
+        said = done_steps(page, loop_s[1])
+        assert not said[-1].startswith("Checked"), said
+        if "not like the picture's" in said[-1]:
+            break
+    assert "not like the picture's" in said[-1], said
     expect(page.locator("#enrol-add")).to_be_disabled()
 
 
