@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from realtime import enrolment as enrolments
 from realtime import server
 from realtime.config import Identities
+from realtime.consent import ConsentRecord
 from realtime.enrolment import Enrolment, Wish
 from realtime.identity import IdentityStore
 from realtime.watermark import Payload, Watermark
@@ -168,7 +168,7 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     expect(page.locator("#people-says")).to_have_text("Revoked: “Ada L.”")
     expect(page.locator("#people-list")).to_contain_text("Cannot be used: The consent was revoked")
     expect(page.locator("#gallery")).not_to_contain_text("Ada L.")
-    record = enrolments.ConsentRecord.read(IdentityStore(Identities()).folder(ada) / "consent.json")
+    record = ConsentRecord.read(IdentityStore(Identities()).folder(ada) / "consent.json")
     assert record.revoked_because == "she asked me to"
     page.get_by_role("button", name="Delete Ada L.").click()
     page.click("#people-do")
