@@ -93,15 +93,20 @@ class Verifier:
         return job_id
 
     async def _run(self, job: _Job, path: Path) -> None:
+        answer = Heard("failed", error="it was stopped")
+
         def tell(heard: Heard) -> None:
-            job.heard = heard
+            nonlocal answer
+            if heard.state == "running":
+                job.heard = heard
+            else:
+                answer = heard
 
         try:
             await run_in_threadpool(self._look, path, tell, lambda: job.stopped)
         finally:
-            shutil.rmtree(job.folder, ignore_errors=True)
-            if job.heard.state == "running":
-                job.heard = Heard("failed", error="it was stopped")
+            await run_in_threadpool(shutil.rmtree, job.folder, ignore_errors=True)
+            job.heard = answer  # last: who hears it knows that nothing is left of the file
 
     def heard(self, job_id: str) -> Heard:
         """

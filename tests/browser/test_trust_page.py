@@ -203,7 +203,7 @@ def test_a_person_travels(
         page.click("#people-do")
         expect(page.locator("#people-says")).to_have_text("Imported: “ada-l”")
         expect(page.locator("#people-list")).to_contain_text("Ada L.")
-        page.goto("about:blank")
         visited.foreign.clear()
+        page.close()
     finally:
         there.stop()
