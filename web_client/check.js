@@ -69,6 +69,8 @@ export class LiveCheck {
     byId("check-start").hidden = true;
     byId("check-stop").hidden = false;
     byId("check-stop").focus();
+    byId("enrol-form").dataset.checking = "true";
+    byId("check-sign").textContent = byId("check-step").textContent = "";
     try {
       const session = await this.#live(mine);
       if (mine !== this.#run) return;
@@ -125,6 +127,7 @@ export class LiveCheck {
     byId("check-self").srcObject = null;
     byId("check-start").hidden = false;
     byId("check-stop").hidden = true;
+    delete byId("enrol-form").dataset.checking;
   }
 
   #end(text) {
