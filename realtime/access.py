@@ -38,6 +38,7 @@ NEEDED_SCOPE: tuple[tuple[str, Right], ...] = (
     ("/whep", "view"),
     ("/api/status", "publish"),
     ("/api/identities", "publish"),
+    ("/api/verify", "publish"),
 )
 """what is open to others than an admin: the beginning of a path, and the scope that opens it"""
 SHARED = ("/whip", "/whep")

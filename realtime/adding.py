@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,7 +19,9 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from realtime.checking import Checks, add_checking
 from realtime.consent import STATEMENTS, consent_kind
+from realtime.daemon import Daemon
 from realtime.enrolment import Enrolment, Picture, Wish
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import U8
@@ -27,12 +30,14 @@ from realtime.http_body import read_body
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 METHOD = "confirmed in the page, no live check"
+CHECKED_METHOD = "live-check"
 NAME = "the picture"
 """a file's own name never comes here"""
 
 
-def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
+def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
     """The endpoints; one picture at a time, for each takes a second of a core."""
+    checks = Checks(daemon.services.clock, enrolment.count_faces)
     one_at_a_time = asyncio.Lock()
 
     def full_disk(request: Request, exc: Exception) -> JSONResponse:
@@ -40,12 +45,14 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
 
     app.exception_handler(StartupError)(full_disk)
 
-    async def look(request: Request) -> Picture:
+    async def look(request: Request) -> tuple[bytes, Picture]:
         if one_at_a_time.locked():
             raise HTTPException(503, "another picture is being looked at", {"Retry-After": "2"})
         async with one_at_a_time:
             data = await read_body(request, IMAGE_TYPES, MAX_UPLOAD_BYTES)
-            return await run_in_threadpool(enrolment.look_at, data, NAME)
+            return data, await run_in_threadpool(enrolment.look_at, data, NAME)
+
+    add_checking(app, daemon, checks, look)
 
     @app.post("/api/identities/look")
     async def look_at(request: Request) -> dict[str, Any]:
@@ -53,11 +60,11 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
 
         Nothing is kept. 400 where it is no picture of one face.
         """
-        examined = (await look(request)).examined
+        examined = (await look(request))[1].examined
         return {
             "crop": await run_in_threadpool(_data_url, examined.crop_rgb),
             "advice": examined.advice,
-            "statements": {kind: text for kind, text in STATEMENTS.items() if kind != "self"},
+            "statements": STATEMENTS,
         }
 
     @app.post("/api/identities", status_code=201)
@@ -68,19 +75,27 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
         statement: str,
         release_sha256: str | None = None,
         expires: str | None = Query(None, pattern=r"^\d{4}-\d{2}-\d{2}$"),
+        check: str | None = None,
     ) -> dict[str, str]:
-        """Add the picture as an identity; `statement` is the text that was read and confirmed."""
+        """Add the picture as an identity; `statement` is the text that was read and confirmed.
+
+        `check` is the one that was passed at the camera, for `self`.
+        """
         known = consent_kind(kind, "kind")
-        if known == "self":
+        if (known == "self") != (check is not None):
             raise IdentityError(
-                "self: the page cannot yet check that you are the person in the picture; add it "
-                "with `reenactd identity add`, whose record says that nobody checked"
+                "self needs a check at the camera (POST /api/identities/check), and no other kind "
+                "has one; without a camera: `reenactd identity add`, whose record says that nobody "
+                "checked"
             )
         if statement != STATEMENTS[known]:
             raise HTTPException(409, "the statement is not the present one: read it again")
         wish = Wish(name, known, METHOD, release_sha256=release_sha256, expires_at=_end_of(expires))
         await run_in_threadpool(enrolment.check, wish)
-        picture = await look(request)
+        data, picture = await look(request)
+        if check is not None:
+            passed = await checks.redeem(check, data)
+            wish = replace(wish, method=CHECKED_METHOD, live_check=passed)
         return {"id": await run_in_threadpool(enrolment.add, picture, wish)}
 
 

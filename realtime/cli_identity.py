@@ -21,6 +21,7 @@ from realtime.config import load
 from realtime.errors import ConfigError, IdentityError
 
 if TYPE_CHECKING:
+    from realtime.consent import ConsentRecord
     from realtime.enrolment import Enrolment, Picture
 
 EXIT_DECLINED = 1
@@ -39,11 +40,13 @@ def identity_list(config_file: ConfigFile = None) -> None:
 
     config = load(config_file, {})
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("id", "name", "kind", "consent"):
+    for column in ("id", "name", "kind", "proof", "consent"):
         table.add_column(column, overflow="fold")
     for card in IdentityStore(config.identities).list():
         default = " (default)" if card.id == config.identities.default else ""
-        table.add_row(card.id + default, escape(card.name), card.kind, escape(card.statement))
+        table.add_row(
+            card.id + default, escape(card.name), card.kind, card.proof, escape(card.statement)
+        )
     Console().print(table)
 
 
@@ -71,6 +74,7 @@ def identity_show(
         ("kind", card.kind),
         ("statement", card.statement),
         ("method", record.method),
+        ("proof", _proof(record)),
         ("scope", record.scope),
         ("release", record.release_sha256 or "none"),
         ("issued", record.issued_at.isoformat()),
@@ -79,6 +83,15 @@ def identity_show(
         ("portrait", str(card.portrait_path)),
     ):
         Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{escape(value)}")
+
+
+def _proof(record: ConsentRecord) -> str:
+    check = record.live_check
+    if check is None:
+        return record.proof
+    when = check.checked_at.isoformat()
+    asked = f"{', '.join(check.steps)}; {check.score} apart, at most {check.threshold}"
+    return f"{record.proof} on {when}: {asked}"
 
 
 @identity_app.command("add")
@@ -142,7 +155,7 @@ def identity_add(
     enrolment.add(picture, wish)
     print(f"added {identity_id}: {kind}, {METHOD}")
     if kind == "self":
-        print("no live check was made, and the record says so")
+        print("no live check was made, and the record says so; the page can make one")
 
 
 def _confirmed(picture: Picture, preview: Path | None) -> bool:
@@ -172,11 +185,16 @@ def _end_of(day: str) -> datetime:
 
 
 @identity_app.command("revoke")
-def identity_revoke(identity: Id, yes: Yes = False, config_file: ConfigFile = None) -> None:
+def identity_revoke(
+    identity: Id,
+    reason: Annotated[str, typer.Option(help="What the record is to say of it.")] = "",
+    yes: Yes = False,
+    config_file: ConfigFile = None,
+) -> None:
     """Take a consent back: the identity can no longer be used, running sessions of it end."""
     enrolment = _enrolment(config_file)
     _agree(yes, f"Revoke {identity}? It cannot be taken back; the person would have to agree anew.")
-    enrolment.revoke(identity)
+    enrolment.revoke(identity, reason)
     print(f"{identity}: revoked; a running daemon ends its sessions within a second")
 
 
@@ -197,9 +215,9 @@ def identity_export(
     config_file: ConfigFile = None,
 ) -> None:
     """Write an identity as one file for another installation; its consent stays as signed."""
-    from realtime.enrolment import EXPORT_SUFFIX
+    from realtime.identity_archive import SUFFIX
 
-    target = target or Path(f"{identity}{EXPORT_SUFFIX}")
+    target = target or Path(f"{identity}{SUFFIX}")
     if target.exists():
         raise ConfigError(f"{target}: is there already; name another file")
     from realtime.signing import fingerprint
@@ -225,6 +243,7 @@ def identity_import(
 
     Compare the fingerprint with what `reenactd trust show` says there, on a way that you trust.
     """
+    from realtime import identity_archive
     from realtime.signing import fingerprint
 
     def believe(public_key: str) -> bool:
@@ -236,7 +255,8 @@ def identity_import(
             raise ConfigError("nobody is there to compare it: then give it with --trust")
         return typer.confirm("Is that the fingerprint you were told?", default=False)
 
-    print(f"imported {_enrolment(config_file).take_in(source, identity, believe)}")
+    enrolment, data = _enrolment(config_file), identity_archive.read(source)
+    print(f"imported {enrolment.take_in(data, str(source), identity, believe)}")
 
 
 def _enrolment(config_file: Path | None) -> Enrolment:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from realtime import signing
+from realtime.challenge import STEPS
 from realtime.errors import IdentityError
 
 ConsentKind = Literal["self", "third-party", "fictional", "public-domain"]
@@ -42,10 +43,30 @@ STATEMENTS: dict[ConsentKind, str] = {
 
 SCOPE = "live sessions and rendered files, every picture marked as synthetic"
 
+CHECKED, ATTESTED = "checked at the camera", "attested"
+"""how much stands behind a record"""
+
 _REQUIRED = ("kind", "statement", "portrait_sha256", "method", "issued_at")
-_OPTIONAL = ("scope", "release_sha256", "expires_at", "revoked_at", signing.SIGNATURE)
+_OPTIONAL = (
+    *("scope", "release_sha256", "expires_at", "revoked_at", "revoked_because", "live_check"),
+    signing.SIGNATURE,
+)
+_CHECK = ("steps", "score", "threshold", "checked_at")
 _MAX_BYTES = 64 * 1024
 _MAX_TEXT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCheck:
+    """What was found when the person stood before the camera: numbers, nothing of the face."""
+
+    steps: tuple[str, ...]
+    """as they were asked for, and made"""
+    score: str
+    """distance from the picture's shape in face units, with four decimals"""
+    threshold: str
+    """the largest score that passed, likewise"""
+    checked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,9 @@ class ConsentRecord:
     scope: str = SCOPE
     release_sha256: str | None = None
     """of the document in which a third party agreed; the document itself stays where it was"""
+    live_check: LiveCheck | None = None
+    """only for `self`, and only where it was passed"""
+    revoked_because: str | None = None
     digest: str = ""
     """SHA-256 of what the signature covers; empty for a record that was never written"""
     signed_by: str | None = None
@@ -104,6 +128,9 @@ class ConsentRecord:
                 f"{path}: kind third-party needs release_sha256, the hash of the document in "
                 "which the person agreed"
             )
+        check = _live_check(path, fields["live_check"]) if "live_check" in fields else None
+        if check is not None and kind != "self":
+            raise IdentityError(f"{path}: live_check belongs to self, not to {kind}")
         return cls(
             kind,
             _text(path, fields, "statement"),
@@ -114,13 +141,20 @@ class ConsentRecord:
             _time(path, fields, "revoked_at") if fields.get("revoked_at") is not None else None,
             _text(path, fields, "scope") if "scope" in fields else SCOPE,
             release,
+            check,
+            _text(path, fields, "revoked_because") if "revoked_because" in fields else None,
             digest,
             signed_by,
         )
 
+    @property
+    def proof(self) -> str:
+        """`CHECKED` or `ATTESTED`."""
+        return ATTESTED if self.live_check is None else CHECKED
+
     def fields(self) -> dict[str, Any]:
         """As they are written, without a signature."""
-        fields = {
+        fields: dict[str, Any] = {
             "kind": self.kind,
             "statement": self.statement,
             "scope": self.scope,
@@ -132,6 +166,15 @@ class ConsentRecord:
         }
         if self.release_sha256 is not None:
             fields["release_sha256"] = self.release_sha256
+        if self.revoked_because is not None:
+            fields["revoked_because"] = self.revoked_because
+        if self.live_check is not None:
+            fields["live_check"] = {
+                "steps": list(self.live_check.steps),
+                "score": self.live_check.score,
+                "threshold": self.live_check.threshold,
+                "checked_at": self.live_check.checked_at.isoformat(),
+            }
         return fields
 
     def check_valid(self, path: Path, now: datetime) -> None:
@@ -189,6 +232,22 @@ def _check_names(path: Path, fields: dict[str, Any]) -> None:
     if unknown:
         known = ", ".join(_REQUIRED + _OPTIONAL)
         raise IdentityError(f"{path}: {unknown[0]!r} is not known; known: {known}")
+
+
+def _live_check(path: Path, found: Any) -> LiveCheck:
+    if not isinstance(found, dict) or set(found) != set(_CHECK):
+        raise IdentityError(f"{path}: live_check must hold {', '.join(_CHECK)} and nothing else")
+    steps = found["steps"]
+    if not isinstance(steps, list) or not steps or not all(step in STEPS for step in steps):
+        raise IdentityError(f"{path}: live_check: steps must be some of {', '.join(STEPS)}")
+    for name in ("score", "threshold"):
+        if re.fullmatch(r"\d\.\d{4}", _text(path, found, name)) is None:
+            raise IdentityError(f"{path}: live_check: {name} must be written as 0.0271")
+    if found["score"] > found["threshold"]:
+        raise IdentityError(f"{path}: live_check: a score above its threshold is not passed")
+    return LiveCheck(
+        tuple(steps), found["score"], found["threshold"], _time(path, found, "checked_at")
+    )
 
 
 def _text(path: Path, fields: dict[str, Any], name: str) -> str:

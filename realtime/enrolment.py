@@ -7,15 +7,12 @@ its hash. Reading identities and making avatars of them is `identity.py`'s.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import shutil
 import tempfile
 import unicodedata
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -23,24 +20,18 @@ from pathlib import Path
 
 import cv2
 
-from realtime import picture_file, picture_process, signing
+from realtime import identity_archive, picture_file, picture_process, signing
 from realtime.config import Identities
-from realtime.consent import SCOPE, STATEMENTS, ConsentKind, ConsentRecord
+from realtime.consent import SCOPE, STATEMENTS, ConsentKind, ConsentRecord, LiveCheck
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import U8, FaceTrack
 from realtime.identity import IdentityStore, check_id, user_directory
+from realtime.identity_archive import MAX_NAME
 from realtime.portrait_advice import Examined, examine
 from realtime.private_files import write_private
 from realtime.trust import Keyring
 
-EXPORT_SUFFIX = ".reenactd-identity"
-FILES: Mapping[str, int] = {
-    "portrait.png": picture_file.MAX_BYTES,
-    "consent.json": 64 * 1024,
-    "identity.json": 64 * 1024,
-}
-"""what an exported identity holds, and how many bytes of each are read"""
-MAX_NAME = 64
+MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +46,21 @@ class Wish:
     """None: made of the name"""
     release_sha256: str | None = None
     expires_at: datetime | None = None
+    live_check: LiveCheck | None = None
+    """passed by the person in this very picture, as the caller has seen to"""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An identity that did not ship, whether or not it may be used."""
+
+    id: str
+    name: str
+    kind: str
+    """empty where its record cannot be read"""
+    proof: str
+    problem: str
+    """why it may not be used; empty where it may"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class Enrolment:
         rgba = picture_process.decode(data, name)
         return Picture(rgba, examine(rgba, self._find_faces or _camera_find_faces, name))
 
+    def count_faces(self, rgb: U8) -> int:
+        """In a picture of the camera, two at most; takes some tens of milliseconds."""
+        return len((self._find_faces or _camera_find_faces)(rgb))
+
     def check(self, wish: Wish) -> str:
         """The id that it would get.
 
@@ -110,6 +120,8 @@ class Enrolment:
             )
         if wish.kind != "third-party" and wish.release_sha256 is not None:
             raise IdentityError(f"a release document belongs to third-party, not to {wish.kind}")
+        if wish.live_check is not None and wish.kind != "self":
+            raise IdentityError(f"a live check belongs to self, not to {wish.kind}")
         if wish.release_sha256 is not None:
             if re.fullmatch("[0-9a-f]{64}", wish.release_sha256) is None:
                 raise IdentityError("the release's SHA-256: must be 64 lower-case hex digits")
@@ -139,6 +151,7 @@ class Enrolment:
             wish.expires_at,
             scope=SCOPE,
             release_sha256=wish.release_sha256,
+            live_check=wish.live_check,
         )
         files = {
             "portrait.png": portrait_png,
@@ -149,8 +162,25 @@ class Enrolment:
         self._write(identity_id, files)
         return identity_id
 
-    def revoke(self, identity_id: str) -> None:
+    def own(self) -> list[Own]:
+        """All that did not ship, by id; those that may not be used as well."""
+        return [self._described(folder) for folder in self._store.own_folders()]
+
+    def _described(self, folder: Path) -> Own:
+        kind = proof = problem = ""
+        try:
+            record = ConsentRecord.read(folder / "consent.json")
+            kind, proof = record.kind, record.proof
+            self._store.consent(folder.name)
+        except IdentityError as error:
+            problem = str(error).replace(f"{folder / 'consent.json'}: ", "", 1)
+        return Own(folder.name, self._store.name_of(folder), kind, proof, problem)
+
+    def revoke(self, identity_id: str, because: str = "") -> None:
         """The consent no longer holds: not here, nor as a copy that comes back.
+
+        Args:
+            because: what the record is to say of it.
 
         Raises:
             IdentityError: there is none of that id, or it shipped with the package.
@@ -159,8 +189,12 @@ class Enrolment:
         record = ConsentRecord.read(path)
         if record.revoked_at is not None:
             raise IdentityError(f"{identity_id}: was revoked on {record.revoked_at.isoformat()}")
+        because = because.strip()
+        if len(because) > MAX_REASON or any(unicodedata.category(c) == "Cc" for c in because):
+            raise IdentityError(f"reason: must be at most {MAX_REASON} characters on one line")
         self._keyring.revoke(record.digest)  # first: from here on it does not hold
-        revoked = replace(record, revoked_at=datetime.now(timezone.utc).replace(microsecond=0))
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        revoked = replace(record, revoked_at=now, revoked_because=because or None)
         write_private(path, _json(self._keyring.sign(revoked.fields())))
 
     def delete(self, identity_id: str) -> int:
@@ -193,52 +227,59 @@ class Enrolment:
         """Write an identity as one file, its consent as it was signed. Returns the signer's key.
 
         Raises:
-            IdentityError: there is none of that id, its consent does not hold, or it shipped.
+            IdentityError: as of `packed`.
             StartupError: the file cannot be written.
+        """
+        content, signer = self.packed(identity_id)
+        write_private(target, content)
+        return signer
+
+    def packed(self, identity_id: str) -> tuple[bytes, str]:
+        """What `export` writes, and the signer's key.
+
+        Raises:
+            IdentityError: there is none of that id, its consent does not hold, or it shipped.
         """
         folder = self._own(identity_id, "exported")
         record = self._store.consent(identity_id)
         assert record.signed_by is not None  # else it would not hold
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for name in FILES:
-                if (folder / name).is_file():
-                    archive.writestr(name, (folder / name).read_bytes())
-        write_private(target, buffer.getvalue())
-        return record.signed_by
+        return identity_archive.pack(folder), record.signed_by
 
-    def take_in(self, source: Path, identity_id: str | None, believe: Callable[[str], bool]) -> str:
+    def take_in(
+        self, data: bytes, name: str, identity_id: str | None, believe: Callable[[str], bool]
+    ) -> str:
         """Import what `export` wrote. Returns its id.
 
         Args:
+            name: of the file, for messages.
             believe: asked with a public key that is not known here: is it to be trusted?
 
         Raises:
             IdentityError: the file is none, was changed, or its consent does not hold.
         """
-        files = _unpacked(source)
-        path = source / "consent.json"  # for messages
+        files = identity_archive.unpack(data, name)
+        path = Path(name) / "consent.json"  # for messages
         record = ConsentRecord.parse(files["consent.json"], path)
         if record.signed_by is None:
             raise IdentityError(f"{path}: is not signed; only signed consents can be imported")
         if picture_file.sha256(files["portrait.png"]) != record.portrait_sha256:
-            raise IdentityError(f"{source}: the portrait is not the one that its consent names")
+            raise IdentityError(f"{name}: the portrait is not the one that its consent names")
         record.check_valid(path, datetime.now(timezone.utc))
         if self._keyring.is_revoked(record.digest):
-            raise IdentityError(f"{source}: its consent was revoked here")
-        rgba = picture_process.decode(files["portrait.png"], str(source))
-        crop = examine(rgba, self._find_faces or _camera_find_faces, str(source)).crop_rgb
-        name = _name_in(files.get("identity.json"), source)
-        identity_id = identity_id or _slug(name)
+            raise IdentityError(f"{name}: its consent was revoked here")
+        rgba = picture_process.decode(files["portrait.png"], name)
+        crop = examine(rgba, self._find_faces or _camera_find_faces, name).crop_rgb
+        shown = identity_archive.name_in(files.get("identity.json"), name)
+        identity_id = identity_id or _slug(shown)
         self._check_free(identity_id)
         if self._keyring.origin_of(record.signed_by) is None:
             if not believe(record.signed_by):
                 raise IdentityError(
-                    f"{source}: signed by the key {signing.fingerprint(record.signed_by)}, which "
+                    f"{name}: signed by the key {signing.fingerprint(record.signed_by)}, which "
                     "is not believed here; nothing was imported"
                 )
             self._keyring.trust(record.signed_by)
-        look = {"identity.json": _json({"name": name}), "crop.png": _png(crop)}
+        look = {"identity.json": _json({"name": shown}), "crop.png": _png(crop)}
         self._write(identity_id, {**files, **look})
         return identity_id
 
@@ -308,36 +349,3 @@ def _png(picture: U8) -> bytes:
 
 def _json(fields: Mapping[str, object]) -> bytes:
     return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _unpacked(source: Path) -> dict[str, bytes]:
-    """The files of an exported identity; no other name, no more bytes than each may have."""
-    rule = f"{source}: is no exported identity"
-    try:
-        with zipfile.ZipFile(source) as archive:
-            names = [entry.filename for entry in archive.infolist()]
-            if not {"portrait.png", "consent.json"} <= set(names) <= set(FILES):
-                raise IdentityError(f"{rule}: it must hold {', '.join(FILES)} and nothing else")
-            if len(set(names)) < len(names):
-                raise IdentityError(f"{rule}: it holds a name twice")
-            files = {}
-            for name in names:
-                with archive.open(name) as member:
-                    files[name] = member.read(FILES[name] + 1)
-                if len(files[name]) > FILES[name]:
-                    raise IdentityError(f"{rule}: {name} has more than {FILES[name]} bytes")
-            return files
-    except OSError as error:
-        raise IdentityError(f"{source}: cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise IdentityError(f"{rule} ({error})") from error
-
-
-def _name_in(content: bytes | None, source: Path) -> str:
-    try:
-        name = "" if content is None else signing.parse(content).get("name", "")
-    except signing.Malformed as error:
-        raise IdentityError(f"{source}: identity.json: {error}") from error
-    if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise IdentityError(f"{source}: identity.json: name must be at most {MAX_NAME} characters")
-    return name or source.name.removesuffix(EXPORT_SUFFIX)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 PATIENCE_S = 20.0
 """for the whole body: a client that trickles it holds a connection, and memory"""
+LONG_PATIENCE_S = 120.0
+"""for a body that is written to a file"""
 
 
 async def read_body(request: Request, content_types: Collection[str], limit: int) -> bytes:
@@ -33,6 +37,30 @@ async def read_any_body(request: Request, limit: int) -> bytes:
         return await asyncio.wait_for(_read(request, limit), PATIENCE_S)
     except asyncio.TimeoutError:
         raise HTTPException(408, f"the body did not come within {PATIENCE_S:g} s") from None
+
+
+async def save_body(request: Request, path: Path, limit: int) -> None:
+    """Write it to a file as it comes, for what may be too large to be held.
+
+    Raises:
+        HTTPException: 413 too large, 408 too slow, 507 no room for it.
+    """
+    try:
+        await asyncio.wait_for(_save(request, path, limit), LONG_PATIENCE_S)
+    except asyncio.TimeoutError:
+        raise HTTPException(408, f"the body did not come within {LONG_PATIENCE_S:g} s") from None
+    except OSError as exc:
+        raise HTTPException(507, f"the file cannot be kept to look at it: {exc.strerror}") from exc
+
+
+async def _save(request: Request, path: Path, limit: int) -> None:
+    written = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            written += len(chunk)
+            if written > limit:
+                raise HTTPException(413, f"the body is larger than {limit} bytes")
+            await run_in_threadpool(file.write, chunk)
 
 
 async def _read(request: Request, limit: int) -> bytes:

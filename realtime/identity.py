@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from engines.errors import PortraitError
 from realtime import picture_file, portrait
 from realtime.config import Identities, state_directory
-from realtime.consent import ConsentRecord, consent_kind
+from realtime.consent import ATTESTED, ConsentRecord, consent_kind
 from realtime.drivers import camera
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import F32, U8, FaceTrack
@@ -71,6 +71,10 @@ class IdentityCard:
     kind: str
     statement: str
     portrait_path: Path
+    proof: str = ATTESTED
+    """how much stands behind the consent: `consent.CHECKED` or `consent.ATTESTED`"""
+    own: bool = False
+    """it did not ship: it can be revoked, exported and deleted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +124,9 @@ class IdentityStore:
             if not path.is_file():
                 logger.warning("identity %s is left out: %s is missing", folder.name, path)
                 continue
-            cards.append(
-                IdentityCard(folder.name, look.name, consent.kind, consent.statement, path)
-            )
+            said = consent.kind, consent.statement
+            own = not self.is_shipped(folder)
+            cards.append(IdentityCard(folder.name, look.name, *said, path, consent.proof, own))
         return cards
 
     def consent(self, identity_id: str) -> ConsentRecord:
@@ -213,6 +217,17 @@ class IdentityStore:
 
     def is_shipped(self, folder: Path) -> bool:
         return folder.resolve().parent == self._shipped
+
+    def own_folders(self) -> tuple[Path, ...]:
+        """Of the identities that did not ship, usable or not."""
+        return tuple(folder for folder in self._folders() if not self.is_shipped(folder))
+
+    def name_of(self, folder: Path) -> str:
+        """What a gallery shows; made of the folder's name where that cannot be read."""
+        try:
+            return _look(folder).name
+        except IdentityError:
+            return folder.name
 
     def folder(self, identity_id: str) -> Path:
         """The folder of an identity; nothing outside the roots can be named."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from realtime import face_regions, portrait
+from realtime import face_regions, likeness, portrait
 from realtime.calibration import Sample
 from realtime.errors import IdentityError
 from realtime.frames import F32, U8, FaceTrack
@@ -39,6 +39,8 @@ class Examined:
     """(CROP_PX, CROP_PX, 3) the face as it was found, for the person to look at"""
     advice: tuple[str, ...]
     """one line each; empty for a good portrait"""
+    shape: F32 | None
+    """(478, 3) of the face, as `likeness` compares it; None where it is turned away"""
 
 
 def examine(rgba: U8, find_faces: Callable[[U8], list[FaceTrack]], name: str) -> Examined:
@@ -67,7 +69,7 @@ def examine(rgba: U8, find_faces: Callable[[U8], list[FaceTrack]], name: str) ->
         *_rest(sample),
         *_sharpness(rgb, low, high),
     ]
-    return Examined(_crop(rgb, low, high), tuple(advice))
+    return Examined(_crop(rgb, low, high), tuple(advice), likeness.shape_of(landmarks))
 
 
 def _size(height_px: float) -> list[str]:

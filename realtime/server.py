@@ -33,6 +33,7 @@ from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, Host, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.keeping import add_keeping
 from realtime.loops import choose_loop, finish
 from realtime.phone import add_phone
 from realtime.recording import add_recording
@@ -43,6 +44,7 @@ from realtime.studio import LiveStudio
 from realtime.supervision import Manager, reloading, supervise
 from realtime.tickets import add_tokens, add_view, openapi_with_tokens
 from realtime.tokens import Tokens
+from realtime.verifying import add_verifying
 from realtime.watching import add_health, add_watching
 from realtime.worker_side import FromParent, add_look
 
@@ -115,11 +117,13 @@ def _add_daemon(app: FastAPI, daemon: Daemon, loop: str) -> None:
     add_watching(app, daemon, loop)
     add_recording(app, daemon)
     add_commanding(app, daemon)
-    add_adding(app, Enrolment(daemon.config.identities))
+    add_adding(app, daemon, Enrolment(daemon.config.identities))
 
 
 def _add_apart(app: FastAPI, config: Config, tokens: Tokens) -> None:
     """What needs no sessions, and is therefore answered by the process that listens."""
+    add_keeping(app, Enrolment(config.identities))
+    add_verifying(app)
     add_tokens(app, tokens)
     add_phone(app, config.server, tokens, web_client_directory())
 
@@ -206,6 +210,7 @@ def _add_api(app: FastAPI, host: Host, loop: str) -> None:
                 "name": card.name,
                 "kind": card.kind,
                 "statement": card.statement,
+                "proof": card.proof,
                 "portrait": f"/api/identities/{card.id}/portrait",
                 "ready": host.is_ready(card.id),
             }

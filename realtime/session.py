@@ -196,6 +196,7 @@ class Session:
             self._end_from_thread,
             Turn(clock),
         )
+        self._onlooker: Callable[[Tracked], None] | None = None
         self._job = RenderJob(cast.pipeline, desk)
         self._worker = self._make_worker(desk)
         cast.pipeline.on_motion = services.broadcast.seat(session_id)
@@ -233,6 +234,8 @@ class Session:
         vmc, clock = services.config.vmc, services.clock
 
         def deliver(tracked: Tracked) -> None:
+            if (see := self._onlooker) is not None:
+                see(tracked)
             services.render.deliver(self._job, tracked)
 
         if services.config.tracking.driver == "vmc":
@@ -300,6 +303,19 @@ class Session:
             raise RecordingError("the session is not being recorded")
         self._stop_hearing()
         return await recorder.close()
+
+    def look_on(self, see: Callable[[Tracked], None]) -> None:
+        """Have somebody see all that is tracked, instead of who saw it before.
+
+        Args:
+            see: called on the track thread; must not block or fail.
+        """
+        self._onlooker = see
+
+    def look_away(self, see: Callable[[Tracked], None]) -> None:
+        """End it, if it is still this one who sees."""
+        if self._onlooker == see:
+            self._onlooker = None
 
     def describe(self) -> dict[str, Any]:
         """The numbers of the `stats` channel, and how far and how old the session is."""

@@ -33,6 +33,7 @@ from realtime.consent import ConsentRecord
 from realtime.daemon import Daemon, build_services
 from realtime.errors import FrameError, IdentityError, SessionError
 from realtime.frames import (
+    F32,
     U8,
     Arrived,
     Controls,
@@ -91,6 +92,8 @@ class Script:
     """lets hanging stages go on"""
     calibrations: int = 0
     open_stages: int = 0
+    landmarks: Callable[[], F32 | None] | None = None
+    """of the face in the next picture; None for no face"""
 
 
 class FakeTrackStage:
@@ -115,6 +118,9 @@ class FakeTrackStage:
         rgb = np.repeat(luma[:, :, None], 3, axis=2)
         source = SourceFrame(self._seq, arrived.frame.pts or 0, arrived.arrived_ns, rgb)
         face: FaceTrack | NoFace = FaceTrack(np.zeros((478, 3), np.float32), 1.0)
+        if script.landmarks is not None:
+            found = script.landmarks()
+            face = NoFace("none") if found is None else FaceTrack(found, 1.0)
         if script.fault == "no_face":
             face = NoFace("none")
         timings = Timings(arrived.arrived_ns)

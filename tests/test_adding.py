@@ -45,7 +45,7 @@ async def test_a_picture_is_shown_judged_and_not_kept(stand: Stand) -> None:
     with Image.open(io.BytesIO(base64.b64decode(data))) as crop:
         assert crop.size == (portrait_advice.CROP_PX,) * 2
     assert said["advice"] == []
-    assert set(said["statements"]) == {"third-party", "fictional", "public-domain"}
+    assert said["statements"] == STATEMENTS
     assert "ada" not in known()
 
 
@@ -68,7 +68,8 @@ async def test_what_was_confirmed_is_added(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
-        ({"kind": "self"}, 400, "cannot yet check that you are the person"),
+        ({"kind": "self", "statement": STATEMENTS["self"]}, 400, "needs a check at the camera"),
+        ({"check": "made-up"}, 400, "no other kind has one"),
         ({"kind": "friend"}, 400, "must be one of self"),
         ({"statement": "whatever"}, 409, "read it again"),
         ({"name": ""}, 400, "must be 1 to 64 characters"),

@@ -19,6 +19,14 @@ RECORD: dict[str, Any] = {
 }
 
 
+CHECK: dict[str, Any] = {
+    "steps": ["left", "blink", "up", "right"],
+    "score": "0.0123",
+    "threshold": "0.0400",
+    "checked_at": "2026-01-02T03:04:05+00:00",
+}
+
+
 def written(folder: Path, **changes: Any) -> Path:
     path = folder / "consent.json"
     record = {name: value for name, value in {**RECORD, **changes}.items() if value != "absent"}
@@ -53,6 +61,15 @@ def test_a_record_is_read_with_its_times(tmp_path: Path) -> None:
         ({"release_sha256": "x"}, "release_sha256 must be 64"),
         ({"revoked_at": "soon"}, "ISO 8601"),
         ({"method": 1.5}, "signed numbers are whole"),
+        ({"revoked_because": ""}, "revoked_because must be a text"),
+        ({"live_check": "yes"}, "live_check must hold steps, score"),
+        ({"live_check": {**CHECK, "landmarks": []}}, "and nothing else"),
+        ({"live_check": {**CHECK, "steps": []}}, "steps must be some of left, right"),
+        ({"live_check": {**CHECK, "steps": ["wink"]}}, "steps must be some of left, right"),
+        ({"live_check": {**CHECK, "score": "1"}}, "score must be written as"),
+        ({"live_check": {**CHECK, "score": "0.0401"}}, "above its threshold"),
+        ({"live_check": {**CHECK, "checked_at": "now"}}, "ISO 8601"),
+        ({"live_check": CHECK, "kind": "fictional"}, "belongs to self, not to fictional"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_file(
@@ -81,6 +98,14 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(b" " * 100_000)
     with pytest.raises(IdentityError, match="larger than"):
         ConsentRecord.read(path)
+
+
+def test_a_check_at_the_camera_is_read_and_written_alike(tmp_path: Path) -> None:
+    record = ConsentRecord.read(written(tmp_path, live_check=CHECK))
+    assert record.proof == "checked at the camera"
+    assert record.fields()["live_check"] == CHECK
+    bare = ConsentRecord.read(written(tmp_path))
+    assert bare.proof == "attested" and "live_check" not in bare.fields()
 
 
 def test_a_record_holds_from_its_issue_to_its_expiry(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from realtime import picture_process, portrait, signing
 from realtime.config import Identities
-from realtime.consent import STATEMENTS
+from realtime.consent import STATEMENTS, ConsentRecord, LiveCheck
 from realtime.enrolment import Enrolment, Wish
 from realtime.errors import IdentityError, StartupError
 from realtime.identity import IdentityStore
@@ -166,6 +166,7 @@ def test_revoked_is_revoked_for_good(tmp_path: Path) -> None:
     added(made)
     copy = tmp_path / "ada.reenactd-identity"
     made.export("ada-l", copy)
+    data = copy.read_bytes()
     path = IdentityStore(Identities()).folder("ada-l") / "consent.json"
     before = path.read_bytes()
     made.revoke("ada-l")
@@ -175,9 +176,56 @@ def test_revoked_is_revoked_for_good(tmp_path: Path) -> None:
     with pytest.raises(IdentityError, match="was revoked here"):
         IdentityStore(Identities()).consent("ada-l")
     with pytest.raises(IdentityError, match="was revoked here"):
-        made.take_in(copy, "again", lambda key: True)
+        made.take_in(data, "x", "again", lambda key: True)
     assert not usable("ada-l") and not usable("again")
     assert added(made, identity_id="anew") == "anew", "who agrees anew may be added anew"
+
+
+def test_a_revocation_says_why() -> None:
+    made = enrolment()
+    added(made)
+    for reason in ("a\nb", "x" * 201):
+        with pytest.raises(IdentityError, match="at most 200 characters on one line"):
+            made.revoke("ada-l", reason)
+    assert usable("ada-l"), "a reason that breaks a rule revokes nothing"
+    made.revoke("ada-l", " she asked me to ")
+    path = IdentityStore(Identities()).folder("ada-l") / "consent.json"
+    record = ConsentRecord.read(path)
+    assert record.revoked_because == "she asked me to" and record.revoked_at is not None
+
+
+def test_all_own_ones_are_told_with_what_is_wrong() -> None:
+    made = enrolment()
+    assert made.own() == []
+    for identity_id in ("one", "two", "three"):
+        added(made, identity_id=identity_id)
+    made.revoke("two")
+    (IdentityStore(Identities()).folder("three") / "consent.json").write_bytes(b"{")
+    one, three, two = made.own()
+    assert (one.id, one.name, one.kind, one.proof, one.problem) == (
+        *("one", "Ada L.", "fictional"),
+        *("attested", ""),
+    )
+    assert (two.kind, three.kind) == ("fictional", "")
+    assert two.problem.startswith("the consent was revoked on")
+    assert three.problem.startswith("cannot be read as a record")
+
+
+def test_a_live_check_stands_in_the_signed_record() -> None:
+    made, now = enrolment(), datetime.now(timezone.utc).replace(microsecond=0)
+    check = LiveCheck(("left", "blink", "up", "right"), "0.0123", "0.0400", now)
+    with pytest.raises(IdentityError, match="belongs to self, not to fictional"):
+        made.check(wish(live_check=check))
+    added(made, kind="self", method="live-check", live_check=check)
+    record = IdentityStore(Identities()).consent("ada-l")
+    assert record.live_check == check and record.proof == "checked at the camera"
+    assert made.own()[0].proof == "checked at the camera"
+    path = IdentityStore(Identities()).folder("ada-l") / "consent.json"
+    fields = signing.parse(path.read_bytes())
+    assert set(fields["live_check"]) == {"steps", "score", "threshold", "checked_at"}
+    path.write_bytes(path.read_bytes().replace(b"0.0123", b"0.0023"))
+    with pytest.raises(IdentityError, match="changed after"):
+        IdentityStore(Identities()).consent("ada-l")
 
 
 def test_delete_removes_every_derived_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +261,7 @@ def test_an_exported_identity_is_believed_where_its_key_is(
     made = enrolment()
     added(made)
     key = made.export("ada-l", tmp_path / "ada.reenactd-identity")
+    data = (tmp_path / "ada.reenactd-identity").read_bytes()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     there = enrolment()
     asked: list[str] = []
@@ -222,9 +271,9 @@ def test_an_exported_identity_is_believed_where_its_key_is(
         return False
 
     with pytest.raises(IdentityError, match="not believed here; nothing was imported"):
-        there.take_in(tmp_path / "ada.reenactd-identity", None, decline)
+        there.take_in(data, "ada", None, decline)
     assert asked == [key] and not usable("ada-l")
-    assert there.take_in(tmp_path / "ada.reenactd-identity", None, lambda key: True) == "ada-l"
+    assert there.take_in(data, "ada", None, lambda key: True) == "ada-l"
     assert usable("ada-l")
     assert IdentityStore(Identities()).consent("ada-l").signed_by == key
 
@@ -267,21 +316,18 @@ def archive(**changes: Any) -> bytes:
         (lambda: archive(consent_json=b"{}"), "'kind' is missing"),
         (lambda: archive(portrait_png=picture_bytes(seed=3)), "not the one that its consent names"),
         (lambda: archive(portrait_png=b"\0" * (33 << 20)), "portrait.png has more than"),
+        (lambda: archive() + b"PK\x01\x02" * 100_000, "and nothing else"),
     ],
 )
 def test_a_hostile_import_leaves_nothing(
     tmp_path: Path, made: Callable[[], bytes], said: str
 ) -> None:
-    path = tmp_path / "x.reenactd-identity"
-    path.write_bytes(made())
     with pytest.raises(IdentityError, match=said) as caught:
-        enrolment().take_in(path, None, lambda key: True)
+        enrolment().take_in(made(), "x.reenactd-identity", None, lambda key: True)
     assert "\n" not in str(caught.value)
     root = tmp_path / "state" / "reenactd" / "identities"
     assert not root.exists() or list(root.iterdir()) == []
 
 
-def test_the_archive_of_these_tests_is_good(tmp_path: Path) -> None:
-    path = tmp_path / "x.reenactd-identity"
-    path.write_bytes(archive())
-    assert enrolment().take_in(path, None, lambda key: False) == "ada"
+def test_the_archive_of_these_tests_is_good() -> None:
+    assert enrolment().take_in(archive(), "x", None, lambda key: False) == "ada"

@@ -34,6 +34,11 @@ def as_text(context: Any, value: Any) -> bytes:
     return str(value).encode("utf-8", "replace")
 
 
+@schemathesis.serializer("application/zip")
+def as_bytes(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[Address]:
     with pytest.MonkeyPatch.context() as patch:

@@ -211,6 +211,7 @@ async def test_the_api_tells_what_the_page_needs(stand: Stand) -> None:
         "name": "Juniper",
         "kind": "fictional",
         "statement": "shows no real person",
+        "proof": "attested",
         "portrait": "/api/identities/juniper/portrait",
         "ready": True,
     }

@@ -13,6 +13,7 @@ const OFFER_PATIENCE_MS = 65_000;
 /** A film's last second may wait behind others. */
 const FILM_PATIENCE_MS = 30_000;
 const PICTURE_PATIENCE_MS = 30_000;
+const UPLOAD_PATIENCE_MS = 130_000;
 
 export class ApiError extends Error {
   /** @param {"gone"|"token-missing"|"token-wrong"|"full"|"refused"} kind */
@@ -71,6 +72,84 @@ export async function lookAtPicture(picture) {
 export async function addIdentity(picture, wish) {
   const query = new URLSearchParams(Object.entries(wish).filter(([, value]) => value));
   return (await (await postPicture(`/api/identities?${query}`, picture)).json()).id;
+}
+
+/**
+ * Begin the check at the camera on a running session.
+ * @param {File} picture of the person @param {string} session its id
+ * @returns {Promise<CheckState>}
+ *
+ * @typedef {{check: string, phase: "rest"|"act"|"back"|"passed"|"failed", done: number, of: number,
+ *   ask: string|null, left_s: number, problem: string, score: number|null, threshold: number}} CheckState
+ */
+export async function beginCheck(picture, session) {
+  const query = new URLSearchParams({ session });
+  return (await postPicture(`/api/identities/check?${query}`, picture)).json();
+}
+
+/** How it goes, and what is to be done now. @returns {Promise<CheckState>} */
+export async function fetchCheck(id) {
+  return (await request("GET", `/api/identities/check/${id}`)).json();
+}
+
+export async function giveUpCheck(id) {
+  await request("DELETE", `/api/identities/check/${id}`);
+}
+
+/**
+ * The identities that did not ship, usable or not.
+ * @returns {Promise<{id: string, name: string, kind: string, proof: string, problem: string}[]>}
+ */
+export async function fetchPeople() {
+  return (await request("GET", "/api/own-identities")).json();
+}
+
+export async function revokePerson(id, reason) {
+  const headers = { "Content-Type": "application/json" };
+  await request("POST", `/api/own-identities/${id}/revocation`, { headers, body: JSON.stringify({ reason }) });
+}
+
+export async function deletePerson(id) {
+  await request("DELETE", `/api/own-identities/${id}`);
+}
+
+/** @returns {Promise<Blob>} a file for another installation */
+export async function exportPerson(id) {
+  return (await request("GET", `/api/own-identities/${id}/export`)).blob();
+}
+
+/**
+ * @param {string} trust the fingerprint of a key that is to be believed; "" for none
+ * @returns {Promise<string>} the id; an ApiError has a `fingerprint` where a key is not known
+ */
+export async function importPerson(file, trust = "") {
+  const query = trust && `?${new URLSearchParams({ trust })}`;
+  const headers = { "Content-Type": "application/zip" };
+  const options = { headers, body: file, patienceMs: PICTURE_PATIENCE_MS };
+  return (await (await request("POST", `/api/own-identities${query}`, options)).json()).id;
+}
+
+/**
+ * Have a file looked at: was it made by reenactd?
+ * @returns {Promise<FileState>}
+ *
+ * @typedef {{job: string, state: "running"|"done"|"failed", stretch: number, of: number,
+ *   verdict: {verdict: string, confidence: string, checks: {text: string}[]}|null, error: string}} FileState
+ */
+export async function sendFile(file, signal) {
+  const query = new URLSearchParams({ name: file.name.slice(-100) });
+  const headers = { "Content-Type": "application/octet-stream" };
+  const options = { headers, body: file, signal, patienceMs: UPLOAD_PATIENCE_MS };
+  return (await request("POST", `/api/verify?${query}`, options)).json();
+}
+
+/** @returns {Promise<FileState>} */
+export async function fetchFileState(job, signal) {
+  return (await request("GET", `/api/verify/${job}`, { signal })).json();
+}
+
+export async function forgetFile(job) {
+  await request("DELETE", `/api/verify/${job}`);
 }
 
 function postPicture(path, picture) {
@@ -218,5 +297,5 @@ async function errorFrom(response) {
   const detail = said.error ?? `HTTP ${response.status}`;
   if (response.status === 503) return new ApiError("full", detail);
   if (response.status >= 500) return new ApiError("gone", detail);
-  return new ApiError("refused", detail);
+  return Object.assign(new ApiError("refused", detail), { fingerprint: said.fingerprint ?? "" });
 }

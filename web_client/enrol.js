@@ -3,7 +3,9 @@
  * The daemon looks at the picture and says what it found; nothing is kept until the statement is
  * confirmed and the form sent. A release document is hashed here and stays here. */
 
-import { addIdentity, ApiError, lookAtPicture } from "./api.js";
+import { addIdentity, lookAtPicture } from "./api.js";
+import { LiveCheck } from "./check.js";
+import { reasonOf } from "./reason.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -14,15 +16,22 @@ export class Enrolment {
   #statements = {};
   #picture = null;
   #looking = 0;
+  #check;
 
-  /** @param {(id: string) => void} onAdded */
-  constructor(onAdded) {
+  /**
+   * @param {(id: string) => void} onAdded
+   * @param {import("./check.js").Performance} performance for the check that it is oneself
+   */
+  constructor(onAdded, performance) {
     this.#onAdded = onAdded;
+    this.#check = new LiveCheck(performance, () => this.#show());
+    this.#dialog.addEventListener("close", () => this.#check.forget());
     byId("enrol-open").addEventListener("click", () => this.#open());
     byId("enrol-close").addEventListener("click", () => this.#dialog.close());
     byId("enrol-picture").addEventListener("change", () => this.#look());
     byId("enrol-kind").addEventListener("change", () => {
       byId("enrol-agreed").checked = false; // it was another statement
+      this.#check.forget();
       this.#show();
     });
     this.#form.addEventListener("input", () => this.#show());
@@ -40,6 +49,7 @@ export class Enrolment {
 
   #forget() {
     this.#picture = null;
+    this.#check.forget();
     byId("enrol-crop").hidden = true;
     byId("enrol-crop").removeAttribute("src");
     byId("enrol-advice").replaceChildren();
@@ -76,8 +86,10 @@ export class Enrolment {
     byId("enrol-statement").textContent = this.#statements[kind] ?? "";
     byId("enrol-agreed-row").hidden = !this.#statements[kind];
     const released = kind !== "third-party" || byId("enrol-release").files.length > 0;
+    this.#check.show(kind === "self", this.#picture);
+    const checked = kind !== "self" || this.#check.passed !== null;
     byId("enrol-add").disabled = !(
-      this.#picture && byId("enrol-name").value.trim() && byId("enrol-agreed").checked && released
+      this.#picture && byId("enrol-name").value.trim() && byId("enrol-agreed").checked && released && checked
     );
   }
 
@@ -91,13 +103,14 @@ export class Enrolment {
         kind,
         statement: this.#statements[kind],
         expires: byId("enrol-expires").value,
+        check: kind === "self" ? this.#check.passed : "",
         release_sha256: kind === "third-party" ? await sha256(byId("enrol-release").files[0]) : "",
       });
       this.#dialog.close();
       this.#onAdded(id);
     } catch (error) {
       this.#say(reasonOf(error));
-      byId("enrol-add").disabled = false;
+      this.#show();
     }
   }
 
@@ -111,10 +124,6 @@ async function sha256(file) {
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function reasonOf(error) {
-  if (!(error instanceof ApiError)) throw error;
-  return error.detail || "The daemon does not answer.";
-}
 
 function item(text) {
   return Object.assign(document.createElement("li"), { textContent: text });

@@ -7,6 +7,7 @@
 
 import { ApiError, fetchPortrait } from "./api.js";
 import { meanColour } from "./colour.js";
+import { PROOF } from "./words.js";
 
 const STORE_KEY = "reenactd.identity";
 const TILE_PX = 160;
@@ -69,7 +70,7 @@ export class Gallery {
     localStorage.setItem(STORE_KEY, id);
     card.input.checked = true;
     document.getElementById("consent-name").textContent = card.identity.name;
-    document.getElementById("consent-text").textContent = card.identity.statement;
+    document.getElementById("consent-text").textContent = consentWords(card.identity);
     if (card.portrait) {
       this.#drawPoster(card.portrait);
       document.documentElement.style.setProperty("--accent-hue", card.colour.hue.toFixed(1));
@@ -96,6 +97,11 @@ export class Gallery {
     context.clearRect(0, 0, width, height);
     context.drawImage(portrait, width * 0.66 - side / 2, height * 0.04, side, side);
   }
+}
+
+/** The statement; and of oneself, whether it was checked. */
+function consentWords({ kind, statement, proof }) {
+  return kind === "self" ? `${statement} ${PROOF[proof]}` : statement;
 }
 
 async function draw(card) {

@@ -24,12 +24,14 @@ import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
 import { showObsLink } from "./obs.js";
 import { PhonePanel } from "./phone_panel.js";
+import { People } from "./people.js";
 import { Presets } from "./presets.js";
 import { RemoteSession } from "./remote.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Readout } from "./stats.js";
 import { newestWins } from "./throttle.js";
+import { installFileCheck } from "./verify.js";
 import { FACE, PHONE, VOICE, fill } from "./words.js";
 
 const CONTROLS_INTERVAL_MS = 50;
@@ -375,11 +377,20 @@ async function listDevices() {
 
 /* ---- begin --------------------------------------------------------------------------------- */
 
-new Enrolment(async (id) => {
+async function fillGallery() {
   const [status, identities] = await Promise.all([fetchStatus(), fetchIdentities()]);
   await gallery.fill(identities, status.default_identity);
-  gallery.choose(id);
-});
+}
+
+new Enrolment(
+  async (id) => {
+    await fillGallery();
+    gallery.choose(id);
+  },
+  { start, session: () => (linkState.phase === "live" ? session?.id : null), stream: () => camera.stream },
+);
+new People(fillGallery);
+installFileCheck();
 new PhonePanel(showPhone, (detail) => stage.toast("daemon-says", detail));
 byId("power").addEventListener("click", togglePower);
 byId("calibrate").addEventListener("click", calibrate);

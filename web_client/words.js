@@ -286,3 +286,71 @@ function sentence(words) {
   if (words === "") return "";
   return words[0].toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
 }
+
+/* ---- trust: the check at the camera, a file that is looked at, the people who are kept ------ */
+
+/** The check at the camera: what to do, by the daemon's word for it. Left is the person's own. */
+export const CHECK_STEPS = {
+  rest: { sign: "", text: "Look straight at the camera and keep still." },
+  back: { sign: "", text: "Good. Look straight at the camera again." },
+  left: { sign: "←", text: "Turn your head to your left." },
+  right: { sign: "→", text: "Turn your head to your right." },
+  up: { sign: "↑", text: "Raise your chin." },
+  down: { sign: "↓", text: "Lower your chin." },
+  blink: { sign: "– –", text: "Close both eyes, and open them." },
+};
+
+export const CHECK = {
+  intro:
+    "The camera checks that it is you: three turns of the head and a blink, in an order that is drawn now. Your face’s shape is compared with the picture’s; nothing of it is kept.",
+  begin: "Check at the camera",
+  again: "Check again",
+  camera: "Starting the camera…",
+  "no-camera": "The camera does not run. Close this, start it, and see what the page says there.",
+  looking: "Looking at the picture…",
+  step: "Step {detail}",
+  passed: "Checked: you did all steps, and your face is like the picture’s ({detail}).",
+  failed: "Not checked: {detail}",
+  "given-up": "Not checked: you gave up.",
+};
+
+/** How much stands behind a consent, by the daemon's words. */
+export const PROOF = {
+  "checked at the camera": "Checked at the camera.",
+  attested: "Attested, not checked.",
+};
+
+/** Verdicts on a file. */
+export const VERDICTS = {
+  signed: { title: "Signed and intact", text: "Made by reenactd, and unchanged since." },
+  marked: { title: "Marked as synthetic", text: "It carries the mark of reenactd: what it shows was drawn by a computer." },
+  tampered: { title: "Tampered with", text: "It was signed or recorded by reenactd, and changed afterwards." },
+  nothing: { title: "Nothing found", text: "No trace of reenactd. That does not prove that it is genuine." },
+};
+
+export const CONFIDENCE = { certain: "certain", high: "fairly sure", low: "a guess at best" };
+
+export const FILE_CHECK = {
+  sending: "Reading {detail}…",
+  looking: "Looking at {detail}…",
+  confidence: "Confidence: {detail}",
+  failed: "This file cannot be checked: {detail}",
+  "too-large": "it is larger than 512 MiB",
+  none: "Drop a file here, not text or a link.",
+};
+
+export const PEOPLE = {
+  none: "Nobody yet. Add a person, or import one from another installation.",
+  usable: "{detail}",
+  problem: "Cannot be used: {detail}",
+  revoke: "Revoke the consent of {detail}? It cannot be taken back; sessions that show them end at once.",
+  delete: "Delete {detail}, their portrait, their consent record and all that was made of it here? Copies elsewhere are not found.",
+  trust: "Signed by a key that is unknown here: {detail}. Compare it with what “reenactd trust show” says over there, on a way that you trust.",
+  revoked: "Revoked: “{detail}”",
+  deleted: "Deleted: “{detail}”",
+  exported: "Exported: {detail}. Who imports it is asked whether to believe the key that signed it.",
+  imported: "Imported: “{detail}”",
+  "revoke-do": "Revoke",
+  "delete-do": "Delete",
+  "trust-do": "Believe this key, and import",
+};

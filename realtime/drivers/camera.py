@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,19 @@ class CameraDriver:
 
 def find_faces(rgb: U8, at_most: int = 2) -> list[FaceTrack]:
     """Up to `at_most` plausible faces of a still picture, in its pixels, the surest first."""
+    (faces,) = find_in_each([rgb], at_most)
+    return faces
+
+
+def find_in_each(pictures: Iterable[U8], at_most: int) -> Iterator[list[FaceTrack]]:
+    """As `find_faces`, of one still picture after the other."""
     graph = _FaceGraph(at_most, 0.5, static=True)
     try:
-        judged = [_judge(found, rgb.shape[1], rgb.shape[0]) for found in graph(rgb)]
+        for rgb in pictures:
+            judged = [_judge(found, rgb.shape[1], rgb.shape[0]) for found in graph(rgb)]
+            yield [face for face in judged if isinstance(face, FaceTrack)]
     finally:
         graph.close()
-    return [face for face in judged if isinstance(face, FaceTrack)]
 
 
 def person_matte(rgb: U8) -> F32:
