@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from realtime.answers import BODY, refusals
 from realtime.consent import STATEMENTS, consent_kind
 from realtime.enrolment import Enrolment, Picture, Wish
 from realtime.errors import IdentityError, StartupError
@@ -27,6 +28,14 @@ from realtime.http_body import read_body
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 METHOD = "confirmed in the page, no live check"
+_PICTURE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES
+        },
+    }
+}
 NAME = "the picture"
 """a file's own name never comes here"""
 
@@ -47,7 +56,11 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
             data = await read_body(request, IMAGE_TYPES, MAX_UPLOAD_BYTES)
             return await run_in_threadpool(enrolment.look_at, data, NAME)
 
-    @app.post("/api/identities/look")
+    @app.post(
+        "/api/identities/look",
+        openapi_extra=_PICTURE,
+        responses=refusals(400, *BODY, 503, 507),
+    )
     async def look_at(request: Request) -> dict[str, Any]:
         """The face that is found in a picture, what could be better, and what is to be confirmed.
 
@@ -60,7 +73,12 @@ def add_adding(app: FastAPI, enrolment: Enrolment) -> None:
             "statements": {kind: text for kind, text in STATEMENTS.items() if kind != "self"},
         }
 
-    @app.post("/api/identities", status_code=201)
+    @app.post(
+        "/api/identities",
+        status_code=201,
+        openapi_extra=_PICTURE,
+        responses=refusals(400, 409, *BODY, 503, 507),
+    )
     async def add(  # noqa: PLR0913 - a query parameter each
         request: Request,
         name: str,

@@ -28,11 +28,12 @@ from starlette.exceptions import HTTPException
 from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
+from realtime.answers import refusals
 from realtime.config import Config, Server, state_directory
 from realtime.daemon import Daemon, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
-from realtime.recording import add_recording
+from realtime.recording import PngResponse, add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
 from realtime.signalling import RETRY_AFTER_S, add_whep, add_whip
@@ -157,6 +158,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
 
     @app.get("/api/status")
     async def status() -> dict[str, Any]:
+        """What runs here, and what a page must know to begin."""
         return {
             "version": __version__,
             "engine": daemon.engine,
@@ -172,6 +174,7 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
 
     @app.get("/api/identities")
     def identities() -> list[dict[str, Any]]:
+        """Who can be worn: name, kind of consent, and where the portrait is."""
         return [
             {
                 "id": card.id,
@@ -184,8 +187,13 @@ def _add_api(app: FastAPI, daemon: Daemon, loop: str) -> None:
             for card in studio.list_identities()
         ]
 
-    @app.get("/api/identities/{identity_id}/portrait")
+    @app.get(
+        "/api/identities/{identity_id}/portrait",
+        response_class=PngResponse,
+        responses=refusals(404),
+    )
     def portrait(identity_id: str) -> Response:
+        """The picture of which the avatar was made."""
         for card in studio.list_identities():
             if card.id == identity_id:
                 return FileResponse(card.portrait_path, media_type="image/png")

@@ -24,6 +24,7 @@ LAYERS = (
     # pure helpers: they decide, check or draw, and know nothing of what surrounds them
     (
         "realtime.access",
+        "realtime.answers",
         "realtime.admission",
         "realtime.arkit",
         "realtime.buckets",
@@ -63,7 +64,7 @@ LAYERS = (
     ),
     ("realtime.tls", "realtime.trust"),
     ("realtime.c2pa_manifest", "realtime.drivers", "realtime.records"),
-    ("realtime.identity", "realtime.portrait_advice"),
+    ("realtime.drafts", "realtime.film_process", "realtime.identity", "realtime.portrait_advice"),
     ("realtime.enrolment",),
     ("realtime.stages",),
     ("realtime.pipeline", "realtime.rehearsal"),
@@ -77,6 +78,7 @@ LAYERS = (
         "realtime.rtc_reports",
         "realtime.rtc_sound",
     ),
+    ("realtime.sealing",),
     ("realtime.logbook", "realtime.sinks", "realtime.studio", "realtime.wardrobe"),
     ("realtime.broadcast", "realtime.rtc_viewers"),
     ("realtime.session",),
@@ -104,6 +106,7 @@ LAYERS = (
         "realtime.cli_service",
         "realtime.cli_vcam",
         "realtime.config_file",
+        "realtime.containers",
         "realtime.doctor",
         "realtime.client",
         "realtime.media_file",

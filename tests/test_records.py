@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,9 @@ from realtime.records import (
     RecordWriter,
     Subject,
     check_record,
+    deleted_on,
     find_record,
+    prune,
     records_directory,
 )
 from realtime.trust import Keyring
@@ -25,8 +31,10 @@ from realtime.trust import Keyring
 SUBJECT = Subject("0123abcd", "network", "ab" * 32, {"text": "AI", "height_permille": 50})
 
 
-def written(end: bool = True, key: Ed25519PrivateKey | None = None) -> Path:
-    writer = RecordWriter(SUBJECT, key or Keyring().signer())
+def written(
+    end: bool = True, key: Ed25519PrivateKey | None = None, payload: str = SUBJECT.payload
+) -> Path:
+    writer = RecordWriter(replace(SUBJECT, payload=payload), key or Keyring().signer())
     writer.start(identity="11" * 32, consent_sha256="22" * 32)
     writer.write("output", state="LIVE", reason="")
     writer.write("identity", identity="33" * 32, consent_sha256="44" * 32)
@@ -157,3 +165,17 @@ def test_a_full_disk_leaves_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None
     writer.abandon()
     check = check_record(writer.path)
     assert (check.intact, check.lines, check.complete) == (True, 1, False)
+
+
+def test_old_records_are_deleted_whole_and_it_is_known() -> None:
+    old, young = written(payload="0000000a"), written(payload="0000000b")
+    content = young.read_bytes()
+    aged_s = time.time() - 31 * 86_400
+    os.utime(old, (aged_s, aged_s))
+    assert prune(timedelta(days=30)) == ["0000000a"]
+    assert not old.exists() and find_record("0000000a") is None
+    today = datetime.now(timezone.utc).date().isoformat()
+    assert deleted_on("0000000a") == today and deleted_on("0000000b") is None
+    assert young.read_bytes() == content and check_record(young).intact
+    assert prune(timedelta(days=30)) == [] and deleted_on("0000000a") == today
+    assert (records_directory() / "deleted.txt").stat().st_mode & 0o777 == 0o600
