@@ -38,6 +38,10 @@ def open_media(path: Path) -> InputContainer:
     """
     try:
         container = av.open(f"file:{path}", options=_OPTIONS)
+    except av.ArgumentError:  # not one of the formats
+        raise StartupError(
+            f"{path}: is of no kind that is looked at; MP4, Matroska, WebM, AVI, MPEG and GIF are"
+        ) from None
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StartupError(f"{path}: cannot be read as picture or video: {reason}") from None

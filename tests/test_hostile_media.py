@@ -54,8 +54,14 @@ def sound_alone(path: Path) -> Path:
 
 def promised_size(path: Path) -> Path:
     """Pictures of 64x48 whose headers say 30,000x30,000."""
-    made = make_clip(path.with_suffix(".avi"), video_codec="mjpeg")
+    made = path.with_suffix(".avi")
+    with av.open(f"file:{made}", "w") as container:
+        video = container.add_stream("mjpeg", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        frame = av.VideoFrame.from_ndarray(np.full((72, 64), 99, np.uint8), format="yuv420p")
+        container.mux(video.encode(frame.reformat(format="yuvj420p")))
     content = bytearray(made.read_bytes())
+    made.unlink()
     at = -1
     while (at := content.find(b"\xff\xc0", at + 1)) >= 0:
         content[at + 5 : at + 9] = struct.pack(">HH", 30_000, 30_000)
@@ -114,7 +120,7 @@ def test_the_command_line_says_one_line(make: Callable[[Path], Path], tmp_path: 
 def test_a_picture_is_no_film_to_render_and_is_verified_by_what_it_is(tmp_path: Path) -> None:
     path = picture(tmp_path / "film.mp4")
     assert len(list(stretches.read(path))) == 1
-    with pytest.raises(StartupError, match="film.mp4: cannot be read"):
+    with pytest.raises(StartupError, match="film.mp4: is of no kind that is looked at"):
         MediaReader(path)
 
 

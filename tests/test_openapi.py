@@ -146,7 +146,7 @@ def sent_by_httpx(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def found_by(operation: Any, request: httpx.Request) -> bool:
-    """Whether a request reaches the operation: an odd method or a slash in a name leads elsewhere."""
+    """Whether a request reaches it: an odd method or a slash in a name leads elsewhere."""
     pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(operation.path))
     same_path = re.fullmatch(pattern, request.url.raw_path.decode().partition("?")[0])
     return bool(same_path) and request.method == operation.method.upper()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -170,7 +169,7 @@ def test_a_full_disk_leaves_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None
 def test_old_records_are_deleted_whole_and_it_is_known() -> None:
     old, young = written(payload="0000000a"), written(payload="0000000b")
     content = young.read_bytes()
-    aged_s = time.time() - 31 * 86_400
+    aged_s = datetime.now(timezone.utc).timestamp() - 31 * 86_400
     os.utime(old, (aged_s, aged_s))
     assert prune(timedelta(days=30)) == ["0000000a"]
     assert not old.exists() and find_record("0000000a") is None
