@@ -41,15 +41,19 @@ class Refusal(BaseModel):
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the `responses` of an endpoint."""
-    return {status: {"model": Refusal, "description": MEANINGS[status]} for status in statuses}
+    return {status: _refusal(status) for status in statuses}
 
 
 def add_refusals(operation: dict[str, Any], statuses: Iterable[int]) -> None:
     """Into a finished OpenAPI document, whose components hold `Refusal`."""
-    reference = {"schema": {"$ref": "#/components/schemas/Refusal"}}
     for status in statuses:
-        told = {"description": MEANINGS[status], "content": {"application/json": reference}}
-        operation["responses"].setdefault(str(status), told)
+        operation["responses"].setdefault(str(status), _refusal(status))
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    """Not by a model: FastAPI would give it the content type of the endpoint's good answer."""
+    reference = {"schema": {"$ref": "#/components/schemas/Refusal"}}
+    return {"description": MEANINGS[status], "content": {"application/json": reference}}
 
 
 def tell_when_to_retry(operation: dict[str, Any]) -> None:
