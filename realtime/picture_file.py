@@ -63,7 +63,8 @@ def upright(data: bytes, path: str) -> Image.Image:
                 raise IdentityError(
                     f"{path}: {width}x{height} is too small; at least {MIN_EDGE_PX} pixels a side"
                 )
-            image.draft("RGB", (_DRAFT_EDGE_PX, _DRAFT_EDGE_PX))  # nothing but JPEG can
+            share = _DRAFT_EDGE_PX / max(width, height)
+            image.draft("RGB", (round(share * width), round(share * height)))  # only JPEG does
             small = _scaled(image)
             turned = ImageOps.exif_transpose(small).convert("RGBA")
     except UnidentifiedImageError:
