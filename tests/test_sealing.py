@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from realtime import c2pa_manifest, cli, drafts, sealing
+from realtime import c2pa_manifest, cli, drafts
 from realtime.c2pa_manifest import C2paCheck, check_c2pa, unfinished
 from realtime.capture_times import CaptureTimes
 from realtime.clock import FakeClock
@@ -244,7 +244,7 @@ async def test_a_full_disk_leaves_the_film_unsigned_and_says_so(
         return popen([command[0], "-c", full, command[-1]], **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sealing.subprocess, "Popen", other)
+        patch.setattr(subprocess, "Popen", other)
         said = await filmed(tmp_path / "films")
     film = Path(said.files[0])
     assert said.state == "stopped" and f"{film}: the manifest cannot be written" in said.unsigned
