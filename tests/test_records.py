@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from realtime import signing
 from realtime.errors import TrustError
+from realtime.findings import Report, State
 from realtime.records import (
     END,
     RecordWriter,
@@ -26,6 +27,8 @@ from realtime.records import (
     records_directory,
 )
 from realtime.trust import Keyring
+from realtime.verify_signed import look_for_record
+from tests.helpers import config_with, standing, until
 
 SUBJECT = Subject("0123abcd", "network", "ab" * 32, {"text": "AI", "height_permille": 50})
 
@@ -178,3 +181,25 @@ def test_old_records_are_deleted_whole_and_it_is_known() -> None:
     assert young.read_bytes() == content and check_record(young).intact
     assert prune(timedelta(days=30)) == [] and deleted_on("0000000a") == today
     assert (records_directory() / "deleted.txt").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_daemon_deletes_what_is_older_than_it_is_told() -> None:
+    old, young = written(payload="0000000a"), written(payload="0000000b")
+    aged_s = datetime.now(timezone.utc).timestamp() - 8 * 86_400
+    os.utime(old, (aged_s, aged_s))
+    async with standing():
+        assert find_all() == [old, young], "without the setting all are kept"
+    async with standing(config_with(records={"keep_days": 7})):
+        await until(lambda: find_all() == [young])
+    marked = Report("invisible mark", State.MARKED, "certain", "", "0000000a")
+    report = look_for_record(young, [marked], _no)
+    assert report is not None and report.state is State.NOTHING
+    assert "record of session 0000000a was deleted on 20" in report.text
+
+
+def find_all() -> list[Path]:
+    return sorted(records_directory().glob("*.jsonl"))
+
+
+def _no(done: int, of: int) -> None:
+    """Nobody watches."""
