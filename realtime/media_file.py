@@ -186,16 +186,16 @@ class VideoWriter:
             StartupError: the disk takes no more.
         """
         target = self._sound[packet.stream.index]
-        try:
-            with self._writing():
+        with self._writing():
+            try:
                 if _codec_of(packet.stream) in COPIED_SOUND:
                     packet.stream = target
                     self._container.mux(packet)
                     return
                 for frame in packet.decode():
                     self._container.mux(target.encode(frame))
-        except (av.InvalidDataError, av.ArgumentError):  # also: its times run backwards
-            self._source.damaged += 1
+            except (av.InvalidDataError, av.ArgumentError):  # also: its times run backwards
+                self._source.damaged += 1
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -232,12 +232,10 @@ class VideoWriter:
     def _writing(self) -> Iterator[None]:
         """
         Raises:
-            StartupError: instead of FFmpeg's own errors, but for those that are the source's.
+            StartupError: instead of FFmpeg's own errors.
         """
         try:
             yield
-        except (av.InvalidDataError, av.ArgumentError):
-            raise
         except (av.FFmpegError, OSError) as error:
             raise StartupError(
                 f"{self.path}: cannot be written: {error.strerror or error}"

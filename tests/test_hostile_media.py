@@ -162,6 +162,13 @@ def test_times_that_stand_still_are_not_waited_for(
     assert run(path, tmp_path / "out.mp4", Stage(CountingPipeline())).frames == 300
 
 
+def test_an_encoder_that_refuses_is_one_line(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4")
+    with MediaReader(source) as reader, pytest.raises(StartupError, match="out.mp4: cannot be wr"):
+        VideoWriter(tmp_path / "out.mp4", reader, 64, 47)  # no picture of 4:2:0 is so high
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
 @pytest.mark.parametrize("rate", [Fraction(60_000), Fraction(1, 60)])
 def test_an_odd_rate_is_kept_or_refused_in_a_line(tmp_path: Path, rate: Fraction) -> None:
     path = make_clip(tmp_path / "film.mkv", rate=rate)
