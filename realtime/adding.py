@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from realtime.answers import BODY, refusals
 from realtime.checking import Checks, add_checking
 from realtime.consent import STATEMENTS, consent_kind
 from realtime.daemon import Daemon
@@ -31,6 +32,14 @@ MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 METHOD = "confirmed in the page, no live check"
 CHECKED_METHOD = "live-check"
+_PICTURE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES
+        },
+    }
+}
 NAME = "the picture"
 """a file's own name never comes here"""
 
@@ -54,7 +63,11 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
 
     add_checking(app, daemon, checks, look)
 
-    @app.post("/api/identities/look")
+    @app.post(
+        "/api/identities/look",
+        openapi_extra=_PICTURE,
+        responses=refusals(400, *BODY, 503, 507),
+    )
     async def look_at(request: Request) -> dict[str, Any]:
         """The face that is found in a picture, what could be better, and what is to be confirmed.
 
@@ -67,7 +80,12 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
             "statements": STATEMENTS,
         }
 
-    @app.post("/api/identities", status_code=201)
+    @app.post(
+        "/api/identities",
+        status_code=201,
+        openapi_extra=_PICTURE,
+        responses=refusals(400, 409, *BODY, 503, 507),
+    )
     async def add(  # noqa: PLR0913 - a query parameter each
         request: Request,
         name: str,

@@ -12,11 +12,14 @@ Nothing is fetched from a network, whatever a file asks for. Needs the `c2pa` ex
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -64,6 +67,8 @@ class Claim:
     """8 hexadecimal digits: the session's record"""
     watermark: str | None = None
     """what the watermark in the pictures carries; None where there is none"""
+    further: tuple[tuple[str, str], ...] = ()
+    """SHA-256 of portrait and consent of each who is seen later in the same film"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +85,94 @@ def is_installed() -> bool:
 
 
 def seal(path: Path, claim: Claim, title: str, keyring: Keyring | None = None) -> None:
-    """Give a finished file its manifest, in place; a second for each 30 MB or so.
+    """Give a finished file its manifest; a second for each 30 MB or so.
+
+    A signed copy takes the file's place once it is whole and on the disk. Until then, and whatever
+    happens, the file is as it was.
 
     Args:
         title: the file's name, as it will be called.
 
     Raises:
         TrustError: the extra is missing, or the file cannot be signed; it stays as it was.
+        StartupError: the keys cannot be used; likewise.
     """
-    if not is_installed():
-        raise TrustError(f"{path}: no manifest can be written: {GET_IT}")
-    import c2pa
-
     mime = MIME_TYPES.get(path.suffix.lower())
     if mime is None:
         raise TrustError(f"{path}: a file of this kind carries no manifest")
-    keys = (keyring or Keyring()).media_keys()
-    signed = path.with_name(f".{path.name}.signed")
+    c2pa = _library()
+    signed = unfinished(path)
     try:
-        with (
-            c2pa.Signer.from_callback(
-                _es256(keys.key), c2pa.C2paSigningAlg.ES256, keys.chain.decode(), None
-            ) as signer,
-            c2pa.Builder(_manifest(claim, title), _context(b"")) as builder,
-            path.open("rb") as source,
-            signed.open("w+b") as target,
-        ):
-            builder.sign(signer, mime, source, target)
+        with path.open("rb") as source, open(signed, "w+b", opener=_private) as target:
+            _sign(mime, source, target, claim, title, keyring)
+            state = os.fstat(source.fileno())
+            os.fchmod(target.fileno(), stat.S_IMODE(state.st_mode))
+            target.flush()
+            os.fsync(target.fileno())
+            if not os.path.samestat(state, path.stat()):
+                raise TrustError(f"{path}: was replaced while it was being signed")
         signed.replace(path)
     except (c2pa.C2paError, OSError) as error:
         raise TrustError(f"{path}: the manifest cannot be written: {error}") from error
     finally:
         signed.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """What lies beside a file while it is being signed; a crash leaves it there."""
+    return path.with_name(f".{path.name}.signed")
+
+
+def sealed(data: bytes, mime: str, claim: Claim, title: str) -> bytes:
+    """A picture with its manifest; some 20 ms.
+
+    Raises:
+        TrustError, StartupError: as `seal`.
+    """
+    c2pa = _library()
+    target = io.BytesIO()
+    try:
+        _sign(mime, io.BytesIO(data), target, claim, title, None)
+    except (c2pa.C2paError, OSError) as error:
+        raise TrustError(f"{title}: the manifest cannot be written: {error}") from error
+    return target.getvalue()
+
+
+def _library() -> Any:
+    """
+    Raises:
+        TrustError: the extra is missing.
+    """
+    if not is_installed():
+        raise TrustError(f"no C2PA manifest can be written: {GET_IT}")
+    import c2pa
+
+    return c2pa
+
+
+def _sign(  # noqa: PLR0913 - what is signed, by whom, from where to where
+    mime: str,
+    source: BinaryIO,
+    target: BinaryIO,
+    claim: Claim,
+    title: str,
+    keyring: Keyring | None,
+) -> None:
+    import c2pa
+
+    keys = (keyring or Keyring()).media_keys()
+    with (
+        c2pa.Signer.from_callback(
+            _es256(keys.key), c2pa.C2paSigningAlg.ES256, keys.chain.decode(), None
+        ) as signer,
+        c2pa.Builder(_manifest(claim, title), _context(b"")) as builder,
+    ):
+        builder.sign(signer, mime, source, target)
+
+
+def _private(name: str, flags: int) -> int:
+    """An opener: a file that is not finished is its owner's only."""
+    return os.open(name, flags, 0o600)
 
 
 def check_c2pa(path: Path, keyring: Keyring | None = None) -> C2paCheck:
@@ -173,6 +234,10 @@ def _manifest(claim: Claim, title: str) -> str:
         "weights_sha256": claim.weights_sha256,
         "session": claim.session,
         "watermark": claim.watermark or "",
+        "further": [
+            {"identity_sha256": identity, "consent_sha256": consent}
+            for identity, consent in claim.further
+        ],
     }
     return json.dumps(
         {
@@ -233,6 +298,10 @@ def _claim_in(said: dict[str, Any]) -> Claim | None:
             str(own["weights_sha256"]),
             str(own["session"]),
             str(own["watermark"]) or None,
+            tuple(
+                (str(one["identity_sha256"]), str(one["consent_sha256"]))
+                for one in own.get("further", [])
+            ),
         )
     except (KeyError, TypeError, IndexError, AttributeError, StopIteration):
         return None

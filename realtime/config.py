@@ -214,6 +214,11 @@ class Recording(_Section):
     """a film that is this large likewise; some file systems take no more than 4096"""
 
 
+class Records(_Section):
+    keep_days: int | None = Field(None, ge=1, le=36_500)
+    """signed session records that are older are deleted, whole; unset: all are kept"""
+
+
 class Engine(_Section):
     network: Literal["warp-refine", "liveportrait"] = "warp-refine"
     """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
@@ -292,6 +297,7 @@ class Config(BaseSettings):
     output: Output = Output()
     sound: Sound = Sound()
     recording: Recording = Recording()
+    records: Records = Records()
     engine: Engine = Engine()
     liveportrait: Liveportrait = Liveportrait()
     quality: Quality = Quality()

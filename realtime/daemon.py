@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engines.errors import EngineError
@@ -19,8 +20,10 @@ from realtime.config import Config
 from realtime.consents import ConsentWatch
 from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
 from realtime.ladder import smaller_canvases
+from realtime.records import prune
 from realtime.rehearsal import rehearse
 from realtime.rtc import peer_configuration
+from realtime.sealing import Sealer
 from realtime.session import Services, Session, Studio
 from realtime.sessions import Sessions
 from realtime.telemetry import Telemetry
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "sick", "draining"]
+PRUNE_EVERY_S = 24 * 3600
 READY_TIMEOUT_S = 60.0
 """how long an offer waits for the networks"""
 LOADING, ENDING = (
@@ -85,6 +89,7 @@ def build_services(config: Config, studio: Studio) -> Services:
         loader=loader,
         maker=BackgroundWorker("maker"),
         records=BackgroundWorker("records"),
+        sealer=Sealer(),
         viewers_pool=viewers_pool(),
         telemetry=Telemetry(),
         tracer=Tracer(clock),
@@ -117,6 +122,7 @@ class Daemon:
         """the process is asked to end"""
         self._ready = asyncio.Event()
         self._loading: asyncio.Task[None] | None = None
+        self._pruning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the threads and begin to load.
@@ -135,18 +141,23 @@ class Daemon:
         self.services.loader.start()
         self.services.maker.start()
         self.services.records.start()
+        self.services.sealer.start()
         self.services.render.start()
         self.services.broadcast.start()
         self.sessions.start()
         self.viewers.start()
         self._consents.start()
         self._loading = asyncio.create_task(self._load())
+        if config.records.keep_days is not None:
+            keep = timedelta(days=config.records.keep_days)
+            self._pruning = asyncio.create_task(self._prune(keep))
 
     async def stop(self, reason: str) -> None:
         """End every session with a reason, then the threads."""
         self.drain()
-        if self._loading is not None:
-            self._loading.cancel()
+        for task in (self._loading, self._pruning):
+            if task is not None:
+                task.cancel()
         self._consents.stop()
         await self.viewers.close_all(reason)
         await self.sessions.close_all(reason)
@@ -156,6 +167,7 @@ class Daemon:
         await self.services.render.close()
         await self.services.broadcast.close()
         await self.services.records.close()
+        await self.services.sealer.close()
 
     def drain(self) -> None:
         """The end is near: no session is opened any more; those that run go on until `stop`."""
@@ -255,6 +267,17 @@ class Daemon:
             video = services.config.video
             for canvas_hw in smaller_canvases(video.width_px, video.height_px):
                 await services.wardrobe.prepare([default], canvas_hw)
+
+    async def _prune(self, keep: timedelta) -> None:
+        """Session records that are too old go, now and once a day."""
+        while True:
+            try:
+                gone = await self.services.records.run(lambda: prune(keep))
+            except OSError as exc:
+                logger.warning("old session records are not deleted: %s", exc)
+            else:
+                logger.info("%d session records were older than %s: deleted", len(gone), keep)
+            await asyncio.sleep(PRUNE_EVERY_S)
 
     async def _rehearse(self, identity: Identity) -> None:
         """Learn what a frame costs, where that decides who is let in; and warm the caches."""

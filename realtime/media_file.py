@@ -1,13 +1,15 @@
 """Video files in and out, through PyAV: frames in order, sound kept, never a half-written result.
 
 Knows containers and codecs, nothing of faces. Names are opened with FFmpeg's `file:` prefix, so
-that a colon in a name is no protocol and nothing is fetched from a network.
+that a colon in a name is no protocol. What fails says whose fault it is: the source's or the
+result's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +20,7 @@ import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
+from realtime.containers import open_media
 from realtime.errors import StartupError
 from realtime.frames import U8
 
@@ -40,15 +43,8 @@ class MediaReader:
         self.path = path
         self.damaged = 0
         """packets that could not be decoded"""
-        try:
-            self._container = av.open(f"file:{path}")
-        except (av.FFmpegError, OSError) as error:
-            raise StartupError(f"{path}: cannot be read as video: {error.strerror}") from None
-        if not self._container.streams.video:
-            self._container.close()
-            raise StartupError(f"{path}: holds no video stream")
+        self._container = open_media(path)
         self.video: VideoStream = self._container.streams.video[0]
-        self.video.thread_type = "AUTO"
         self.sound: tuple[AudioStream, ...] = tuple(self._container.streams.audio)
 
     def __enter__(self) -> MediaReader:
@@ -77,16 +73,31 @@ class MediaReader:
         return None
 
     def __iter__(self) -> Iterator[av.VideoFrame | av.Packet[AudioStream]]:
-        """Frames of the video in display order, and packets of sound between them."""
-        for packet in self._container.demux(self.video, *self.sound):
-            if isinstance(packet.stream, AudioStream):
-                if packet.dts is not None:
-                    yield cast("av.Packet[AudioStream]", packet)
-                continue
+        """Frames of the video in display order, and packets of sound between them.
+
+        A file that ends in the middle ends there.
+
+        Raises:
+            StartupError: the disk or its decoder fails.
+        """
+        packets = self._container.demux(self.video, *self.sound)
+        while True:
             try:
-                yield from cast("av.Packet[VideoStream]", packet).decode()
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                if isinstance(packet.stream, AudioStream):
+                    frames: Sequence[av.VideoFrame] = ()
+                else:
+                    frames = cast("av.Packet[VideoStream]", packet).decode()
             except av.InvalidDataError:
                 self.damaged += 1
+                continue
+            except av.FFmpegError as error:
+                raise StartupError(f"{self.path}: cannot be read: {error.strerror}") from None
+            yield from frames
+            if isinstance(packet.stream, AudioStream) and packet.dts is not None:
+                yield cast("av.Packet[AudioStream]", packet)
 
 
 @dataclass(slots=True)
@@ -133,7 +144,7 @@ class VideoWriter:
         height_px: int,
         finish: Callable[[Path], None] | None = None,
     ) -> None:
-        self._finish = finish
+        self._finish, self._source = finish, source
         if path.suffix.lower() not in SUFFIXES:
             raise StartupError(f"{path}: the result is H.264 in MP4; name it *.mp4")
         self.path = path
@@ -148,26 +159,43 @@ class VideoWriter:
         self._sound = {stream.index: self._add_sound(stream) for stream in source.sound}
         self.frames = 0
         try:
-            self._container.start_encoding()
-        except av.FFmpegError as error:
-            raise StartupError(f"{path}: cannot be written: {error.strerror}") from None
+            with self._writing():
+                self._container.start_encoding()
+        except StartupError:
+            self._discard()
+            raise
 
     def write(self, i420: U8, pts: int) -> None:
-        """Append one frame: (H * 3 // 2, W), BT.601 limited; pts in the source's time base."""
+        """Append one frame: (H * 3 // 2, W), BT.601 limited; pts in the source's time base.
+
+        Raises:
+            StartupError: the disk takes no more.
+        """
         frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
         frame.pts, frame.time_base = pts, self._video.codec_context.time_base
-        self._container.mux(self._video.encode(frame))
+        with self._writing():
+            self._container.mux(self._video.encode(frame))
         self.frames += 1
 
     def write_sound(self, packet: av.Packet[AudioStream]) -> None:
-        """Append sound of the source: copied where MP4 can hold its codec, else encoded as AAC."""
+        """Append sound of the source: copied where MP4 can hold its codec, else encoded as AAC.
+
+        What is damaged of it is left out and counted.
+
+        Raises:
+            StartupError: the disk takes no more.
+        """
         target = self._sound[packet.stream.index]
-        if _codec_of(packet.stream) in COPIED_SOUND:
-            packet.stream = target
-            self._container.mux(packet)
-            return
-        for frame in packet.decode():
-            self._container.mux(target.encode(frame))
+        with self._writing():
+            try:
+                if _codec_of(packet.stream) in COPIED_SOUND:
+                    packet.stream = target
+                    self._container.mux(packet)
+                    return
+                for frame in packet.decode():
+                    self._container.mux(target.encode(frame))
+            except (av.InvalidDataError, av.ArgumentError):  # also: its times run backwards
+                self._source.damaged += 1
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -180,14 +208,38 @@ class VideoWriter:
     ) -> None:
         try:
             if failure is None:
-                self._flush()
-            self._container.close()
-            if failure is None:
-                if self._finish is not None:
-                    self._finish(self._partial)
-                self._partial.replace(self.path)
+                self._complete()
         finally:
+            self._discard()
+
+    def _complete(self) -> None:
+        with self._writing():
+            self._flush()
+            self._container.close()
+        if self._finish is not None:
+            self._finish(self._partial)
+        with self._writing():
+            self._partial.replace(self.path)
+
+    def _discard(self) -> None:
+        """What has not become a result, if anything; the reason was said already."""
+        with suppress(av.FFmpegError):
+            self._container.close()
+        with suppress(OSError):
             self._partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """
+        Raises:
+            StartupError: instead of FFmpeg's own errors.
+        """
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise StartupError(
+                f"{self.path}: cannot be written: {error.strerror or error}"
+            ) from None
 
     def _flush(self) -> None:
         self._container.mux(self._video.encode(None))

@@ -15,11 +15,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from realtime.errors import IdentityError
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = {"PNG": 16_000_000, "JPEG": 64_000_000, "WEBP": 16_000_000}
+"""by format: what is decoded in about a second; a JPEG is decoded no larger than it is needed"""
+FORMATS = tuple(MAX_PIXELS)
 MAX_BYTES = 32 * 1024 * 1024
-MAX_PIXELS = 25_000_000
 MIN_EDGE_PX = 128
 _WORKING_EDGE_PX = 2048  # more than any canvas shows; keeps what follows quick
+_DRAFT_EDGE_PX = 1536  # of what a JPEG's decoder is asked for: it halves, and so gives up to twice
 
 
 def read_bytes(path: Path) -> bytes:
@@ -51,25 +53,37 @@ def upright(data: bytes, path: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size  # from the header; nothing is decoded yet
-            if width * height > MAX_PIXELS:
+            most = MAX_PIXELS[image.format or ""]
+            if width * height > most:
                 raise IdentityError(
-                    f"{path}: {width}x{height} has more than {MAX_PIXELS // 10**6} megapixels; "
-                    "scale it down"
+                    f"{path}: {width}x{height} has more than {most // 10**6} megapixels, the most "
+                    f"for {image.format}; scale it down"
                 )
             if min(width, height) < MIN_EDGE_PX:
                 raise IdentityError(
                     f"{path}: {width}x{height} is too small; at least {MIN_EDGE_PX} pixels a side"
                 )
-            image.draft("RGB", (_WORKING_EDGE_PX, _WORKING_EDGE_PX))  # JPEG: not larger than needed
-            turned = ImageOps.exif_transpose(image).convert("RGBA")
+            share = _DRAFT_EDGE_PX / max(width, height)
+            image.draft("RGB", (round(share * width), round(share * height)))  # only JPEG does
+            small = _scaled(image)
+            turned = ImageOps.exif_transpose(small).convert("RGBA")
     except UnidentifiedImageError:
         raise IdentityError(f"{path}: is no picture in one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise IdentityError(
-            f"{path}: has more than {MAX_PIXELS // 10**6} megapixels; scale it down"
+            f"{path}: has more than {max(MAX_PIXELS.values()) // 10**6} megapixels; scale it down"
         ) from None
     except (OSError, ValueError, SyntaxError) as error:
         raise IdentityError(f"{path}: damaged picture ({error}); save it again") from error
-    edges = (_WORKING_EDGE_PX, _WORKING_EDGE_PX)
-    turned.thumbnail(edges, Image.Resampling.LANCZOS, reducing_gap=2.0)
     return turned
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Its longer edge at most 2048 px, before anything else is done to all of its pixels."""
+    if max(image.size) <= _WORKING_EDGE_PX:
+        return image
+    if image.mode not in ("L", "RGB", "RGBA", "CMYK"):  # palettes cannot be mixed, as they are
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    edges = (_WORKING_EDGE_PX, _WORKING_EDGE_PX)
+    image.thumbnail(edges, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return image

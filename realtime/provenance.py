@@ -12,7 +12,8 @@ from types import TracebackType
 from realtime import c2pa_manifest
 from realtime.c2pa_manifest import Claim
 from realtime.config import Config
-from realtime.errors import TrustError
+from realtime.drafts import shows_room
+from realtime.errors import StartupError
 from realtime.frames import Controls
 from realtime.identity import Identity
 from realtime.logbook import label_record
@@ -40,9 +41,8 @@ class FileProvenance:
         network, weights_sha256 = network_of(config)
         label = label_record(marks, config.output)
         self._subject = Subject(self.payload, network, weights_sha256, label)
-        shows_room = controls.background in ("blur", "camera")
         self._claim = Claim(
-            "composite" if shows_room else "generated",
+            "composite" if shows_room(controls) else "generated",
             self._consent.portrait_sha256,
             self._consent.digest,
             network,
@@ -82,7 +82,7 @@ class FileProvenance:
             return
         try:
             c2pa_manifest.seal(path, self._claim, title, self._keyring)
-        except TrustError as error:
+        except StartupError as error:  # also keys that cannot be used
             self.notes.append(f"it carries no C2PA manifest: {error}")
         else:
             self.notes.append(f"signed (C2PA), session {self.payload}")

@@ -1,7 +1,7 @@
 """`reenactd record`: have the running daemon film one of its sessions until Ctrl-C, or for a time.
 
 The daemon writes the films where its settings say; they are moved elsewhere only once they are
-whole. Knows no pictures.
+whole and signed. Knows no pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from realtime import drafts
 from realtime.client import Address, Unanswered, call, get
 from realtime.errors import StartupError
 
@@ -52,6 +53,7 @@ def run(
     if said["state"] == "on":
         said = _ask(address, "DELETE", path, END_TIMEOUT_S)
     files = [Path(name) for name in said["files"]]
+    said = _signed(address, path, said, files, wait)
     if out is not None:
         files = [_moved(file, out) for file in files]
     if said["state"] == "failed":
@@ -60,7 +62,9 @@ def run(
         return "nothing was shown meanwhile; there is no film"
     missing = f", {said['dropped']} pictures left out" if said["dropped"] else ""
     names = ", ".join(str(file) for file in files)
-    return f"{names}: {as_clock(said['seconds'])}, {said['bytes'] / 2**20:.1f} MiB{missing}"
+    unsigned = f", not signed: {said['unsigned']}" if said["unsigned"] else ""
+    size = f"{said['bytes'] / 2**20:.1f} MiB"
+    return f"{names}: {as_clock(said['seconds'])}, {size}{missing}{unsigned}"
 
 
 def as_clock(seconds: float) -> str:
@@ -87,6 +91,30 @@ def _watch(
             except Unanswered:
                 return {**said, "state": "stopped"}  # the session ended, and the film with it
     return said
+
+
+def _signed(
+    address: Address,
+    path: str,
+    said: dict[str, Any],
+    files: list[Path],
+    wait: Callable[[float], None],
+) -> dict[str, Any]:
+    """Wait until the films are signed, or cannot be, or for Ctrl-C. What was said last.
+
+    The films' notes tell it even where the session has ended and cannot be asked any more.
+    """
+    with Live(Text(), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        try:
+            while any(drafts.is_held(file) for file in files):
+                live.update(Text("signing the film  (Ctrl-C leaves it as it is)"), refresh=True)
+                wait(INTERVAL_S)
+        except KeyboardInterrupt:
+            return {**said, "unsigned": "it was not waited for"}
+    try:
+        return _ask(address, "GET", path)
+    except Unanswered:
+        return said
 
 
 def _line(said: dict[str, Any]) -> str:

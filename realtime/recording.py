@@ -6,18 +6,20 @@ Knows no frames.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from fastapi import FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from realtime.answers import refusals
 from realtime.daemon import Daemon
 from realtime.session import Session
 from realtime.sinks.recorder import Progress, RecordingError
 from realtime.sinks.snapshot import png_of
+
+
+class PngResponse(Response):
+    media_type = "image/png"
 
 
 def add_recording(app: FastAPI, daemon: Daemon) -> None:
@@ -32,32 +34,34 @@ def add_recording(app: FastAPI, daemon: Daemon) -> None:
                 return session
         raise HTTPException(404, f"there is no session {name[:64]!r}")
 
-    @app.post("/api/sessions/{name}/recording", status_code=201)
-    async def begin(name: str) -> dict[str, Any]:
-        """409 while one runs already, or where the film cannot be written."""
-        return described(await named(name).record())
+    @app.post("/api/sessions/{name}/recording", status_code=201, responses=refusals(404, 409))
+    async def begin(name: str) -> Progress:
+        """Film the session; 409 while that is done already, or where nothing can be written."""
+        return await named(name).record()
 
-    @app.get("/api/sessions/{name}/recording")
-    async def progress(name: str) -> dict[str, Any]:
+    @app.get("/api/sessions/{name}/recording", responses=refusals(404))
+    async def progress(name: str) -> Progress:
         """How the last recording goes, or went; 404 before the first."""
         recording = named(name).recording
         if recording is None:
             raise HTTPException(404, f"session {name[:64]!r} was not recorded")
-        return described(recording)
+        return recording
 
-    @app.delete("/api/sessions/{name}/recording")
-    async def end(name: str) -> dict[str, Any]:
-        """The answer comes when the film is whole; 409 where none is being made."""
-        return described(await named(name).stop_recording())
+    @app.delete("/api/sessions/{name}/recording", responses=refusals(404, 409))
+    async def end(name: str) -> Progress:
+        """End the film; the answer comes when it is whole, and 409 where none is being made."""
+        return await named(name).stop_recording()
 
-    @app.get("/api/sessions/{name}/snapshot")
+    @app.get(
+        "/api/sessions/{name}/snapshot",
+        response_class=PngResponse,
+        responses=refusals(404, 409),
+    )
     async def snapshot(name: str) -> Response:
-        """What viewers see now, as PNG, with its mark."""
-        shown = named(name).shown
+        """What viewers see now, as PNG, with its mark, and signed (C2PA) where that can be."""
+        session = named(name)
+        shown = session.shown
         if shown is None:
             raise RecordingError("nothing was shown yet; ask again once the session is live")
-        return Response(await run_in_threadpool(png_of, shown), media_type="image/png")
-
-
-def described(progress: Progress) -> dict[str, Any]:
-    return asdict(progress)
+        png = await run_in_threadpool(lambda: session.sealing.picture(png_of(shown)))
+        return PngResponse(png)

@@ -7,6 +7,8 @@ out or put in breaks the chain at its place, and a file that stops without an en
 
 A record holds no picture, no name and no measure of a face. Whoever has the signing key could write
 another one: it shows that nobody else changed it, not that its owner told the truth.
+
+Records are kept, or deleted whole after some days (`prune`); `deleted.txt` says which and when.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -33,6 +35,8 @@ INTERVAL_S = 10.0
 """a line at least so often, while a session runs"""
 FORMAT = 1
 START, END = "start", "end"
+DELETED = "deleted.txt"
+"""beside the records: a line for each that is gone, with its payload and the day"""
 _FIRST = "0" * 64
 """what the first line names instead of a line before it"""
 _MAX_LINE = 64 * 1024
@@ -166,6 +170,53 @@ def find_record(payload: str, directory: Path | None = None) -> Path | None:
         raise TrustError(f"session {payload[:40]!r}: must be 8 hexadecimal digits, in lower case")
     path = (directory or records_directory()) / f"{payload}.jsonl"
     return path if path.is_file() else None
+
+
+def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
+    """Delete the records whose last line is older than that. Returns their payloads.
+
+    Only whole files: what is left can be checked as before. That one was deleted is noted, so that
+    a check can say so; a record that is being written is never that old.
+
+    Raises:
+        OSError: one cannot be deleted, or that cannot be noted.
+    """
+    folder = directory or records_directory()
+    oldest_s = (datetime.now(timezone.utc) - keep).timestamp()
+    deleted = []
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.stat().st_mtime >= oldest_s:
+            continue
+        with _opened_private(folder / DELETED) as notes:
+            notes.write(f"{path.stem} {datetime.now(timezone.utc).date().isoformat()}\n")
+        path.unlink()
+        deleted.append(path.stem)
+    return deleted
+
+
+def deleted_on(payload: str, directory: Path | None = None) -> str | None:
+    """The day on which `prune` deleted the record of a session, as ISO 8601; None where it did not.
+
+    Raises:
+        TrustError: that cannot be read.
+    """
+    path = (directory or records_directory()) / DELETED
+    try:
+        with path.open(encoding="ascii", errors="replace") as notes:
+            for note in notes:
+                name, _, day = note.strip().partition(" ")
+                if name == payload:
+                    return day
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TrustError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return None
+
+
+def _opened_private(path: Path) -> TextIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o600), "a", encoding="ascii")
 
 
 def check_record(path: Path, keyring: Keyring | None = None) -> RecordCheck:

@@ -123,8 +123,6 @@ def render(  # noqa: PLR0913 - the two callbacks last
                 counts[state] += 1
                 writer.write(shown.i420, pts)
                 progress(writer.frames, reader.expected_frames)
-        except av.FFmpegError as error:
-            raise StartupError(f"{target}: cannot be written: {error.strerror}") from error
         finally:
             film.close()
         if writer.frames == 0:

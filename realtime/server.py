@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
+from realtime.answers import refusals
 from realtime.clock import Clock, MonotonicClock
 from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
@@ -36,7 +37,7 @@ from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, Star
 from realtime.keeping import add_keeping
 from realtime.loops import choose_loop, finish
 from realtime.phone import add_phone
-from realtime.recording import add_recording
+from realtime.recording import PngResponse, add_recording
 from realtime.reload import Reload
 from realtime.session import Studio
 from realtime.signalling import RETRY_AFTER_S, add_whep, add_whip
@@ -189,6 +190,7 @@ def _add_api(app: FastAPI, host: Host, loop: str) -> None:
 
     @app.get("/api/status")
     async def status() -> dict[str, Any]:
+        """What runs here, and what a page must know to begin."""
         return {
             "version": __version__,
             "engine": host.engine,
@@ -204,6 +206,7 @@ def _add_api(app: FastAPI, host: Host, loop: str) -> None:
 
     @app.get("/api/identities")
     def identities() -> list[dict[str, Any]]:
+        """Who can be worn: name, kind of consent, and where the portrait is."""
         return [
             {
                 "id": card.id,
@@ -217,8 +220,13 @@ def _add_api(app: FastAPI, host: Host, loop: str) -> None:
             for card in studio.list_identities()
         ]
 
-    @app.get("/api/identities/{identity_id}/portrait")
+    @app.get(
+        "/api/identities/{identity_id}/portrait",
+        response_class=PngResponse,
+        responses=refusals(404),
+    )
     def portrait(identity_id: str) -> Response:
+        """The picture of which the avatar was made."""
         for card in studio.list_identities():
             if card.id == identity_id:
                 return FileResponse(card.portrait_path, media_type="image/png")

@@ -19,6 +19,7 @@ from realtime.broadcast import Broadcast
 from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Config
+from realtime.drafts import Credit, shows_room
 from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
@@ -36,6 +37,7 @@ from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configurati
 from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
 from realtime.rtc_viewers import make_encoder
+from realtime.sealing import Sealer, Sealing
 from realtime.sinks.recorder import Progress, Recorder, RecordingError
 from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
@@ -121,6 +123,7 @@ class Services:
     loader: BackgroundWorker
     maker: BackgroundWorker
     records: BackgroundWorker
+    sealer: Sealer
     viewers_pool: Executor
     telemetry: Telemetry
     tracer: Tracer
@@ -216,6 +219,8 @@ class Session:
         self._quality = QualityControl(config)
         self._dressing = asyncio.Lock()
         """held by who changes the identity in `_live`, or its canvas"""
+        self.sealing = Sealing(services.sealer, self._subject, self._credit)
+        """has what is kept of it signed"""
         self._recorder: Recorder | None = None
         self._stop_hearing: Callable[[], None] = lambda: None
         self.shown: OutputFrame | None = None
@@ -285,7 +290,8 @@ class Session:
         if self.phase == "closed" or (self._recorder and self._recorder.progress.state == "on"):
             raise RecordingError("the session is being recorded already, or has ended")
         services = self._services
-        recorder = Recorder(services.config.recording, self.id[:6], services.clock, self._times)
+        settings, clock = services.config.recording, services.clock
+        recorder = Recorder(settings, self.id[:6], clock, self._times, self.sealing)
         self._recorder = recorder
         self._stop_hearing()
         self._stop_hearing = self._sound.listen(recorder.hear)
@@ -553,6 +559,10 @@ class Session:
         marks, network = self._pipeline.marks, self._services.studio.network()
         label = label_record(marks, self._services.config.output)
         return Subject(str(marks.payload), *network, label)
+
+    def _credit(self) -> Credit:
+        """Whom it shows now."""
+        return Credit(self._live.identity.consent, shows_room(self._live.controls))
 
     async def _pump(self) -> None:
         """For a performer who takes no video back, such as OBS: viewers get it all the same."""

@@ -7,13 +7,14 @@ Both are an SDP offer by POST, candidates by PATCH, the end by DELETE. Who may c
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from realtime.access import grant_of
+from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
 from realtime.errors import NobodyPerforms
 from realtime.http_body import read_body
@@ -30,11 +31,14 @@ RETRY_AFTER_S = 5
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SDP_BODY = {
     "requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}},
-    "responses": {"201": {"description": "the SDP answer", "content": {SDP: {}}}},
 }
 _FRAGMENT_BODY = {
     "requestBody": {"required": True, "content": {SDP_FRAGMENT: {"schema": {"type": "string"}}}}
 }
+
+
+class SdpResponse(Response):
+    media_type = SDP
 
 
 class Resource(Protocol):
@@ -49,12 +53,18 @@ class Resource(Protocol):
 def add_whip(app: FastAPI, daemon: Daemon) -> None:
     """Publish: a performer's camera comes in, and the avatar goes back to who takes it."""
 
-    @app.options("/whip")
+    @app.options("/whip", status_code=204)
     async def capabilities(request: Request) -> Response:
         """What may be posted here (RFC 9725 section 4.2); the ICE servers to who has a token."""
         return _capabilities(request, daemon)
 
-    @app.post("/whip", status_code=201, openapi_extra=_SDP_BODY)
+    @app.post(
+        "/whip",
+        status_code=201,
+        openapi_extra=_SDP_BODY,
+        response_class=SdpResponse,
+        responses=refusals(400, 403, *BODY, 503, 507),
+    )
     async def publish(
         request: Request, identity: str | None = None, name: str | None = None
     ) -> Response:
@@ -67,17 +77,22 @@ def add_whip(app: FastAPI, daemon: Daemon) -> None:
         session, answer = await daemon.open_session(offer, identity, name)
         return _created(daemon, f"/whip/{session.id}", session, answer)
 
-    @app.options("/whip/{session_id}")
+    @app.options("/whip/{session_id}", status_code=204)
     async def session_capabilities(session_id: str) -> Response:
         """What may be done to a session; tells nothing of whether there is one."""
         return _resource_capabilities()
 
-    @app.patch("/whip/{session_id}", status_code=204, openapi_extra=_FRAGMENT_BODY)
+    @app.patch(
+        "/whip/{session_id}",
+        status_code=204,
+        openapi_extra=_FRAGMENT_BODY,
+        responses=refusals(400, 404, 412, *BODY),
+    )
     async def trickle(session_id: str, request: Request) -> Response:
         """More ICE candidates (RFC 9725 section 4.3.1)."""
         return await _trickle(daemon.sessions.get(session_id), "session", request)
 
-    @app.delete("/whip/{session_id}")
+    @app.delete("/whip/{session_id}", response_class=Response, responses=refusals(404))
     async def hang_up(session_id: str) -> Response:
         """End a session; the answer comes when it has ended."""
         return await _hang_up(daemon.sessions.get(session_id), "session", "the client hung up")
@@ -97,13 +112,20 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         viewer, answer = await daemon.open_viewer(offer, wish)
         return _created(daemon, f"/whep/{wish.session}/{viewer.id}", viewer, answer)
 
-    @app.options("/whep")
-    @app.options("/whep/{session}")
+    @app.options("/whep", status_code=204)
+    @app.options("/whep/{session}", status_code=204)
     async def capabilities(request: Request) -> Response:
         """What may be posted here; the ICE servers to who has a token."""
         return _capabilities(request, daemon)
 
-    @app.post("/whep", status_code=201, openapi_extra=_SDP_BODY)
+    watching: dict[str, Any] = {
+        "status_code": 201,
+        "openapi_extra": _SDP_BODY,
+        "response_class": SdpResponse,
+        "responses": refusals(400, 403, 404, *BODY, 503, 507),
+    }
+
+    @app.post("/whep", **watching)
     async def watch_latest(
         request: Request, background: Background = "scene", size: Size = "full"
     ) -> Response:
@@ -112,7 +134,7 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         only = grant.session if grant is not None else None
         return await watch(request, Wish(only or LATEST, background, size))
 
-    @app.post("/whep/{session}", status_code=201, openapi_extra=_SDP_BODY)
+    @app.post("/whep/{session}", **watching)
     async def watch_one(
         session: str,
         request: Request,
@@ -125,17 +147,22 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         takes the same codec, background and size shares one encode."""
         return await watch(request, Wish(session, background, size))
 
-    @app.options("/whep/{session}/{viewer_id}")
+    @app.options("/whep/{session}/{viewer_id}", status_code=204)
     async def viewer_capabilities(session: str, viewer_id: str) -> Response:
         """What may be done to a viewer; tells nothing of whether there is one."""
         return _resource_capabilities()
 
-    @app.patch("/whep/{session}/{viewer_id}", status_code=204, openapi_extra=_FRAGMENT_BODY)
+    @app.patch(
+        "/whep/{session}/{viewer_id}",
+        status_code=204,
+        openapi_extra=_FRAGMENT_BODY,
+        responses=refusals(400, 404, 412, *BODY),
+    )
     async def trickle(session: str, viewer_id: str, request: Request) -> Response:
         """More ICE candidates."""
         return await _trickle(daemon.viewers.get(viewer_id), "viewer", request)
 
-    @app.delete("/whep/{session}/{viewer_id}")
+    @app.delete("/whep/{session}/{viewer_id}", response_class=Response, responses=refusals(404))
     async def hang_up(session: str, viewer_id: str) -> Response:
         """Stop watching; the answer comes when the connection has ended."""
         return await _hang_up(daemon.viewers.get(viewer_id), "viewer", "the client hung up")

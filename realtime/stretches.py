@@ -7,6 +7,7 @@ decoded safely is refused before it is. Knows no marks.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from av.container import InputContainer
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
+from realtime.containers import MAX_PX, open_media
 from realtime.errors import StartupError
 from realtime.frames import U8
 
@@ -25,9 +27,10 @@ STRETCH_S = 10.0
 STRETCHES = 12
 PICTURES_PER_S = 8.0
 """of a video; neighbours are nearly alike and say nothing new"""
+MAX_RATE = 120
+"""pictures that are decoded for a second; where times do not rise, they would never be over"""
 MAX_ANIMATED = 100
 """pictures of an animation"""
-MAX_PX = 64_000_000
 MAX_ASPECT = 8.0
 """width by height, or height by width"""
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -124,7 +127,7 @@ def _film(path: Path) -> Iterator[Seen]:
 def _watch(path: Path, container: InputContainer, stretch: int, seconds: float) -> Iterator[Seen]:
     """From where the container stands; a new stretch begins every `STRETCH_S`."""
     first_s, next_s = None, 0.0
-    for frame in _frames(container):
+    for frame in itertools.islice(_frames(container), round(seconds * MAX_RATE)):
         _check(path, frame.width, frame.height)
         time_s = next_s if frame.time is None else frame.time
         first_s = time_s if first_s is None else first_s
@@ -154,16 +157,8 @@ def _frames(container: InputContainer) -> Iterator[av.VideoFrame]:
 
 
 def _open(path: Path) -> InputContainer:
-    try:
-        container = av.open(f"file:{path}")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StartupError(f"{path}: cannot be read as picture or video: {reason}") from None
-    if not container.streams.video:
-        container.close()
-        raise StartupError(f"{path}: holds no picture and no video")
+    container = open_media(path)
     video = container.streams.video[0]
-    video.thread_type = "AUTO"
     try:
         _check(path, video.width, video.height)
     except StartupError:

@@ -14,7 +14,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from realtime.access import PROTECTED, needed_scope
+from realtime.access import PROTECTED, SAFE_METHODS, needed_scope
+from realtime.answers import Refusal, add_refusals, refusals, tell_when_to_retry
 from realtime.tokens import Scope, Tokens
 
 DAY_S = 24 * 3600
@@ -43,7 +44,7 @@ class Token(BaseModel):
 
 
 def add_tokens(app: FastAPI, tokens: Tokens) -> None:
-    @app.post("/api/tokens", status_code=201)
+    @app.post("/api/tokens", status_code=201, responses=refusals(400))
     async def make(wish: TokenWish) -> Token:
         """A token that grants less than the daemon's own; deleting the token file ends them all."""
         token, grant = tokens.make(wish.scope, wish.session, wish.lifetime_s)
@@ -73,11 +74,26 @@ def openapi_with_tokens(app: FastAPI) -> dict[str, Any]:
                 "description": "The daemon's own token, or one of POST /api/tokens.",
             }
         }
+        schema["components"]["schemas"].setdefault("Refusal", Refusal.model_json_schema())
         for path, methods in schema["paths"].items():
             for method, operation in methods.items():
-                if path.startswith(PROTECTED) and method != "options":
-                    needed = needed_scope(path)
-                    scopes = ["admin"] if needed == "admin" else [needed, "admin"]
-                    operation["security"] = [{"token": scopes}]
+                _describe_guard(path, method, operation)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _describe_guard(path: str, method: str, operation: dict[str, Any]) -> None:
+    """What is asked of every call before its endpoint sees it, and what that may answer."""
+    operation["responses"].pop("422", None)  # FastAPI's own; here it is 400
+    statuses = {421}
+    if path.startswith(PROTECTED) and method != "options":
+        needed = needed_scope(path)
+        scopes = ["admin"] if needed == "admin" else [needed, "admin"]
+        operation["security"] = [{"token": scopes}]
+        statuses |= {401, 403, 429}
+    if method.upper() not in SAFE_METHODS:
+        statuses |= {403}
+    if method == "post":
+        statuses |= {429}
+    add_refusals(operation, sorted(statuses))
+    tell_when_to_retry(operation)

@@ -100,15 +100,25 @@ CHECKS: tuple[Check, ...] = (look_for_mark, look_at_manifest, look_for_record)
 def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdict:
     """
     Raises:
-        StartupError: the file cannot be read.
+        StartupError: the file cannot be read, and nothing in it says that it was once whole.
     """
     if path.suffix == RECORD_SUFFIX:
         checks = (read_record,)
     reports: list[Report] = []
+    unreadable: StartupError | None = None
     for check in checks:
-        report = check(path, reports, progress)
+        try:
+            report = check(path, reports, progress)
+        except StartupError as error:
+            unreadable = unreadable or error
+            continue
         if report is not None:
             reports.append(report)
+    if unreadable is not None:
+        if all(report.state is not State.TAMPERED for report in reports):
+            raise unreadable
+        text = f"Its pictures cannot be looked at: {unreadable}."
+        reports.append(Report("invisible mark", State.NOTHING, "low", text))
     gravest = min(reports, key=lambda report: _GRAVEST.index(report.state))
     return Verdict(path, gravest.state, gravest.confidence, tuple(reports))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from realtime.c2pa_manifest import C2paCheck, check_c2pa
 from realtime.errors import StartupError, TrustError
 from realtime.findings import Progressing, Report, State
-from realtime.records import check_record, find_record
+from realtime.records import check_record, deleted_on, find_record
 
 RECORD_SUFFIX = ".jsonl"
 _MANIFEST, _RECORD = "manifest", "session record"
@@ -64,7 +64,13 @@ def look_for_record(path: Path, before: Sequence[Report], progress: Progressing)
         return None
     record = find_record(session)
     if record is None:
+        try:
+            day = deleted_on(session)
+        except TrustError as error:
+            raise StartupError(str(error)) from None
         text = f"There is no record of session {session} on this machine."
+        if day is not None:
+            text = f"The record of session {session} was deleted on {day} (records.keep_days)."
         return Report(_RECORD, State.NOTHING, "low", text, session)
     return read_record(record, before, progress)
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, get_args
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from pydantic import BaseModel
 
 from engines.errors import EngineError
 from realtime import __version__
+from realtime.answers import refusals
 from realtime.clock import NS_PER_S
 from realtime.daemon import Daemon, Host
 from realtime.frames import OutputState
@@ -33,16 +35,27 @@ TRACE_POLL_S = 0.1
 """how soon a trace notices that it is full, or that nobody waits for it any more"""
 
 
+class Health(BaseModel):
+    """What supervisors and balancers are told."""
+
+    status: str
+
+
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Health, "description": "Not now."},
+}
+
+
 def add_health(app: FastAPI, host: Host) -> None:
     """What is open to all."""
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=_NOT_READY, response_model=Health)
     async def health() -> Response:
         """For supervisors: 503 where only a restart helps."""
         state = "ok" if host.state == "ready" else host.state
         return JSONResponse({"status": state}, 503 if state == "sick" else 200)
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=_NOT_READY, response_model=Health)
     async def readiness() -> Response:
         """For balancers: 503 while no session can be opened."""
         return JSONResponse({"status": host.state}, 200 if host.state == "ready" else 503)
@@ -52,7 +65,7 @@ def add_watching(app: FastAPI, daemon: Daemon, loop: str) -> None:
     """Every other way to look at a running daemon from outside."""
     app.exception_handler(TraceRunning)(lambda request, exc: JSONResponse({"error": str(exc)}, 409))
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         """The Prometheus text format, or OpenMetrics to whom accepts it."""
         standing = _standing(daemon, loop, await _gpu_memory(daemon))
@@ -67,7 +80,7 @@ def add_watching(app: FastAPI, daemon: Daemon, loop: str) -> None:
         """Every session's numbers, as its own `stats` channel has them."""
         return [session.describe() for session in daemon.sessions]
 
-    @app.post("/api/trace")
+    @app.post("/api/trace", responses=refusals(400, 409))
     async def trace(
         request: Request, seconds: Annotated[float, Query(gt=0, le=MAX_TRACE_S)] = 10.0
     ) -> Response:

@@ -24,6 +24,7 @@ LAYERS = (
     # pure helpers: they decide, check or draw, and know nothing of what surrounds them
     (
         "realtime.access",
+        "realtime.answers",
         "realtime.admission",
         "realtime.arkit",
         "realtime.buckets",
@@ -34,6 +35,7 @@ LAYERS = (
         "realtime.cards",
         "realtime.challenge",
         "realtime.consent",
+        "realtime.containers",
         "realtime.face_regions",
         "realtime.face_shapes",
         "realtime.ladder",
@@ -74,7 +76,13 @@ LAYERS = (
         "realtime.verify_process",
         "realtime.verify_signed",
     ),
-    ("realtime.identity", "realtime.identity_archive", "realtime.portrait_advice"),
+    (
+        "realtime.drafts",
+        "realtime.film_process",
+        "realtime.identity",
+        "realtime.identity_archive",
+        "realtime.portrait_advice",
+    ),
     ("realtime.enrolment",),
     ("realtime.stages",),
     ("realtime.live_check", "realtime.pipeline", "realtime.rehearsal"),
@@ -88,6 +96,7 @@ LAYERS = (
         "realtime.rtc_reports",
         "realtime.rtc_sound",
     ),
+    ("realtime.sealing",),
     ("realtime.logbook", "realtime.sinks", "realtime.studio", "realtime.wardrobe"),
     ("realtime.broadcast", "realtime.rtc_viewers"),
     ("realtime.session",),

@@ -132,7 +132,7 @@ def test_sound_without_video_is_refused(tmp_path: Path) -> None:
         block = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
         block.sample_rate = 8_000
         container.mux(stream.encode(block))
-    with pytest.raises(StartupError, match="holds no video stream"):
+    with pytest.raises(StartupError, match="holds no picture and no video"):
         MediaReader(tmp_path / "sound.wav")
 
 

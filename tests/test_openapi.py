@@ -1,9 +1,13 @@
-"""Any request that the OpenAPI document allows, and many that it does not: never a 5xx, no hang."""
+"""Any request that the OpenAPI document allows, and many that it does not: never a 5xx, no hang,
+and no answer that the document does not tell of."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +16,22 @@ import httpx
 import hypothesis
 import pytest
 import schemathesis
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase
 from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
+from realtime.access import PROTECTED
+from realtime.answers import BODY
 from realtime.client import Address, find
 from realtime.config import Config
-from tests.helpers import FakeStudio, config_with
+from realtime.daemon import Daemon, build_services
+from realtime.server import create_app
+from tests.helpers import TOKEN, FakeStudio, config_with
 from tests.running import Running
 
 EXAMPLES = 25
@@ -25,6 +39,7 @@ EXAMPLES = 25
 SLOWEST_S = 2.0
 ALLOWED_5XX = {503, 507}
 """no room for one more, of sessions or on the disk: what the caller may ask again"""
+CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
 LASTING = {"/api/trace"}
 """answers when the time that was asked for is over; its own test is in test_tracing.py"""
 
@@ -113,6 +128,8 @@ def hammer(client: httpx.Client, token: str, operation: Any, mode: GenerationMod
         assert took_s < SLOWEST_S, f"{took_s:.1f} s for {where}"
         if answer.status_code >= 400:
             assert answer.json()["error"], where
+        if found_by(operation, request):
+            case.validate_response(answer, checks=CONFORMANCE)
 
     with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # one without input has no wrong one
         one()
@@ -131,3 +148,70 @@ def sent_by_httpx(sent: dict[str, Any]) -> dict[str, Any]:
     if sent.get("files"):
         known["files"] = sent["files"]
     return known
+
+
+def found_by(operation: Any, request: httpx.Request) -> bool:
+    """Whether a request reaches it: an odd method or a slash in a name leads elsewhere."""
+    pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(operation.path))
+    same_path = re.fullmatch(pattern, request.url.raw_path.decode().partition("?")[0])
+    return bool(same_path) and request.method == operation.method.upper()
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    said: dict[str, Any] = whole_app().openapi()
+    return said
+
+
+def whole_app() -> Any:
+    return create_app(Daemon(build_services(config_with(), FakeStudio())), TOKEN, "test loop")
+
+
+def described(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_every_operation_says_what_it_does_and_how_it_refuses(document: dict[str, Any]) -> None:
+    told = 0
+    for path, method, operation in described(document):
+        where = f"{method} {path}"
+        assert operation.get("description"), f"{where}: what does it do?"
+        answers = operation["responses"]
+        assert "422" not in answers, f"{where}: what breaks a rule is answered 400 here"
+        needed = {421}
+        if path.startswith(PROTECTED) and method != "options":
+            needed |= {401, 403, 429}
+        if operation.get("parameters") and any(
+            parameter["in"] == "query" for parameter in operation["parameters"]
+        ):
+            needed |= {400}
+        assert needed <= {int(status) for status in answers}, where
+        for status, answer in answers.items():
+            if int(status) >= 400 and not (int(status) == 503 and not path.startswith(PROTECTED)):
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Refusal"}, (where, status)
+                assert answer["description"], (where, status)
+                told += 1
+            if status in ("429", "503") and path.startswith(PROTECTED):
+                assert "Retry-After" in answer["headers"], (where, status)
+    assert told > 100
+    assert document["components"]["schemas"]["Refusal"]["properties"]["error"]["description"]
+
+
+def test_what_a_module_raises_is_declared_by_its_operations(document: dict[str, Any]) -> None:
+    """By its source: each status of an HTTPException, and those of the body where one is read."""
+    declared: dict[str, set[int]] = {}
+    for route in whole_app().routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            module = declared.setdefault(route.endpoint.__module__, set())
+            for method in route.methods or ():
+                answers = document["paths"][route.path_format][method.lower()]["responses"]
+                module |= {int(status) for status in answers}
+    assert len(declared) >= 5
+    for name, statuses in declared.items():
+        source = inspect.getsource(sys.modules[name])
+        raised = {int(status) for status in re.findall(r"HTTPException\(\s*(\d{3})", source)}
+        raised |= set(BODY) if re.search(r"\b(read|save)_(body|text)\(", source) else set()
+        assert raised <= statuses, f"{name}: not declared: {sorted(raised - statuses)}"

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from realtime import record
+from realtime.c2pa_manifest import check_c2pa, is_installed
 from realtime.client import Address, Unanswered, find
 from realtime.config import Config
 from realtime.errors import StartupError
@@ -65,6 +66,7 @@ async def test_a_film_is_made_and_moved(stage: tuple[Address, Performer], tmp_pa
     said = await run(address, name, tmp_path / "mine", 1.0)
     film = await asyncio.to_thread(lambda: next((tmp_path / "mine").iterdir()))
     assert said.startswith(f"{film}: 0:01, ") and said.endswith(" MiB")
+    assert check_c2pa(film).state == ("trusted" if is_installed() else "unavailable")
     times = times_of(film)
     assert 1.0 <= times[-1] - times[0] < 8
     await until(lambda: state_of(performer) == "stopped")

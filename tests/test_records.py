@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +15,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from realtime import signing
 from realtime.errors import TrustError
+from realtime.findings import Report, State
 from realtime.records import (
     END,
     RecordWriter,
     Subject,
     check_record,
+    deleted_on,
     find_record,
+    prune,
     records_directory,
 )
 from realtime.trust import Keyring
+from realtime.verify_signed import look_for_record
+from tests.helpers import config_with, standing, until
 
 SUBJECT = Subject("0123abcd", "network", "ab" * 32, {"text": "AI", "height_permille": 50})
 
 
-def written(end: bool = True, key: Ed25519PrivateKey | None = None) -> Path:
-    writer = RecordWriter(SUBJECT, key or Keyring().signer())
+def written(
+    end: bool = True, key: Ed25519PrivateKey | None = None, payload: str = SUBJECT.payload
+) -> Path:
+    writer = RecordWriter(replace(SUBJECT, payload=payload), key or Keyring().signer())
     writer.start(identity="11" * 32, consent_sha256="22" * 32)
     writer.write("output", state="LIVE", reason="")
     writer.write("identity", identity="33" * 32, consent_sha256="44" * 32)
@@ -157,3 +167,39 @@ def test_a_full_disk_leaves_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None
     writer.abandon()
     check = check_record(writer.path)
     assert (check.intact, check.lines, check.complete) == (True, 1, False)
+
+
+def test_old_records_are_deleted_whole_and_it_is_known() -> None:
+    old, young = written(payload="0000000a"), written(payload="0000000b")
+    content = young.read_bytes()
+    aged_s = datetime.now(timezone.utc).timestamp() - 31 * 86_400
+    os.utime(old, (aged_s, aged_s))
+    assert prune(timedelta(days=30)) == ["0000000a"]
+    assert not old.exists() and find_record("0000000a") is None
+    today = datetime.now(timezone.utc).date().isoformat()
+    assert deleted_on("0000000a") == today and deleted_on("0000000b") is None
+    assert young.read_bytes() == content and check_record(young).intact
+    assert prune(timedelta(days=30)) == [] and deleted_on("0000000a") == today
+    assert (records_directory() / "deleted.txt").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_daemon_deletes_what_is_older_than_it_is_told() -> None:
+    old, young = written(payload="0000000a"), written(payload="0000000b")
+    aged_s = datetime.now(timezone.utc).timestamp() - 8 * 86_400
+    os.utime(old, (aged_s, aged_s))
+    async with standing():
+        assert find_all() == [old, young], "without the setting all are kept"
+    async with standing(config_with(records={"keep_days": 7})):
+        await until(lambda: find_all() == [young])
+    marked = Report("invisible mark", State.MARKED, "certain", "", "0000000a")
+    report = look_for_record(young, [marked], _no)
+    assert report is not None and report.state is State.NOTHING
+    assert "record of session 0000000a was deleted on 20" in report.text
+
+
+def find_all() -> list[Path]:
+    return sorted(records_directory().glob("*.jsonl"))
+
+
+def _no(done: int, of: int) -> None:
+    """Nobody watches."""

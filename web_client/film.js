@@ -17,7 +17,7 @@ export function asClock(seconds) {
 /**
  * What to say of a recording.
  * @param {{state: string, files: string[], seconds: number, bytes: number, dropped: number,
- *   problem: string}|null} recording as the stats message has it
+ *   problem: string, signing: number, unsigned: string}|null} recording as the stats message has it
  * @returns {{button: string, line: string, on: boolean, tone: "plain"|"problem"}}
  */
 export function wordsFor(recording) {
@@ -31,8 +31,14 @@ export function wordsFor(recording) {
   if (!path) return { button, on, line: FILM.empty, tone: "plain" };
   const detail = `${on ? path.split("/").at(-1) : path}, ${(recording.bytes / 2 ** 20).toFixed(1)} MiB`;
   const dropped = recording.dropped ? ` ${fill(FILM.dropped, String(recording.dropped))}` : "";
-  const line = fill(on ? FILM.on : FILM.kept, detail) + dropped;
+  const line = fill(on ? FILM.on : FILM.kept, detail) + dropped + signatureOf(recording);
   return { button, on, line, tone: recording.dropped ? "problem" : "plain" };
+}
+
+/** What to say of a film's manifest; nothing where all is well. */
+function signatureOf({ signing, unsigned }) {
+  if (signing) return ` ${FILM.signing}`;
+  return unsigned ? ` ${fill(FILM.unsigned, unsigned)}` : "";
 }
 
 /** @param {object|null} recording @param {boolean} live */

@@ -243,6 +243,8 @@ export const FILM = {
   empty: "Nothing was shown meanwhile; there is no film.",
   dropped: "({detail} pictures left out: the machine is too busy)",
   failed: "The recording stopped. {detail}",
+  signing: "It is being signed.",
+  unsigned: "Not signed: {detail}",
 };
 
 /** Short messages that come and go. */

@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from engines.crop import over_grey
+from engines.training.pictures import read_rgba
 from realtime.drivers.camera import find_faces
 
 
@@ -22,12 +22,12 @@ def label(data: Path, out: Path) -> None:
     """Write names (F,) and landmarks (F, 478, 3) in pixels of each frame, all of them or nothing.
 
     Raises:
-        SystemExit: no frame shows a face.
+        SystemExit: no frame shows a face, or one is damaged.
     """
     names, landmarks = [], []
     paths = sorted(data.glob("*.webp"))
     for path in paths:
-        found = find_faces(over_grey(np.asarray(Image.open(path).convert("RGBA"))), at_most=1)
+        found = find_faces(over_grey(read_rgba(path)), at_most=1)
         if found:
             names.append(path.name)
             landmarks.append(found[0].landmarks_px)

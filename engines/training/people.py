@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from engines.crop import over_grey
+from engines.training.pictures import read_rgba
 from engines.training.samples import held_out, read_labels
 from realtime.drivers.camera import find_faces
 
@@ -47,7 +47,11 @@ class Person:
         return [frame for frame, part in parts.items() if part.isdigit() and int(part) in numbers]
 
     def rgba(self, frame: str) -> U8:
-        return np.asarray(Image.open(self.folder / frame).convert("RGBA"))
+        """
+        Raises:
+            SystemExit: the frame is damaged.
+        """
+        return read_rgba(self.folder / frame)
 
 
 def find_face(rgb: U8) -> F32 | None:
@@ -67,7 +71,7 @@ def read_people(
         count: how many people at most; None takes all.
 
     Raises:
-        SystemExit: the labels cannot be read.
+        SystemExit: the labels, or a frame, cannot be read.
     """
     frames: dict[str, list[Path]] = {}
     for path in sorted(data.glob("*.webp")):
@@ -96,4 +100,4 @@ def _spread(names: list[str], count: int | None) -> list[str]:
 
 
 def _over_grey(path: Path) -> U8:
-    return over_grey(np.asarray(Image.open(path).convert("RGBA")))
+    return over_grey(read_rgba(path))

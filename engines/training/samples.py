@@ -21,12 +21,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from engines import face_mesh
 from engines.models import EncodedIdentity, Reenactor
 from engines.rigid import fit_similarity
 from engines.training.augment import NO_CHANGE, Change, compress
+from engines.training.pictures import read_rgba
 from engines.warp import Placement
 
 F32 = NDArray[np.float32]
@@ -209,7 +209,11 @@ class _Writer:
         own, (number, (portrait, driven)) = cls._own, task
         # one generator for each portrait: the samples do not depend on who writes them
         rng = np.random.default_rng((own.seed, number))
-        picture, landmarks, change = _read(own.data / portrait), own.landmarks[portrait], NO_CHANGE
+        picture, landmarks, change = (
+            read_rgba(own.data / portrait),
+            own.landmarks[portrait],
+            NO_CHANGE,
+        )
         if not held_out(portrait):
             change = Change.draw(rng, side_light=own.kind.side_light)
             picture = compress(change.apply(picture, landmarks), rng)
@@ -217,7 +221,7 @@ class _Writer:
         identity = own.kind.reenactor.encode_identity(picture, landmarks, hw)
         for index, driving in driven:
             wanted = own.landmarks[driving]
-            shown = change.apply(_read(own.data / driving), wanted)
+            shown = change.apply(read_rgba(own.data / driving), wanted)
             pair = Pair(identity, exact_placement(identity, landmarks, wanted), shown)
             for field, value in own.kind.make(pair).items():
                 own.arrays[field][index] = value
@@ -233,7 +237,3 @@ def create(folder: Path, fields: Fields, count: int) -> dict[str, NDArray[np.gen
         )
         for field, (shape, dtype) in fields.items()
     }
-
-
-def _read(path: Path) -> U8:
-    return np.asarray(Image.open(path).convert("RGBA"))

@@ -6,34 +6,45 @@ The victim is a process of its own with the daemon's recorder in it, fed at 30 f
 a voice; it tells how far its film is. SIGKILL leaves it no time for anything. A film is good if it
 plays without damage to within one fragment of what was told last. What still waited in the queue is
 lost as well, and shown: on a machine that is short of time that can be more than the fragment.
+
+Then the films that were left are signed, as the daemon's next start does it (needs the `c2pa`
+extra), and looked at once more: signed here, and playing as before.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
 
 from realtime.bench.report import Report, finish, print_table
+from realtime.c2pa_manifest import check_c2pa, is_installed
 from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, VIDEO_CLOCK_HZ, MonotonicClock
 from realtime.config import Output, Recording
+from realtime.consent import ConsentRecord
+from realtime.drafts import Credit
 from realtime.errors import ReenactdError
 from realtime.frames import Composited, Timings, Voice
 from realtime.opus import silence
+from realtime.records import Subject
+from realtime.sealing import Sealer, Sealing
 from realtime.sinks.film import FRAGMENT
 from realtime.sinks.recorder import Recorder
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
+from realtime.trust import Keyring
 from realtime.watermark import Payload
 
 FPS = 30
@@ -60,20 +71,26 @@ class Remains:
     pictures: int
     damaged: bool
     """a decoder complained, or a picture is missing between two"""
+    signed: bool | None = None
+    """afterwards, and plays as before; None without the `c2pa` extra"""
 
     @property
     def good(self) -> bool:
         whole = self.plays_s >= self.told.written_s - FRAGMENT / VIDEO_CLOCK_HZ - 1 / FPS
-        return self.pictures > 0 and whole and not self.damaged
+        return self.pictures > 0 and whole and not self.damaged and self.signed is not False
 
 
 async def record(directory: Path) -> None:
     """The victim: until it is killed."""
-    clock = MonotonicClock()
-    recorder = Recorder(Recording(directory=directory), "victim", clock, CaptureTimes(0))
+    clock, payload = MonotonicClock(), Payload.random()
+    today = datetime.datetime.now(datetime.timezone.utc)
+    credit = Credit(ConsentRecord("fictional", "noise", "0" * 64, "drawn", today), room=False)
+    subject = Subject(str(payload), "none", "0" * 64, {})
+    sealing = Sealing(Sealer(), lambda: subject, lambda: credit)
+    recorder = Recorder(Recording(directory=directory), "victim", clock, CaptureTimes(0), sealing)
     await asyncio.wrap_future(recorder.start())
     noise = np.random.default_rng(1).integers(90, 160, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    mark, emit = Mark(Output(), Payload.random()), Emit()
+    mark, emit = Mark(Output(), payload), Emit()
     began_ns = clock.now_ns()
     count = 0
     while True:
@@ -92,7 +109,8 @@ def kill_once(directory: Path, after_s: float) -> Remains:
         ReenactdError: the victim ended by itself, or left no film.
     """
     command = [sys.executable, "-m", "realtime.bench.crash", "--victim", str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+    own_state = {**os.environ, "XDG_STATE_HOME": str(directory)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own_state) as victim:
         assert victim.stdout is not None
         while _told(victim.stdout.readline()).written_s <= 1.0:
             pass  # before its first fragment there is no film
@@ -102,7 +120,18 @@ def kill_once(directory: Path, after_s: float) -> Remains:
     films = list(directory.glob("*.mp4"))
     if len(films) != 1 or victim.returncode != -9:
         raise ReenactdError(f"{directory}: {len(films)} films after {victim.returncode}")
-    return inspect(films[0], told[-1])
+    remains = inspect(films[0], told[-1])
+    return sign(films[0], remains, own_state) if is_installed() else remains
+
+
+def sign(film: Path, remains: Remains, environment: dict[str, str]) -> Remains:
+    """As the daemon's next start does with what a crash left."""
+    state = film.parent / "reenactd"
+    [note] = (state / "unsigned").iterdir()
+    command = [sys.executable, "-m", "realtime.film_process", str(note)]
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    trusted = check_c2pa(film, Keyring(state / "trust")).state == "trusted"
+    return replace(remains, signed=trusted and inspect(film, remains.told) == remains)
 
 
 def _told(line: str) -> Told:
@@ -145,11 +174,13 @@ def main() -> None:
     rows = [
         (
             *(index + 1, each.told.handed_s, each.told.written_s, each.plays_s, each.pictures),
+            {None: "-", True: "yes", False: "NO"}[each.signed],
             "yes" if each.good else "NO",
         )
         for index, each in enumerate(remains)
     ]
-    print_table("killed", ("film", "handed s", "written s", "plays s", "pictures", "good"), rows)
+    columns = ("film", "handed s", "written s", "plays s", "pictures", "signed", "good")
+    print_table("killed", columns, rows)
     lost = [each.told.written_s - each.plays_s for each in remains]
     waited = [each.told.handed_s - each.told.written_s for each in remains]
     good = sum(each.good for each in remains)

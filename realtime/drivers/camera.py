@@ -39,6 +39,7 @@ _DETECTION_THRESHOLD = (
 )
 _TRACKING_THRESHOLD = "facelandmarkcpu__ThresholdingCalculator.threshold"
 _KEEP_NS = 1_500_000_000
+_SAME_ASPECT = 0.02  # rounding of a shrunk picture's edges
 _CHATTER = ("INFO: Created TensorFlow Lite", "WARNING: All log messages before absl", "W0000 ")
 
 _stderr_lock = threading.Lock()
@@ -56,6 +57,7 @@ class CameraDriver:
     def track(self, source: SourceFrame) -> FaceTrack | NoFace:
         """The performer's landmarks in pixels of `source`, or why there are none."""
         small, scale = _shrink(source.rgb, self._max_edge_px)
+        self._keeper.measure(small.shape[1], small.shape[0])
         found = self._graph(self._keeper.hide_others(small))
         if not found:
             self._keeper.lost(source.arrived_ns)
@@ -162,6 +164,20 @@ class _Keeper:
         """(2, 2) left-top and right-bottom of the performer's face, in the tracked picture"""
         self._seen_ns = 0
         self._hidden: F32 | None = None
+        self._size: F32 | None = None
+        """width and height of the tracked picture"""
+
+    def measure(self, width: int, height: int) -> None:
+        """The size of the picture that comes now. A camera that changes its own still sees the
+        same room, unless it is turned or crops: then nobody's place is known any more."""
+        size = np.array([width, height], np.float32)
+        if self._size is not None and (size != self._size).any():
+            across, down = factors = size / self._size
+            if abs(across / down - 1) > _SAME_ASPECT:
+                self._box = self._hidden = None
+            self._box = None if self._box is None else self._box * factors
+            self._hidden = None if self._hidden is None else self._hidden * factors
+        self._size = size
 
     def hide_others(self, rgb: U8) -> U8:
         """The picture without the face that was refused last; the graph then looks elsewhere."""

@@ -24,8 +24,10 @@ import av
 from realtime.capture_times import CaptureTimes
 from realtime.clock import Clock
 from realtime.config import Recording, state_directory
-from realtime.errors import ReenactdError
+from realtime.drafts import Credit, Draft
+from realtime.errors import ReenactdError, TrustError
 from realtime.frames import OutputFrame, Voice
+from realtime.sealing import Sealing
 from realtime.sinks.film import Film
 from realtime.sinks.fragments import FilmFile
 from realtime.workers import SinkWorker
@@ -59,12 +61,17 @@ class Progress:
     """pictures that found the queue full"""
     problem: str = ""
     """why it failed"""
+    signing: int = 0
+    """films that are whole, and wait for their signature"""
+    unsigned: str = ""
+    """why the last one that carries no manifest (C2PA) carries none"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
     output: OutputFrame
     stamp: int
+    credit: Credit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +130,24 @@ class Recorder:
     Args:
         name: of the session, part of every film's name.
         times: of the session's pictures; continued here from a copy.
+        sealing: has the films signed; None: they stay without a manifest.
         today: the local time of day, for the names.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a recording is made of
         self,
         config: Recording,
         name: str,
         clock: Clock,
         times: CaptureTimes,
+        sealing: Sealing | None = None,
         today: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         self._config = config
         self._name = name
         self._clock = clock
         self._times = copy.copy(times)
+        self._sealing = sealing
         self._today = today
         self._queue = _Queue()
         self._begun: Future[None] = Future()
@@ -147,11 +157,22 @@ class Recorder:
         self._film: Film | None = None
         self._earlier_s = 0.0
         self._earlier_bytes = 0
+        self._draft: Draft | None = None
+        self._handed = 0
+        """films given to be signed"""
+        self._answered = 0
+        """films of which is known what became of them; counted on the sealer's thread"""
+        self._unsigned = ""
         self._worker = SinkWorker(f"record-{name}", self._run)
 
     @property
     def progress(self) -> Progress:
-        return replace(self._progress, dropped=self._queue.dropped)
+        return replace(
+            self._progress,
+            dropped=self._queue.dropped,
+            signing=self._handed - self._answered,
+            unsigned=self._unsigned,
+        )
 
     def start(self) -> Future[None]:
         """Begin. The future is done when there is a file, or carries a RecordingError."""
@@ -160,7 +181,9 @@ class Recorder:
 
     def see(self, output: OutputFrame) -> None:
         """A picture goes out to viewers now."""
-        self._queue.put(_Picture(output, self._times.stamp(output, self._clock.now_ns())))
+        credit = None if self._sealing is None else self._sealing.credit()
+        stamp = self._times.stamp(output, self._clock.now_ns())
+        self._queue.put(_Picture(output, stamp, credit))
 
     def hear(self, voice: Voice) -> None:
         """A packet goes out to viewers now."""
@@ -213,7 +236,9 @@ class Recorder:
             file = self._file or self._open()
             self._file = None
             self._film = Film(file, output.width_px, output.height_px, item.stamp)
+            self._begin_draft(file.path, item.credit)
         self._film.picture(output, item.stamp)
+        self._note(item.credit)
         self._tell()
 
     def _finish(self) -> None:
@@ -224,11 +249,41 @@ class Recorder:
             film.close()
             self._earlier_s += film.seconds
             self._earlier_bytes += film.file.bytes
+            self._end_draft(film)
         elif file is not None:
             file.close()
             files = self._progress.files[:-1]  # empty, and gone
             self._progress = replace(self._progress, files=files)
         self._tell()
+
+    def _begin_draft(self, path: Path, credit: Credit | None) -> None:
+        if self._sealing is None or credit is None:
+            return
+        try:
+            self._draft = self._sealing.begin(path, credit)
+        except TrustError as error:
+            self._unsigned = str(error)
+
+    def _note(self, credit: Credit | None) -> None:
+        if self._draft is None or credit is None:
+            return
+        try:
+            self._draft.add(credit)
+        except OSError as error:  # what is noted is no longer the whole truth
+            self._unsigned = f"{self._draft.note}: {error.strerror or error}"
+            logger.warning("not signed: %s", self._unsigned)
+            self._draft.drop()
+            self._draft = None
+
+    def _end_draft(self, film: Film) -> None:
+        draft, self._draft = self._draft, None
+        if draft is None or self._sealing is None:
+            return
+        if film.file.bytes == 0:
+            draft.drop()
+            return
+        self._handed += 1
+        self._sealing.sealer.finish(draft, self._sealed)
 
     def _tell(self) -> None:
         film = self._film
@@ -261,6 +316,11 @@ class Recorder:
             or film.seconds >= self._config.max_minutes * 60
             or film.file.bytes >= self._config.max_mib * BYTES_PER_MIB
         )
+
+    def _sealed(self, problem: str) -> None:
+        """Called on the sealer's thread."""
+        self._unsigned = problem or self._unsigned
+        self._answered += 1
 
     def _fail(self, problem: str) -> None:
         self._queue.close(keep=False)

@@ -13,7 +13,7 @@ from realtime.bench.crash import Remains, Told, inspect, kill_once
 @pytest.mark.parametrize("after_s", [0.4, 1.3])
 def test_a_killed_recorder_leaves_a_film_that_plays(tmp_path: Path, after_s: float) -> None:
     remains = kill_once(tmp_path, after_s)
-    assert remains.good, remains
+    assert remains.good and remains.signed, remains
     film = next(tmp_path.glob("*.mp4"))
     told = remains.told
     more = Told(told.handed_s + 3, told.written_s + 3)

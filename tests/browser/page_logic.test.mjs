@@ -136,11 +136,19 @@ test("a recording's time is told as on a clock", () => {
 });
 
 test("a recording says where it goes, what it lost and why it stopped", () => {
-  const film = { state: "on", files: ["/f/a.mp4"], seconds: 5, bytes: 2 ** 20, dropped: 0, problem: "" };
+  const film = {
+    ...{ state: "on", files: ["/f/a.mp4"], seconds: 5, bytes: 2 ** 20, dropped: 0, problem: "" },
+    ...{ signing: 0, unsigned: "" },
+  };
   assert.deepEqual(wordsFor(null), { button: "Record", on: false, line: "", tone: "plain" });
   assert.equal(wordsFor(film).line, "Recording to a.mp4, 1.0 MiB");
   assert.match(wordsFor({ ...film, dropped: 3 }).line, / \(3 pictures left out/);
   assert.equal(wordsFor({ ...film, state: "stopped" }).line, "Kept: /f/a.mp4, 1.0 MiB.");
   assert.match(wordsFor({ ...film, state: "stopped", files: [] }).line, /there is no film/);
+  assert.match(wordsFor({ ...film, state: "stopped", signing: 1 }).line, /MiB\. It is being signed\.$/);
+  assert.match(
+    wordsFor({ ...film, state: "stopped", unsigned: "no room" }).line,
+    /MiB\. Not signed: No room\.$/,
+  );
   assert.equal(wordsFor({ ...film, state: "failed", problem: "no room" }).tone, "problem");
 });

@@ -221,6 +221,8 @@ class ScriptedDaemon:
             "bytes": 3_400_000,
             "dropped": 0,
             "problem": "",
+            "signing": 0,
+            "unsigned": "",
         }
         return JSONResponse(self.script.stats["recording"], 201)
 

@@ -132,6 +132,28 @@ def test_after_the_performer_has_left_somebody_else_may_take_the_place(
     assert sides[-20:] == [False] * 20
 
 
+@pytest.mark.parametrize("size", [(480, 240), (240, 120), (640, 320)])
+def test_a_camera_that_changes_its_size_keeps_its_face(
+    driver: CameraDriver, size: tuple[int, int]
+) -> None:
+    """Its place is known in the old picture's pixels."""
+    scene = side_by_side(None, performers.pictures("performer2")[0])
+    faces = [driver.track(shown(scene, i)) for i in range(5)]
+    other = np.asarray(cv2.resize(scene, size, interpolation=cv2.INTER_AREA), np.uint8)
+    faces += [driver.track(shown(other, i)) for i in range(5, 15)]
+    faces += [driver.track(shown(scene, i)) for i in range(15, 20)]
+    assert all(isinstance(face, FaceTrack) for face in faces), faces
+
+
+def test_a_camera_that_is_turned_sees_whoever_is_there(driver: CameraDriver) -> None:
+    scene = side_by_side(None, performers.pictures("performer2")[0])
+    for i in range(5):
+        driver.track(shown(scene, i))
+    upright = np.ascontiguousarray(performers.pictures("performer2")[0][:, 140:500])
+    faces = [driver.track(shown(upright, i)) for i in range(5, 20)]  # 0.6 s: a face is kept longer
+    assert isinstance(faces[-1], FaceTrack)
+
+
 def test_stills_show_all_faces() -> None:
     both = side_by_side(performers.pictures("performer2")[0], performers.pictures("performer3")[0])
     assert len(camera.find_faces(both)) == 2

@@ -35,7 +35,7 @@ class Shoot:
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.clock = FakeClock(10**9)
         config = Recording(directory=directory, **settings)
-        self.recorder = Recorder(config, "abc123", self.clock, CaptureTimes(0), today)
+        self.recorder = Recorder(config, "abc123", self.clock, CaptureTimes(0), today=today)
         self.count = 0
 
     async def start(self) -> Shoot:

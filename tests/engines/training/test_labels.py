@@ -12,6 +12,7 @@ from PIL import Image
 
 from engines.specs import LITE
 from engines.training import head_samples, labels, samples
+from engines.training.people import read_people
 from tests.engines import faces
 
 
@@ -86,3 +87,15 @@ def test_six_frames_of_each_are_enough() -> None:
     names = [f"{person}_{frame:02d}.webp" for person in ("10001", "10009") for frame in range(6)]
     samples.check(Path("labels.npz"), names)
     assert len(samples.choose_pairs(names, 0)) == 24
+
+
+def test_a_damaged_frame_is_one_line(data: Path, tmp_path: Path) -> None:
+    frame = data / "10009_00.webp"
+    whole = frame.read_bytes()
+    for content in (whole[:20], b"", b"no picture", b"RIFF" + bytes(60)):
+        frame.write_bytes(content)
+        with pytest.raises(SystemExit, match="10009_00.webp: cannot be read as a picture") as said:
+            labels.label(data, tmp_path / "labels.npz")
+        assert "remove it" in str(said.value) and "\n" not in str(said.value)
+        with pytest.raises(SystemExit, match="10009_00.webp: cannot be read as a picture"):
+            read_people(data, None, None)
