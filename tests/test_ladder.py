@@ -9,6 +9,7 @@ import pytest
 from realtime.clock import NS_PER_MS, NS_PER_S
 from realtime.ladder import (
     CLIMB_AFTER,
+    LINK_ROOM,
     MOST_PATIENCE,
     Rung,
     Seen,
@@ -17,6 +18,7 @@ from realtime.ladder import (
     decide,
     rungs_of,
 )
+from realtime.link import LinkState
 
 HOLD_S = 4
 RUNGS = rungs_of(640, 480)
@@ -143,6 +145,62 @@ def test_what_failed_before_is_forgiven_once_it_lasts() -> None:
     assert machine.stand.step == 1, "it waited long"
     machine.go(FINE, 3 * MOST_PATIENCE * CLIMB_AFTER * HOLD_S)
     assert machine.stand.step == 0 and machine.stand.patience < MOST_PATIENCE
+
+
+def through(estimate_bps: float, *, strained: bool = True) -> Seen:
+    """A machine that keeps up, and a link."""
+    return replace(FINE, link=LinkState(round(estimate_bps), strained))
+
+
+TOP, MIDDLE, SMALLEST = (rung.least_bps for rung in RUNGS[:3])
+
+
+def test_a_narrow_link_gets_the_largest_picture_that_it_carries_at_once() -> None:
+    machine = Machine()
+    assert machine.go(through(MIDDLE), HOLD_S) == 0, "it is given its time"
+    assert machine.go(through(MIDDLE), 1) == 1
+    assert machine.stand.cause == "link"
+    assert machine.stand.reason == f"the link carries {MIDDLE / 1e3:.0f} kbit/s"
+    assert Machine().go(through(MIDDLE - 1), HOLD_S + 1) == 2, "no stop on the way"
+    assert Machine().go(through(0.1 * SMALLEST), 100) == 2, "fewer pictures are no relief"
+
+
+def test_an_estimate_that_nothing_confirms_is_not_believed() -> None:
+    assert Machine().go(through(0.1 * SMALLEST, strained=False), 100) == 0
+    assert Machine().go(replace(FINE, link=LinkState(None, strained=True)), 100) == 0
+    assert Machine().go(through(TOP), 100) == 0, "and lost packets alone are none"
+
+
+def test_what_the_link_held_down_goes_up_when_the_estimate_says_so() -> None:
+    machine = Machine(Stand(2, "narrow", "link"))
+    almost = through(LINK_ROOM * MIDDLE - 1, strained=False)
+    assert machine.go(almost, 1000) == 2
+    assert machine.go(through(LINK_ROOM * MIDDLE, strained=False), 1) == 1
+    assert (machine.stand.reason, machine.stand.cause) == ("narrow", "link")
+    assert machine.go(through(LINK_ROOM * TOP, strained=False), 100) == 0
+    assert (machine.stand.reason, machine.stand.cause) == ("", "")
+
+
+def test_what_the_machine_held_down_asks_the_link_only_where_that_is_strained() -> None:
+    assert Machine(Stand(2, "slow", "cpu")).go(through(1000, strained=False), 100) == 0
+    assert Machine(Stand(2, "slow", "cpu")).go(through(SMALLEST), 100) == 2
+    assert Machine(Stand(3, "slow", "cpu")).go(through(SMALLEST), 100) == 2, "the same size"
+
+
+def test_the_machines_trouble_comes_first() -> None:
+    machine = Machine()
+    machine.go(replace(POOR, link=through(SMALLEST).link), HOLD_S + 1)
+    assert (machine.stand.step, machine.stand.cause) == (1, "cpu")
+
+
+def test_a_link_between_two_sizes_does_not_make_it_flap() -> None:
+    """It carries 400 kbit/s; the estimate is a quarter too high while less is sent."""
+    machine, carried = Machine(), 400_000
+    for _ in range(1800):
+        least = RUNGS[machine.stand.step].least_bps
+        fits = least <= carried
+        machine.go(through(carried * (1.25 if fits else 0.85), strained=not fits), 1)
+    assert len(machine.steps) <= 12
 
 
 def taken(thinning: Thinning, fps: float, seconds: float, jitter_ms: float = 0.0) -> list[int]:

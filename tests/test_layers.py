@@ -36,6 +36,7 @@ LAYERS = (
         "realtime.face_regions",
         "realtime.face_shapes",
         "realtime.ladder",
+        "realtime.link",
         "realtime.lips",
         "realtime.logs",
         "realtime.http_body",
