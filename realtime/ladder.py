@@ -158,10 +158,10 @@ def _overload(seen: Seen, rung: Rung) -> str:
 
 def _narrowness(seen: Seen, rung: Rung) -> str:
     """What the link does not carry, in words; empty if it does, or is not known not to."""
-    estimate_bps = seen.link.estimate_bps
-    if not seen.link.strained or estimate_bps is None or estimate_bps >= rung.least_bps:
+    bound_bps = seen.link.bound_bps
+    if bound_bps is None or bound_bps >= rung.least_bps:
         return ""
-    return f"the link carries {estimate_bps / 1e3:.0f} kbit/s"
+    return f"the link carries {bound_bps / 1e3:.0f} kbit/s"
 
 
 def _lower(cause: Cause, step: int, seen: Seen, rungs: Sequence[Rung]) -> int | None:
@@ -169,7 +169,7 @@ def _lower(cause: Cause, step: int, seen: Seen, rungs: Sequence[Rung]) -> int | 
     below = range(step + 1, len(rungs))
     if cause == "cpu":
         return next((lower for lower in below if _relieves(rungs[lower], seen)), None)
-    carried_bps = seen.link.estimate_bps or 0
+    carried_bps = seen.link.bound_bps or 0
     smaller = [lower for lower in below if rungs[lower].canvas_hw < rungs[step].canvas_hw]
     fitting = (lower for lower in smaller if rungs[lower].least_bps <= carried_bps)
     smallest = min(smaller, key=lambda lower: rungs[lower].canvas_hw, default=None)
@@ -209,15 +209,11 @@ def _on_fine(stand: Stand, seen: Seen, now_ns: int, hold_ns: int, rungs: Sequenc
 
 
 def _has_room(stand: Stand, seen: Seen, rungs: Sequence[Rung]) -> bool:
-    """For the next rung up. A link's estimate counts where it was, or is, what holds it down."""
-    if seen.busy > ROOM:
-        return False
-    above, link = rungs[stand.step - 1], seen.link
+    """For the next rung up."""
+    above, bound_bps = rungs[stand.step - 1], seen.link.bound_bps
     larger = above.canvas_hw > rungs[stand.step].canvas_hw
-    held_by_link = larger and (stand.cause == "link" or link.strained)
-    if not held_by_link or link.estimate_bps is None:
-        return True
-    return link.estimate_bps >= LINK_ROOM * above.least_bps
+    narrow = larger and bound_bps is not None and bound_bps < LINK_ROOM * above.least_bps
+    return seen.busy <= ROOM and not narrow
 
 
 class Thinning:

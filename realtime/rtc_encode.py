@@ -19,9 +19,9 @@ from aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
 from av.frame import Frame
 from av.video.frame import PictureType
 
-from realtime.clock import NS_PER_MS, VIDEO_CLOCK_HZ, Clock, MonotonicClock
+from realtime.clock import NS_PER_MS, NS_PER_S, VIDEO_CLOCK_HZ, Clock, MonotonicClock
 from realtime.errors import StartupError
-from realtime.link import PICTURES_PER_S, bitrate_for
+from realtime.link import LEAST_BPS, PICTURES_PER_S, bitrate_for
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 """the header extension that asks a player not to hold pictures back"""
 KEY_FRAME_INTERVAL = 3000
 """frames; key frames are sent when the receiver asks for one"""
-MIN_BITRATE_BPS = 60_000
+MIN_BITRATE_BPS = LEAST_BPS
 """what is sent at least, whatever is told of the link"""
 HEADROOM = 2
 """times the bitrate at which an encoder for a narrow link begins, that it can be raised to"""
@@ -38,7 +38,9 @@ SLOWEST_PER_S = 8.0
 SHARE_OF_NEWEST = 0.05
 """in the mean time between two pictures"""
 KEY_FRAME_PAUSE_NS = 250 * NS_PER_MS
-"""between two key frames that a receiver asks for"""
+"""between two key frames that a receiver asks for, at least"""
+KEY_FRAME_SHARE = 0.5
+"""of a narrow link; a pause is long enough for that"""
 H264_OPTIONS = {
     "libx264": {"preset": "ultrafast", "tune": "zerolatency"},
     "h264_nvenc": {
@@ -79,7 +81,7 @@ def bitrate_moved(current_bps: int, target_bps: int, step: float) -> bool:
 
 @dataclass
 class KeyFrames:
-    """When a key frame asked for is made: at once, but not again within KEY_FRAME_PAUSE_NS.
+    """When a key frame asked for is made: at once, but not again within a pause.
 
     A receiver that has lost one repeats its PLI until it has one. A key frame for each would fill
     the link that lost the first; none is forgotten, the next comes when the pause is over.
@@ -89,11 +91,11 @@ class KeyFrames:
     _asked: bool = False
     _made_ns: int | None = None
 
-    def due(self, asked: bool) -> bool:
+    def due(self, asked: bool, pause_ns: int = KEY_FRAME_PAUSE_NS) -> bool:
         """Whether the coming picture must be one."""
         self._asked |= asked
         now_ns = self.clock.now_ns()
-        paused = self._made_ns is not None and now_ns - self._made_ns < KEY_FRAME_PAUSE_NS
+        paused = self._made_ns is not None and now_ns - self._made_ns < pause_ns
         if paused or not self._asked:
             return False
         self._asked, self._made_ns = False, now_ns
@@ -118,8 +120,7 @@ class Ready:
 class Steered:
     """Takes the receiver's estimate as its target, within the configured bitrates.
 
-    One that is too low for the picture's size is not obeyed unless it is to be believed: see
-    `link.py`.
+    One that is too low for the picture's size is not obeyed; the link's own bound is: `link.py`.
     """
 
     def __init__(self, bitrates: Bitrates, clock: Clock | None = None) -> None:
@@ -127,8 +128,10 @@ class Steered:
         self._bitrates = bitrates
         self._target_bps = bitrates.clamp(bitrates.start_bps)
         self._key_frames = KeyFrames(clock or MonotonicClock())
-        self.believes = False
-        """whether the estimate is obeyed however low it is"""
+        self.bound_bps: int | None = None
+        """what the link can be trusted to carry, where it is known to be narrow"""
+        self._key_bits = 0
+        """of the last key frame"""
         self.made_key_frame = False
         """whether the picture that was coded last is one"""
 
@@ -142,8 +145,8 @@ class Steered:
 
     def _wanted_bps(self, frame: av.VideoFrame) -> int:
         """What pictures of this size are coded with."""
-        least = MIN_BITRATE_BPS if self.believes else bitrate_for(frame.width, frame.height)
-        return self._bitrates.clamp(self._target_bps, least)
+        wanted_bps = self._bitrates.clamp(self._target_bps, bitrate_for(frame.width, frame.height))
+        return wanted_bps if self.bound_bps is None else min(wanted_bps, self.bound_bps)
 
     def pack(self, packet: Any | Ready) -> tuple[list[bytes], int]:
         """What aiortc calls for all that is no picture."""
@@ -153,17 +156,27 @@ class Steered:
         packed: tuple[list[bytes], int] = super().pack(packet)  # type: ignore[misc]
         return packed
 
-    def _mark(self, frame: av.VideoFrame, force_keyframe: bool, *, fresh: bool) -> None:
-        """Have a picture coded as a key frame where one is due."""
+    def _is_due(self, frame: av.VideoFrame, asked: bool) -> bool:
+        """Whether a key frame that was asked for is to be made now."""
+        pause_ns = KEY_FRAME_PAUSE_NS
+        if self.bound_bps is not None:
+            spent_s = self._key_bits / (KEY_FRAME_SHARE * self._wanted_bps(frame))
+            pause_ns = max(pause_ns, round(spent_s * NS_PER_S))
+        return self._key_frames.due(asked, pause_ns)
+
+    def _mark(self, frame: av.VideoFrame, *, key: bool, fresh: bool) -> None:
+        """Have a picture coded as a key frame; the first one of an encoder is one anyway."""
         if fresh:
             self._key_frames.made()
-        due = not fresh and self._key_frames.due(force_keyframe)
-        frame.pict_type = PictureType.I if due else PictureType.NONE
+        frame.pict_type = PictureType.I if key and not fresh else PictureType.NONE
 
     def _coded(self, codec: Any, frame: av.VideoFrame) -> bytes:
         packets = codec.encode(frame)
         self.made_key_frame = any(packet.is_keyframe for packet in packets)
-        return b"".join(bytes(packet) for packet in packets)
+        data = b"".join(bytes(packet) for packet in packets)
+        if self.made_key_frame:
+            self._key_bits = 8 * len(data)
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,19 +262,22 @@ class FastH264Encoder(Steered, H264Encoder):
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         codec: Any = self.codec
-        wanted_bps = self._at_its_rate(frame)
+        wanted_bps, key = self._at_its_rate(frame), self._is_due(frame, force_keyframe)
+        narrow = self.bound_bps is not None and wanted_bps >= self.bound_bps
+        much_lower = narrow and self._ceiling_bps > 2 * HEADROOM * wanted_bps
         fresh = (
             codec is None
             or (frame.width, frame.height) != (codec.width, codec.height)
             or wanted_bps > self._ceiling_bps
+            or (key and much_lower)  # a new encoder's key frame is half as large
         )
         if fresh:
             max_bps = self._bitrates.max_bps
-            self._ceiling_bps = min(HEADROOM * wanted_bps, max_bps) if self.believes else max_bps
+            self._ceiling_bps = min(HEADROOM * wanted_bps, max_bps) if narrow else max_bps
             codec = self.codec = self._opened(frame.width, frame.height)
         if bitrate_moved(codec.bit_rate, wanted_bps, H264_STEP):
             codec.bit_rate = wanted_bps  # taken over at the next frame
-        self._mark(frame, force_keyframe, fresh=fresh)
+        self._mark(frame, key=key, fresh=fresh)
         data = self._coded(codec, frame)
         if data:
             yield from self._split_bitstream(data)
@@ -304,7 +320,7 @@ class CalmVp8Encoder(Steered, Vp8Encoder):
         assert isinstance(frame, av.VideoFrame) and frame.format.name == "yuv420p"
         assert frame.pts is not None and frame.time_base is not None
         codec: Any = self.codec
-        wanted_bps = self._wanted_bps(frame)
+        wanted_bps, key = self._wanted_bps(frame), self._is_due(frame, force_keyframe)
         fresh = (
             codec is None
             or (frame.width, frame.height) != (codec.width, codec.height)
@@ -312,7 +328,7 @@ class CalmVp8Encoder(Steered, Vp8Encoder):
         )
         if fresh:
             codec = self.codec = self._created(frame.width, frame.height, wanted_bps)
-        self._mark(frame, force_keyframe, fresh=fresh)
+        self._mark(frame, key=key, fresh=fresh)
         data = self._coded(codec, frame)
         payloads = self._packetize(data, self.picture_id)
         self.picture_id = (self.picture_id + 1) % (1 << 15)

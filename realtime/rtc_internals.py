@@ -146,7 +146,7 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCRtpSender",
             set(dir(sender)),
-            ("_handle_rtcp_packet", "_next_encoded_frame", "_send_rtcp"),
+            ("_handle_rtcp_packet", "_next_encoded_frame", "_retransmit", "_send_rtcp"),
         ),
         ("RemoteStreamTrack", set(vars(rtcrtpreceiver.RemoteStreamTrack("audio"))), ("_queue",)),
         ("TimestampMapper", set(vars(rtcrtpreceiver.TimestampMapper())), ("_last", "_origin")),

@@ -4,8 +4,8 @@ A sender report tells a moment on the wall clock and in time stamps, so that a r
 streams together (RFC 3550 section 6.4.1). Upstream pairs the last packet's time stamp with the time
 at which it was sent; but a picture's stamp is when the camera took it, some 50 ms earlier, and how
 much earlier changes with every picture. Here a track that knows tells what its clock reads now.
-What a receiver reports of the link goes to a `LinkWatch`, by which the encoder knows whether to
-believe its estimate. Used by `rtc_internals.install` only.
+What a receiver reports of the link goes to a `LinkWatch`, whose bound the encoder keeps to. Used by
+`rtc_internals.install` only.
 """
 
 from __future__ import annotations
@@ -69,9 +69,13 @@ class ReportingSender(RTCRtpSender):
                     self.link.reported(report.fraction_lost / 256, round_trip_s(report))
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             self._estimated(packet.fci)
-        encoder = self._private("encoder")
+        encoder, state = self._private("encoder"), self.link.state
         if isinstance(encoder, Steered):
-            encoder.believes = self.link.state.strained
+            encoder.bound_bps = state.bound_bps
+
+    async def _retransmit(self, sequence_number: int) -> None:
+        if self.link.may_repeat():
+            await super()._retransmit(sequence_number)
 
     def _estimated(self, message: bytes) -> None:
         try:

@@ -83,7 +83,7 @@ def test_targets_are_clamped_to_the_settings(
 
 
 @pytest.mark.parametrize("encoder_class", [FastH264Encoder, CalmVp8Encoder])
-def test_an_estimate_too_low_for_the_size_is_obeyed_only_where_it_is_believed(
+def test_an_estimate_too_low_for_the_size_is_not_obeyed_but_the_links_bound_is(
     encoder_class: type[FastH264Encoder] | type[CalmVp8Encoder],
 ) -> None:
     encoder = encoder_class(RATES)
@@ -92,30 +92,47 @@ def test_an_estimate_too_low_for_the_size_is_obeyed_only_where_it_is_believed(
     assert encoder.codec.bit_rate == bitrate_for(320, 240)
     encoder.encode(picture(1, 640, 480))
     assert encoder.codec.bit_rate == bitrate_for(640, 480) > bitrate_for(320, 240)
-    encoder.believes = True
-    encoder.target_bitrate = 200_000
+    encoder.bound_bps = 200_000
     encoder.encode(picture(2, 640, 480))
     assert encoder.codec.bit_rate == 200_000
-    encoder.target_bitrate = 1
+    encoder.target_bitrate = 2_000_000
+    encoder.bound_bps = 400_000
     encoder.encode(picture(3, 640, 480))
-    assert encoder.codec.bit_rate == MIN_BITRATE_BPS
+    assert encoder.codec.bit_rate == 400_000
+    encoder.bound_bps = None
+    encoder.encode(picture(4, 640, 480))
+    assert encoder.codec.bit_rate == 2_000_000
+
+
+def test_on_a_narrow_link_a_key_frame_may_take_half_of_it() -> None:
+    clock = FakeClock()
+    encoder = FastH264Encoder(RATES, clock=clock)
+    encoder.encode(picture(0))
+    encoder.bound_bps = 200_000
+    keys = []
+    for number in range(1, 151):  # asked for with every picture of five seconds
+        clock.advance_ms(1000 / 30)
+        payloads, _ = encoder.encode(picture(number), force_keyframe=True)
+        if is_key(payloads):
+            keys.append(8 * sum(len(payload) for payload in payloads))
+    assert 1 <= len(keys) < 5000 / 250, "not one in every pause"
+    assert sum(keys[:-1]) <= 0.6 * 5 * 200_000
 
 
 def test_on_a_narrow_link_a_new_size_does_not_begin_with_a_burst() -> None:
     encoder = FastH264Encoder(RATES)
     payloads, _ = encoder.encode(picture(0, 640, 480))
     burst = 8 * sum(len(payload) for payload in payloads)
-    encoder.believes = True
-    encoder.target_bitrate = 200_000
+    encoder.bound_bps = 200_000
     payloads, _ = encoder.encode(picture(1, 480, 360))
     assert 8 * sum(len(payload) for payload in payloads) < burst / 3
     codec = encoder.codec
     for number in range(2, 30):
         encoder.encode(picture(number, 480, 360))
-    encoder.target_bitrate = 350_000
+    encoder.bound_bps = 350_000
     encoder.encode(picture(30, 480, 360))
     assert encoder.codec is codec
-    encoder.target_bitrate = 1_500_000
+    encoder.bound_bps = None
     assert is_key(encoder.encode(picture(31, 480, 360))[0]), "what was opened low cannot be raised"
     bits, keys = 0, 0
     for number in range(32, 92):

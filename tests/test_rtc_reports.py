@@ -98,8 +98,8 @@ async def test_before_the_first_packet_there_is_nothing_to_report() -> None:
     assert await reported(Track(), packets=0) is None
 
 
-async def hearing(*packets: AnyRtcpPacket) -> tuple[LinkState, bool | None]:
-    """What a video sender knows after these, and whether its encoder believes the estimate."""
+async def hearing(*packets: AnyRtcpPacket) -> tuple[LinkState, int | None]:
+    """What a video sender knows after these, and the bound of its encoder."""
     rtc_internals.install(Rtc(), loopback=True)
     peer = RTCPeerConnection(peer_configuration(Rtc()))
     sender = peer.addTransceiver("video").sender
@@ -113,7 +113,7 @@ async def hearing(*packets: AnyRtcpPacket) -> tuple[LinkState, bool | None]:
             packet.fci = pack_remb_fci(300_000, [sender._ssrc])
         await sender._handle_rtcp_packet(packet)
     await peer.close()
-    return sender.link.state, encoder.believes
+    return sender.link.state, encoder.bound_bps
 
 
 def report(lost_share: float, round_trip_s: float) -> RtcpRrPacket:
@@ -134,18 +134,19 @@ def estimate() -> RtcpPsfbPacket:
     return RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0)
 
 
-async def test_an_estimate_is_heard_and_believed_once_packets_are_lost() -> None:
-    assert await hearing(estimate()) == (LinkState(300_000, False), False)
+async def test_an_estimate_is_heard_and_lost_packets_bound_what_is_sent() -> None:
+    assert await hearing(estimate()) == (LinkState(300_000, None), None)
     told = await hearing(estimate(), report(0.02, 0.05), report(0.03, 0.06))
-    assert told == (LinkState(300_000, False), False)
-    assert await hearing(estimate(), report(0.2, 0.05)) == (LinkState(300_000, True), True)
+    assert told == (LinkState(300_000, None), None)
+    state, bound_bps = await hearing(estimate(), report(0.25, 0.05))
+    assert state.bound_bps == bound_bps == 262_500
 
 
 async def test_packets_that_wait_in_a_queue_are_as_bad_as_lost_ones() -> None:
-    state, believes = await hearing(estimate(), report(0, 0.04), report(0, 0.3))
-    assert state.strained and believes
-    state, _ = await hearing(estimate(), report(0, 0.3), report(0, 0.35))
-    assert not state.strained, "a long way is no queue"
+    state, bound_bps = await hearing(estimate(), report(0, 0.04), report(0, 0.3), report(0, 0.3))
+    assert state.bound_bps == bound_bps == 255_000
+    state, _ = await hearing(estimate(), report(0, 0.3), report(0, 0.35), report(0, 0.35))
+    assert state.bound_bps is None, "a long way is no queue"
 
 
 async def test_an_application_message_that_is_no_estimate_is_passed_over() -> None:
