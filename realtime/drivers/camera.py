@@ -40,7 +40,7 @@ _DETECTION_THRESHOLD = (
 _TRACKING_THRESHOLD = "facelandmarkcpu__ThresholdingCalculator.threshold"
 _KEEP_NS = 1_500_000_000
 _CHATTER = ("INFO: Created TensorFlow Lite", "WARNING: All log messages before absl", "W0000 ")
-HELD_S = 5.0
+HELD_S = 10.0
 """the longest that what is written to stderr is held back"""
 
 
