@@ -610,13 +610,13 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """End for a reason that the client should hear; `watch` does it."""
         if self._doom is None:
             self._doom, self._doomed_ns = reason, self._services.clock.now_ns()
 
     def _end_from_thread(self, reason: str) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._end, reason)
+            self._loop.call_soon_threadsafe(self.end, reason)
         except RuntimeError:  # the loop is closed, and the session with it
             return

@@ -147,7 +147,7 @@ class Sessions:
             self._overdue.discard(session.id)
             if self._taken > self._limit:
                 self._telemetry.refused("places")
-                session.close_soon(
+                session.end(
                     f"the browser connected late, and all {self._limit} places are taken; "
                     "connect again"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -86,7 +87,7 @@ def test_targets_are_clamped_to_the_settings(
 def test_an_estimate_too_low_for_the_size_is_not_obeyed_but_the_links_bound_is(
     encoder_class: type[FastH264Encoder] | type[CalmVp8Encoder],
 ) -> None:
-    encoder = encoder_class(RATES)
+    encoder: Any = encoder_class(RATES)
     encoder.target_bitrate = 100_000
     encoder.encode(picture(0))
     assert encoder.codec.bit_rate == bitrate_for(320, 240)

@@ -79,6 +79,8 @@ class Turn:
     """(width, height) of each picture that came"""
     lost: int
     """packets, both ways"""
+    causes: Sequence[str]
+    """why the size was what it was, by the daemon's messages: "cpu", "link" or empty"""
 
 
 class _Viewer(Performer):
@@ -143,14 +145,14 @@ def score(shown: U8, film_i420: U8) -> tuple[float, float]:
     return psnr_db(ours, theirs), float(ssim_map(ours, theirs).mean())
 
 
-def evaluate(viewer_seen: _Viewer, film: U8, began_ns: int, seconds: float, lost: int) -> Turn:
+def evaluate(viewer: _Viewer, film: U8, began_ns: int, seconds: float, lost: int) -> Turn:
     """
     Raises:
         ReenactdError: nothing arrived in the time that counts.
     """
     end_ns = began_ns + round(seconds * NS_PER_S)
-    seen = [each for each in viewer_seen.seen if began_ns <= each[1] < end_ns]
-    kept = [each for each in viewer_seen.kept if began_ns <= each[1] < end_ns]
+    seen = [each for each in viewer.seen if began_ns <= each[1] < end_ns]
+    kept = [each for each in viewer.kept if began_ns <= each[1] < end_ns]
     if not kept:
         raise ReenactdError("no picture of the film came through the link")
     scores = [score(luma, film[shown_at(number, len(film))]) for number, _, luma in kept]
@@ -165,6 +167,7 @@ def evaluate(viewer_seen: _Viewer, film: U8, began_ns: int, seconds: float, lost
         seconds,
         [size for _, _, size in seen],
         lost,
+        [message["quality"]["cause"] for at_ns, message in viewer.stats if at_ns >= began_ns],
     )
 
 
@@ -180,6 +183,7 @@ def summarise(turn: Turn, prefix: str) -> dict[str, float]:
         f"{prefix}_mean_width_px": fmean(width for width, _ in turn.sizes),
         f"{prefix}_last_width_px": float(turn.sizes[-1][0]),
         f"{prefix}_lost_packets": float(turn.lost),
+        f"{prefix}_by_machine_pct": 100 * turn.causes.count("cpu") / max(len(turn.causes), 1),
     }
 
 
@@ -244,7 +248,7 @@ async def _turn(daemon: DaemonProcess, film: U8, plan: Plan, rate_kbit_s: float)
 def _print(metrics: dict[str, float], plan: Plan) -> None:
     shown = (
         *("psnr_db", "ssim", "worst_ssim", "shown_fps", "freezes", "frozen_s"),
-        *("mean_width_px", "last_width_px", "lost_packets"),
+        *("mean_width_px", "last_width_px", "lost_packets", "by_machine_pct"),
     )
     print_table(
         f"{plan.seconds:g} s each, {plan.delay_ms:g} ms each way",

@@ -38,9 +38,18 @@ def test_the_mark_and_the_number_are_not_compared() -> None:
 
 def test_freezes_and_sizes_are_counted() -> None:
     ms = 1_000_000
-    turn = Turn([30, 40], [0.8, 0.9], [33 * ms, 250 * ms, 400 * ms], 2, [(640, 480), (320, 240)], 7)
+    turn = Turn(
+        [30, 40],
+        [0.8, 0.9],
+        [33 * ms, 250 * ms, 400 * ms],
+        2,
+        [(640, 480), (320, 240)],
+        7,
+        ["link", "", "cpu", ""],
+    )
     found = summarise(turn, "x")
     assert found["x_psnr_db"] == 35 and found["x_ssim"] == pytest.approx(0.85)
     assert found["x_freezes"] == 2 and found["x_frozen_s"] == pytest.approx(0.65)
     assert found["x_shown_fps"] == 1 and found["x_mean_width_px"] == 480
     assert found["x_last_width_px"] == 320 and found["x_lost_packets"] == 7
+    assert found["x_by_machine_pct"] == 25
