@@ -10,6 +10,7 @@
     encode-*          aiortc's encoders, as the loop's default executor
     record-<session>  one per recording: encodes and writes the film
     viewers-*         one: what viewers get, encoded once for all who agree on a codec
+    hush              while MediaPipe starts (`drivers/camera.py`): gives stderr back in time
 
 All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
 the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times

@@ -16,8 +16,19 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from realtime import session as session_module
 from realtime.clock import NS_PER_S
 from realtime.frames import Controls
+from realtime.server import create_app
 from realtime.sessions import OVERDUE
-from tests.helpers import FACE_LUMA, Camera, Performer, Stand, config_with, run_on, standing, until
+from tests.helpers import (
+    FACE_LUMA,
+    TOKEN,
+    Camera,
+    Performer,
+    Stand,
+    config_with,
+    run_on,
+    standing,
+    until,
+)
 from tests.pictures import texture
 
 LOOPS = ("asyncio", "uvloop")
@@ -226,6 +237,38 @@ async def test_an_abandoned_offer_gives_its_place_away_long_before_it_is_given_u
         refused = await stand.http.post("/whip", content=offer, headers=sdp)
         assert refused.status_code == 503 and "nobody has connected" in refused.json()["error"]
     assert worker_threads() == [] and open_peers() == 0
+
+
+async def test_an_offer_whose_client_went_while_the_networks_loaded_makes_no_session() -> None:
+    async with standing() as stand:
+        app = create_app(stand.daemon, TOKEN, "test loop")
+        await until(lambda: stand.daemon.ready)
+        stand.daemon._ready.clear()  # as if still loading
+        offer = (await abandoned_offer()).encode()
+        scope = {
+            "type": "http", "http_version": "1.1", "method": "POST", "path": "/whip",
+            "raw_path": b"/whip", "query_string": b"", "scheme": "http",
+            "server": ("127.0.0.1", 8700), "client": ("127.0.0.1", 1),
+            "headers": [
+                (b"host", b"127.0.0.1:8700"), (b"content-type", b"application/sdp"),
+                (b"authorization", f"Bearer {TOKEN}".encode()),
+            ],
+        }  # fmt: skip
+        messages: list[Any] = [{"type": "http.request", "body": offer, "more_body": False}]
+        statuses = []
+
+        async def receive() -> Any:
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status"))
+
+        asking = asyncio.create_task(app(scope, receive, send))
+        await asyncio.sleep(0.2)
+        assert not asking.done()
+        stand.daemon._ready.set()
+        await asking
+        assert statuses[0] == 499 and len(stand.daemon.sessions) == 0
 
 
 async def test_who_connects_late_and_finds_all_places_taken_is_told(

@@ -313,7 +313,7 @@ class _Hush:
         self._held, self._saved = tempfile.TemporaryFile(), os.dup(2)
         os.dup2(self._held.fileno(), 2)
         self._limit = threading.Timer(self._held_s, self._expire, (self._turn,))
-        self._limit.daemon = True
+        self._limit.name, self._limit.daemon = "hush", True
         self._limit.start()
 
     def _expire(self, turn: int) -> None:
