@@ -34,6 +34,16 @@ def size_of(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+CameraRate = Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")]
+Performed = Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")]
+MinuteLength = Annotated[float, typer.Option(min=2, help="Length of a minute.")]
+
+
+def serve_arguments(config_file: Path | None) -> tuple[str, ...]:
+    """What the bench's daemon is started with, so that it has the same settings."""
+    return () if config_file is None else ("--config", str(config_file))
+
+
 @bench_app.command("pipeline")
 def pipeline(
     clip: ClipFile = None,
@@ -81,10 +91,10 @@ def models(
 @bench_app.command("session")
 def session(
     minutes: Annotated[int, typer.Option(min=1, help="How long.")] = 5,
-    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")] = 30,
+    fps: CameraRate = 30,
     clip: ClipFile = None,
-    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
-    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
+    identity: Performed = None,
+    minute_s: MinuteLength = 60.0,
     config_file: ConfigFile = None,
 ) -> None:
     """One real session over WebRTC, minute by minute: latency, rate, memory, drops."""
@@ -96,7 +106,7 @@ def session(
     from realtime.bench.session import Plan
     from realtime.bench.session import bench_session as measure
 
-    arguments = () if config_file is None else ("--config", str(config_file))
+    arguments = serve_arguments(config_file)
     plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
     finish(asyncio.run(measure(plan, config)))
 
@@ -119,7 +129,7 @@ def glass(
         float, typer.Option(min=0, max=10, help="The link goes dark once in each turn.")
     ] = 0.0,
     clip: ClipFile = None,
-    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    identity: Performed = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Camera to screen over WebRTC, beside an echo over the same transport."""
@@ -143,7 +153,7 @@ def glass(
         clients_of(client),
         profile_of(profile, delay_ms, loss_pct),
         outage_s,
-        () if config_file is None else ("--config", str(config_file)),
+        serve_arguments(config_file),
     )
     finish(asyncio.run(bench_glass(plan, config)))
 
@@ -229,10 +239,10 @@ def soak(
     churn: Annotated[
         bool, typer.Option("--churn", help="Others come, do awkward things, and go.")
     ] = False,
-    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the one who stays.")] = 30,
+    fps: CameraRate = 30,
     clip: ClipFile = None,
-    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
-    minute_s: Annotated[float, typer.Option(min=2, help="Length of a minute.")] = 60.0,
+    identity: Performed = None,
+    minute_s: MinuteLength = 60.0,
     config_file: ConfigFile = None,
 ) -> None:
     """One session for long, others beside it: does anything grow, is anything left behind?"""
@@ -244,7 +254,7 @@ def soak(
     from realtime.bench.session import Plan
     from realtime.bench.soak import bench_soak
 
-    arguments = () if config_file is None else ("--config", str(config_file))
+    arguments = serve_arguments(config_file)
     plan = Plan(choose_clip(clip), identity, fps, minutes, minute_s, arguments)
     finish(asyncio.run(bench_soak(plan, churn, config)))
 
@@ -262,7 +272,7 @@ def crowd(
     rounds: Annotated[int, typer.Option(min=1, help="Of all turns.")] = 1,
     fps: Annotated[float, typer.Option(min=1, max=60, help="Of each camera.")] = 30,
     clip: ClipFile = None,
-    identity: Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")] = None,
+    identity: Performed = None,
     config_file: ConfigFile = None,
 ) -> None:
     """More and more performers on this machine: what each further one costs all of them."""
@@ -273,8 +283,39 @@ def crowd(
     from realtime.bench.crowd import Plan, bench_crowd
     from realtime.bench.report import finish
 
-    arguments = () if config_file is None else ("--config", str(config_file))
+    arguments = serve_arguments(config_file)
     plan = Plan(
         choose_clip(clip), identity, sessions, seconds, fps, rounds, workers, adapt, arguments
     )
     finish(asyncio.run(bench_crowd(plan, config)))
+
+
+@bench_app.command("narrow")
+def narrow(
+    kbit_s: Annotated[
+        list[float] | None,
+        typer.Option(min=50, help="Of the link; repeatable.", show_default="300, 600, 1500"),
+    ] = None,
+    delay_ms: Annotated[float, typer.Option(min=0, help="Each way.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=2, help="Of each turn.")] = 20.0,
+    settle_s: Annotated[float, typer.Option(min=0, help="Not counted before it.")] = 10.0,
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the camera.")] = 30,
+    clip: ClipFile = None,
+    identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
+    backend: Annotated[
+        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """What a viewer sees over a narrow link, with smaller pictures and without."""
+    import asyncio
+
+    config = load(config_file, overrides(engine__backend=backend))
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.narrow import Plan, bench_narrow
+    from realtime.bench.report import finish
+
+    rates = tuple(kbit_s or (300.0, 600.0, 1500.0))
+    arguments = serve_arguments(config_file)
+    plan = Plan(choose_clip(clip), identity, rates, delay_ms, seconds, settle_s, fps, arguments)
+    finish(asyncio.run(bench_narrow(plan, config)))

@@ -207,6 +207,16 @@ class Daemon:
             return "sick"
         return "ready" if self.ready else "loading"
 
+    async def wait_until_loaded(self) -> None:
+        """
+        Raises:
+            AdmissionRefused: not loaded in time.
+        """
+        try:
+            await asyncio.wait_for(self._ready.wait(), READY_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            raise AdmissionRefused(LOADING) from None
+
     async def open_session(
         self, offer_sdp: str, identity_id: str | None, name: str | None = None
     ) -> tuple[Session, str]:
@@ -216,10 +226,7 @@ class Daemon:
             AdmissionRefused: not loaded in time, failed to load, full, or about to end.
             OfferRejected, IdentityError: the offer or the identity cannot be used.
         """
-        try:
-            await asyncio.wait_for(self._ready.wait(), READY_TIMEOUT_S)
-        except asyncio.TimeoutError:
-            raise AdmissionRefused(LOADING) from None
+        await self.wait_until_loaded()
         if self.failure is not None:
             raise AdmissionRefused(str(self.failure))
         if self.draining:

@@ -27,6 +27,8 @@ class Withheld:
 STARTING = Withheld("starting")
 SILENT = Withheld("no new picture arrives")
 UNSTEADY = Withheld("waiting for a steady picture")
+TOO_SLOW = Withheld("fewer than 2 pictures a second")
+"""each may stand for half a second at most: an avatar would come and go with every picture"""
 
 
 class OutputGate:
@@ -83,13 +85,15 @@ class OutputGate:
     def _step(self, item: OutputFrame | Withheld | None) -> OutputFrame | None:
         now_ns = self._clock.now_ns()
         if isinstance(item, OutputFrame):
-            self._pace, decision = decide(self._pace, Event.GOOD, now_ns, self._limits)
+            before = self._pace
+            self._pace, decision = decide(before, Event.GOOD, now_ns, self._limits)
             if decision is Decision.SEND:
                 self._last_live = item
                 self._metrics.sent(item.timings.arrived_ns, item.timings.stage_ns)
                 return item
-            self._reason = UNSTEADY.reason
-            self._metrics.dropped(self._reason, item.source_seq)
+            alone = before.good_in_row == 1 and self._pace.good_in_row == 1
+            self._reason = (TOO_SLOW if alone else UNSTEADY).reason
+            self._metrics.dropped(UNSTEADY.reason, item.source_seq)
         elif isinstance(item, Withheld):
             self._reason = item.reason
             self._metrics.dropped(item.reason, None)

@@ -70,7 +70,7 @@ class NoOutput:
     reason: NoOutputReason
 
 
-class _Stopwatch:
+class Stopwatch:
     """Runs stages one after the other and notes when each began and how long it took."""
 
     def __init__(self, clock: Clock, timings: Timings) -> None:
@@ -106,7 +106,7 @@ class TrackStage:
         if arrived.receive_ns:
             began_ns = arrived.arrived_ns - arrived.receive_ns
             timings = timings.with_stage("receive", arrived.receive_ns, began_ns)
-        watch = _Stopwatch(self._clock, timings)
+        watch = Stopwatch(self._clock, timings)
         seq, self._seq = self._seq, self._seq + 1
         source = watch.run("ingest", lambda: self._ingest(arrived, seq))
         face = watch.run("track", lambda: self._track(source, controls))
@@ -194,7 +194,7 @@ class Pipeline:
         if isinstance(face, NoFace):
             return NoOutput(face.reason)
         source = tracked.source
-        watch = _Stopwatch(self._clock, tracked.timings)
+        watch = Stopwatch(self._clock, tracked.timings)
         motion = watch.run("retarget", lambda: self._motion(face, source, controls))
         if motion is None:
             return NoOutput("calibrating")

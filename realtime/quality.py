@@ -59,7 +59,8 @@ class QualityControl:
             self.rung = rung
             return
         self._rungs = tuple(each for each in self._rungs if each.canvas_hw != rung.canvas_hw)
-        self._stand = Stand(self.step, self._stand.reason if self.step else "")
+        told = (self._stand.reason, self._stand.cause) if self.step else ("", "")
+        self._stand = Stand(self.step, *told)
 
     def describe(self) -> dict[str, Any]:
         """For the `stats` channel."""
@@ -69,4 +70,5 @@ class QualityControl:
             "max_fps": self.rung.max_fps,
             "step": self.step,
             "reason": self._stand.reason if self.step else "",
+            "cause": self._stand.cause if self.step else "",
         }

@@ -35,10 +35,10 @@ from realtime.config import Rtc
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import U8, Arrived, OutputFrame
 from realtime.latest import Closed
+from realtime.link import LinkState
 from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
 from realtime.offer import check_candidates, check_offer, without_mdns
-from realtime.rtc_encode import MIN_BITRATE_BPS
 from realtime.rtc_receive import first_packet_ns
 from realtime.rtc_reports import ReportingSender
 from realtime.rtc_sound import SoundTrack
@@ -47,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
+CAMERA_MIN_BPS = 800_000
+"""asked of a browser's encoder, whose own estimate of a busy machine is far below what is carried;
+a camera picture of less falls apart"""
 CODEC_ORDER = {"auto": ("H264", "VP8"), "h264": ("H264",), "vp8": ("VP8",)}
 
 
@@ -249,6 +252,12 @@ class Peer:
         return camera, microphone
 
     @property
+    def link(self) -> LinkState:
+        """What is known of the way to the other side."""
+        sender = self._video.sender
+        return sender.link.state if isinstance(sender, ReportingSender) else LinkState()
+
+    @property
     def sends(self) -> bool:
         """Whether the other side takes our video; known once the offer was answered."""
         return self._video.currentDirection in ("sendrecv", "sendonly")
@@ -312,7 +321,7 @@ class Peer:
         """Chromium's encoder starts at 300 kbit/s and 480x270 unless the answer says otherwise."""
         for codec in self._video._codecs:
             if not is_rtx(codec):
-                codec.parameters["x-google-min-bitrate"] = str(MIN_BITRATE_BPS // 1000)
+                codec.parameters["x-google-min-bitrate"] = str(CAMERA_MIN_BPS // 1000)
                 codec.parameters["x-google-start-bitrate"] = str(
                     self._config.start_bitrate_bps // 1000
                 )

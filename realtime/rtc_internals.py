@@ -148,7 +148,11 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             {name for part in vars(sender).values() for name in _names_in(part)},
             _mangled("RTCRtpSender", SENDER_PRIVATES),
         ),
-        ("RTCRtpSender", set(dir(sender)), ("_next_encoded_frame", "_send_rtcp")),
+        (
+            "RTCRtpSender",
+            set(dir(sender)),
+            ("_handle_rtcp_packet", "_next_encoded_frame", "_retransmit", "_send_rtcp"),
+        ),
         ("RemoteStreamTrack", set(vars(rtcrtpreceiver.RemoteStreamTrack("audio"))), ("_queue",)),
         ("TimestampMapper", set(vars(rtcrtpreceiver.TimestampMapper())), ("_last", "_origin")),
         (

@@ -1,10 +1,11 @@
-"""The sending half of aiortc 1.16, with sender reports that are right.
+"""The sending half of aiortc 1.16: its own reports are right, and receivers' are heard.
 
 A sender report tells a moment on the wall clock and in time stamps, so that a receiver can put two
 streams together (RFC 3550 section 6.4.1). Upstream pairs the last packet's time stamp with the time
 at which it was sent; but a picture's stamp is when the camera took it, some 50 ms earlier, and how
 much earlier changes with every picture. Here a track that knows tells what its clock reads now.
-Used by `rtc_internals.install` only.
+What a receiver reports of the link goes to a `LinkWatch`, whose bound the encoder keeps to. Used by
+`rtc_internals.install` only.
 """
 
 from __future__ import annotations
@@ -14,11 +15,23 @@ from typing import Any, Protocol, runtime_checkable
 from aiortc import clock as wall
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame, RTCRtpSender
-from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
 from aiortc.utils import uint32_add
 
 from realtime.clock import NS_PER_MS, Clock, MonotonicClock
+from realtime.link import LinkWatch
+from realtime.rtc_encode import Steered
 
+LONGEST_TRIP_S = 30.0
+"""a longer one is the wall clock that was set"""
 NEAR_NS = NS_PER_MS
 TRIES = 10
 
@@ -50,6 +63,7 @@ class ReportingSender(RTCRtpSender):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._clock: Clock = MonotonicClock()
+        self.link = LinkWatch(self._clock)
         self._sent: int | None = None
         """the track's time stamp of what was sent last"""
         self._origin: int | None = None
@@ -65,6 +79,30 @@ class ReportingSender(RTCRtpSender):
         frame = await super()._next_encoded_frame(codec)
         self._sent = self._sent if frame is None else frame.timestamp
         return frame
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        await super()._handle_rtcp_packet(packet)
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == self._ssrc:
+                    self.link.reported(report.fraction_lost / 256, round_trip_s(report))
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            self._estimated(packet.fci)
+        encoder, state = self._private("encoder"), self.link.state
+        if isinstance(encoder, Steered):
+            encoder.bound_bps = state.bound_bps
+
+    async def _retransmit(self, sequence_number: int) -> None:
+        if self.link.may_repeat():
+            await super()._retransmit(sequence_number)
+
+    def _estimated(self, message: bytes) -> None:
+        try:
+            bitrate_bps, ssrcs = unpack_remb_fci(message)
+        except ValueError:  # another application's message
+            return
+        if self._ssrc in ssrcs:
+            self.link.estimated(bitrate_bps)
 
     async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
         if any(isinstance(packet, RtcpSrPacket) for packet in packets):
@@ -90,5 +128,16 @@ class ReportingSender(RTCRtpSender):
         return getattr(self, f"_RTCRtpSender__{name}")
 
 
-SENDER_PRIVATES = ("lsr", "packet_count", "rtp_header_extensions_map", "rtp_timestamp", "track")
+def round_trip_s(report: RtcpReceiverInfo) -> float | None:
+    """By RFC 3550 section 6.4.1; None where the receiver had no report to answer."""
+    if not report.lsr or not report.dlsr:
+        return None
+    now = wall.current_ntp_time() >> 16 & 0xFFFFFFFF
+    trip_s = (now - report.lsr - report.dlsr & 0xFFFFFFFF) / 65536
+    return trip_s if trip_s < LONGEST_TRIP_S else None
+
+
+SENDER_PRIVATES = (
+    *("encoder", "lsr", "packet_count", "rtp_header_extensions_map", "rtp_timestamp", "track"),
+)
 """what is read and set there; `rtc_internals.install` checks that upstream still has them"""

@@ -23,7 +23,7 @@ from realtime.drafts import Credit, shows_room
 from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
-from realtime.gate import OutputGate, Withheld
+from realtime.gate import TOO_SLOW, OutputGate, Withheld
 from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest, Closed
 from realtime.load import Exertion
@@ -69,6 +69,9 @@ else:
 STATS_INTERVAL_S = 0.5
 TELL_WITHIN_NS = 3 * NS_PER_S
 """how long a session that must end waits for the channel on which it can say why"""
+PLACE_HELD_NS = 3 * NS_PER_S
+"""after its offer was answered, how long a session counts as one although nobody has connected.
+Who connects does so within a second; who does not has mostly gone"""
 GOODBYE_S = 0.1
 """between telling the client why and hanging up, so that the reason arrives"""
 MAX_BUFFERED_BYTES = 64 * 1024
@@ -81,6 +84,7 @@ CARD_TEXTS: Mapping[str, str] = {
     "too_small": "Come closer",
     "low_confidence": "Show your whole face",
     "implausible": "Show your whole face",
+    TOO_SLOW.reason: "Too few pictures",
 }
 """what a viewer reads, by the reason for which there is no avatar"""
 
@@ -263,6 +267,12 @@ class Session:
         return self._live.identity.id
 
     @property
+    def is_overdue(self) -> bool:
+        """Whether it was answered a while ago, and nobody has connected."""
+        age_ns = self._services.clock.now_ns() - self._born_ns
+        return self.phase == "connecting" and age_ns > PLACE_HELD_NS
+
+    @property
     def quality_step(self) -> int:
         """How far down the ladder it stands."""
         return self._quality.step
@@ -381,7 +391,8 @@ class Session:
 
     def _adapt(self, busy: float, now_ns: int) -> None:
         now = self._metrics.snapshot()
-        seen = Seen(now.fps_in, now.fps_shed, now.fps_out, now.latency_p50_ms, busy)
+        rates = (now.fps_in, now.fps_shed, now.fps_out)
+        seen = Seen(*rates, now.latency_p50_ms, busy, self._peer.link)
         rung = self._quality.look(seen, now_ns)
         if rung is not None:
             self._spawn(self._change_quality(rung))
@@ -610,6 +621,7 @@ class Session:
             "errors": self._errors.total,
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
             "quality": self._quality.describe(),
+            "link": asdict(self._peer.link),
             "recording": None if self._recorder is None else asdict(self._recorder.progress),
         }
 
@@ -631,13 +643,13 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """End for a reason that the client should hear; `watch` does it."""
         if self._doom is None:
             self._doom, self._doomed_ns = reason, self._services.clock.now_ns()
 
     def _end_from_thread(self, reason: str) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._end, reason)
+            self._loop.call_soon_threadsafe(self.end, reason)
         except RuntimeError:  # the loop is closed, and the session with it
             return

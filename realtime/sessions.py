@@ -15,6 +15,9 @@ from realtime.session import Services, Session, make_cast
 logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.1
+OVERDUE = 4
+"""offers that were answered, to which nobody connected in time: so many beside the places. Each
+has a tracker of its own"""
 LATEST = "latest"
 """instead of a session's name: the one that began last"""
 
@@ -27,6 +30,8 @@ class Sessions:
         self._limit = services.config.server.max_sessions
         self._sessions: dict[str, Session] = {}
         self._opening = 0
+        self._overdue: set[str] = set()
+        """sessions that hold no place any more, since nobody has connected"""
         self._telemetry = services.telemetry
         self._load = Load(services.render, services.clock)
         self._watchdog: asyncio.Task[None] | None = None
@@ -57,12 +62,18 @@ class Sessions:
         """
         if self.sick is not None:
             raise AdmissionRefused(f"{self.sick}; restart the daemon")
-        taken = len(self._sessions) + self._opening
+        taken = self._taken
         if taken >= self._limit:
             self._telemetry.refused("places")
             raise AdmissionRefused(
                 f"{taken} of {self._limit} sessions are running; "
                 "end one, or raise server.max_sessions"
+            )
+        if len(self._overdue) >= OVERDUE:
+            self._telemetry.refused("places")
+            raise AdmissionRefused(
+                f"{len(self._overdue)} offers were answered and nobody has connected; "
+                "connect, or end them"
             )
         too_dear = self._load.refusal(taken, self._services.config.server.min_fps)
         if too_dear is not None:
@@ -89,7 +100,12 @@ class Sessions:
     @property
     def next_session_fps(self) -> float | None:
         """What one more session would get; None while nothing is known of the cost."""
-        return self._load.next_session_fps(len(self._sessions) + self._opening)
+        return self._load.next_session_fps(self._taken)
+
+    @property
+    def _taken(self) -> int:
+        """Places."""
+        return len(self._sessions) + self._opening - len(self._overdue)
 
     @property
     def ledger(self) -> Ledger:
@@ -114,6 +130,7 @@ class Sessions:
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.id, None)
+        self._overdue.discard(session.id)
 
     async def _watch(self) -> None:
         """Independent of every worker thread."""
@@ -124,4 +141,18 @@ class Sessions:
                 if self.sick is not None:
                     session.close_soon(self.sick)
                 session.watch(self._load.busy)
+                self._place(session)
             await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _place(self, session: Session) -> None:
+        """A session to which nobody connects gives its place away; who comes late may find none."""
+        if session.is_overdue:
+            self._overdue.add(session.id)
+        elif session.phase == "live" and session.id in self._overdue:
+            self._overdue.discard(session.id)
+            if self._taken > self._limit:
+                self._telemetry.refused("places")
+                session.end(
+                    f"the browser connected late, and all {self._limit} places are taken; "
+                    "connect again"
+                )

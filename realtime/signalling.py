@@ -28,6 +28,8 @@ SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 MAX_FRAGMENT_BYTES = 16 * 1024
 RETRY_AFTER_S = 5
+CLIENT_GONE = 499
+"""nginx's; it is never read"""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SDP_BODY = {
     "requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}},
@@ -74,6 +76,9 @@ def add_whip(app: FastAPI, daemon: Daemon) -> None:
         """
         name = _checked_name(request, name)
         offer = await read_text(request, SDP, MAX_SDP_BYTES)
+        await daemon.wait_until_loaded()
+        if await request.is_disconnected():  # nobody hears the answer
+            return Response(status_code=CLIENT_GONE)
         session, answer = await daemon.open_session(offer, identity, name)
         return _created(daemon, f"/whip/{session.id}", session, answer)
 

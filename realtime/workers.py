@@ -10,6 +10,7 @@
     encode-*          aiortc's encoders, as the loop's default executor
     record-<session>  one per recording: encodes and writes the film
     viewers-*         one: what viewers get, encoded once for all who agree on a codec
+    hush              while MediaPipe starts (`drivers/camera.py`): gives stderr back in time
 
 All but the encoders' are daemon threads: one that hangs in native code delays a session's end and
 the process's by seconds at most. A thread that dies is started again after a second, RESTARTS times
@@ -65,6 +66,8 @@ LISTEN_S = 0.1
 SINK_TICK_S = 0.25
 HUNG_NS = 10 * NS_PER_S
 """a thread that works on one frame for this long will not come back"""
+START_NS = 30 * NS_PER_S
+"""the same for what it makes first, which takes a second where nothing else runs"""
 
 
 class TrackStage(Protocol):
@@ -152,6 +155,8 @@ class _Thread:
     clock: Clock
     logger: logging.Logger | logging.LoggerAdapter[logging.Logger]
     busy_since_ns: int | None = None
+    making: bool = False
+    """what it is busy with is what it works with"""
     restarts: int = 0
     closing: bool = False
     death: str = ""
@@ -162,6 +167,7 @@ class _Thread:
 
     def start(self) -> None:
         self.busy_since_ns = self._died_ns = None
+        self.making = False
         self._started_ns = self.clock.now_ns()
         self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
         self._thread.start()
@@ -181,10 +187,18 @@ class _Thread:
         now_ns = self.clock.now_ns()
         if not self._thread.is_alive():
             return self._restart(now_ns)
-        busy_since_ns = self.busy_since_ns
-        if busy_since_ns is not None and now_ns - busy_since_ns > HUNG_NS:
-            return f"the {self.name} thread has not answered for {HUNG_NS // NS_PER_S} s"
+        busy_since_ns, limit_ns = self.busy_since_ns, START_NS if self.making else HUNG_NS
+        if busy_since_ns is not None and now_ns - busy_since_ns > limit_ns:
+            return f"the {self.name} thread has not answered for {limit_ns // NS_PER_S} s"
         return None
+
+    def make(self, function: Callable[[], T]) -> T:
+        """On the thread itself: what it needs before its first frame."""
+        self.busy_since_ns, self.making = self.clock.now_ns(), True
+        try:
+            return function()
+        finally:
+            self.busy_since_ns, self.making = None, False
 
     def _restart(self, now_ns: int) -> str | None:
         if self._died_ns is None:
@@ -279,7 +293,7 @@ class TrackWorker(PerformerWorker[TrackStage]):
         self._desk.metrics.offered(arrived.arrived_ns, replaced=replaced is not None)
 
     def _run(self) -> None:
-        stage = self._make()
+        stage = self._thread.make(self._make)
         try:
             while True:
                 self.arrivals.wait()

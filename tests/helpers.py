@@ -317,6 +317,11 @@ class Performer:
 
     async def connect(self, identity: str = "", name: str = "") -> None:
         """Offer, answer, and the wait until both channels are open."""
+        await self.accept(await self.offer(identity, name))
+        await until(lambda: {"open"} == {self.controls.readyState, self.stats.readyState})
+
+    async def offer(self, identity: str = "", name: str = "") -> str:
+        """The daemon's answer; nothing is connected yet."""
         await self.peer.setLocalDescription(await self.peer.createOffer())
         wishes = {"identity": identity, "name": name}
         query = {key: wish for key, wish in wishes.items() if wish}
@@ -328,8 +333,10 @@ class Performer:
         )
         assert response.status_code == 201, response.text
         self.location = response.headers["Location"]
-        await self.peer.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
-        await until(lambda: {"open"} == {self.controls.readyState, self.stats.readyState})
+        return response.text
+
+    async def accept(self, answer: str) -> None:
+        await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def say(self, **message: Any) -> None:
         self.controls.send(json.dumps(message))

@@ -10,7 +10,7 @@ import pytest
 
 from realtime.clock import NS_PER_MS, NS_PER_S, FakeClock, MonotonicClock
 from realtime.frames import OutputFrame, OutputState, Timings
-from realtime.gate import OutputGate, Withheld
+from realtime.gate import TOO_SLOW, OutputGate, Withheld
 from realtime.latest import AsyncLatest, Closed
 from realtime.metrics import SessionMetrics
 from realtime.pacing import Limits
@@ -107,6 +107,39 @@ async def test_a_card_gives_way_after_enough_good_frames() -> None:
     feeding.cancel()
     assert all(card.source_seq < 0 for card in shown[:-1])
     assert shown[-1].source_seq >= 4
+
+
+class SlowChannel:
+    """A picture every 700 ms, and between them only time."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._next_ns = clock.now_ns()
+        self.given = 0
+
+    async def take(self, timeout_s: float) -> OutputFrame | None:
+        left_ns = self._next_ns - self._clock.now_ns()
+        self._clock.advance_ms(min(left_ns / NS_PER_MS, timeout_s * 1000))
+        if self._clock.now_ns() < self._next_ns:
+            return None
+        self._next_ns += 700 * NS_PER_MS
+        self.given += 1
+        return frame("LIVE", self.given)
+
+
+async def test_pictures_too_few_for_an_avatar_leave_a_card_that_says_so() -> None:
+    """Each may stand for half a second: an avatar would come and go with every one."""
+    clock, slow = FakeClock(NS_PER_S), frame("CARD", -3)
+    channel = SlowChannel(clock)
+    cards = {"": PAUSED, TOO_SLOW.reason: slow}
+    limits = Limits(hold_ns=500 * NS_PER_MS, watchdog_ns=250 * NS_PER_MS, recover_frames=5)
+    waiting = cast(AsyncLatest[OutputFrame | Withheld], channel)
+    gate = OutputGate(waiting, cards, limits, SessionMetrics(clock), clock)
+    while channel.given < 4:
+        await gate.next_frame()
+    shown = [await gate.next_frame() for _ in range(100)]
+    assert channel.given > 10 and all(picture is slow for picture in shown)
+    assert (gate.state, gate.reason) == ("CARD", TOO_SLOW.reason)
 
 
 async def test_a_closed_channel_ends_the_wait() -> None:

@@ -9,6 +9,7 @@ import pytest
 from realtime.clock import NS_PER_MS, NS_PER_S
 from realtime.ladder import (
     CLIMB_AFTER,
+    LINK_ROOM,
     MOST_PATIENCE,
     Rung,
     Seen,
@@ -17,6 +18,7 @@ from realtime.ladder import (
     decide,
     rungs_of,
 )
+from realtime.link import LinkState
 
 HOLD_S = 4
 RUNGS = rungs_of(640, 480)
@@ -143,6 +145,58 @@ def test_what_failed_before_is_forgiven_once_it_lasts() -> None:
     assert machine.stand.step == 1, "it waited long"
     machine.go(FINE, 3 * MOST_PATIENCE * CLIMB_AFTER * HOLD_S)
     assert machine.stand.step == 0 and machine.stand.patience < MOST_PATIENCE
+
+
+def through(bound_bps: float) -> Seen:
+    """A machine that keeps up, and a link that is known to be narrow."""
+    return replace(FINE, link=LinkState(None, round(bound_bps)))
+
+
+TOP, MIDDLE, SMALLEST = (rung.least_bps for rung in RUNGS[:3])
+
+
+def test_a_narrow_link_gets_the_largest_picture_that_it_carries_at_once() -> None:
+    machine = Machine()
+    assert machine.go(through(MIDDLE), HOLD_S) == 0, "it is given its time"
+    assert machine.go(through(MIDDLE), 1) == 1
+    assert machine.stand.cause == "link"
+    assert machine.stand.reason == f"the link carries {MIDDLE / 1e3:.0f} kbit/s"
+    assert Machine().go(through(MIDDLE - 1), HOLD_S + 1) == 2, "no stop on the way"
+    assert Machine().go(through(0.1 * SMALLEST), 100) == 2, "fewer pictures are no relief"
+
+
+def test_an_estimate_alone_changes_nothing() -> None:
+    assert Machine().go(replace(FINE, link=LinkState(1000, None)), 100) == 0
+    assert Machine().go(through(TOP), 100) == 0
+
+
+def test_a_step_up_needs_room_on_the_link() -> None:
+    machine = Machine(Stand(2, "narrow", "link"))
+    assert machine.go(through(LINK_ROOM * MIDDLE - 1), 1000) == 2
+    assert machine.go(through(LINK_ROOM * MIDDLE), 1) == 1
+    assert (machine.stand.reason, machine.stand.cause) == ("narrow", "link")
+    assert machine.go(through(LINK_ROOM * TOP), 100) == 0
+    assert (machine.stand.reason, machine.stand.cause) == ("", "")
+
+
+def test_a_higher_rate_of_the_same_size_needs_none() -> None:
+    assert Machine(Stand(4, "slow", "cpu")).go(through(SMALLEST), 1000) == 2
+
+
+def test_the_machines_trouble_comes_first() -> None:
+    machine = Machine()
+    machine.go(replace(POOR, link=through(SMALLEST).link), HOLD_S + 1)
+    assert (machine.stand.step, machine.stand.cause) == (1, "cpu")
+
+
+def test_a_link_between_two_sizes_does_not_make_it_flap() -> None:
+    """It carries 400 kbit/s: the bound falls where more is sent, and rises a little each second."""
+    machine, bound = Machine(), 400_000.0
+    for _ in range(1800):
+        sent = max(RUNGS[machine.stand.step].least_bps, bound)
+        bound = 0.85 * 400_000 if min(sent, bound) > 400_000 else 1.02 * bound
+        machine.go(through(bound), 1)
+    assert len(machine.steps) <= 12
 
 
 def taken(thinning: Thinning, fps: float, seconds: float, jitter_ms: float = 0.0) -> list[int]:

@@ -40,6 +40,7 @@ LAYERS = (
         "realtime.face_shapes",
         "realtime.ladder",
         "realtime.likeness",
+        "realtime.link",
         "realtime.lips",
         "realtime.logs",
         "realtime.loops",

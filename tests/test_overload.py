@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,36 @@ def test_a_slow_machine_sends_smaller_pictures_and_the_stream_goes_on(figure: Fi
             metrics = (await stand.http.get("/metrics")).text
             assert 'reenactd_quality_steps_total{direction="up"}' in metrics
             assert 'reenactd_quality{step="0"} 1.0' in metrics
+            await performer.close()
+
+    run_on("uvloop", main)
+
+
+def test_a_narrow_link_gets_smaller_pictures_and_its_session_says_why() -> None:
+    config = config_with(
+        video={"width_px": 320, "height_px": 240},
+        quality={"adapt": True, "hold_s": 0.5},
+        rtc={"codec": "h264"},
+    )
+
+    async def main() -> None:
+        async with standing(config) as stand:
+            performer = Performer(stand.http, Camera())
+            await performer.connect()
+            await until(lambda: performer.stat("state") == "LIVE")
+            session = next(iter(stand.daemon.sessions))
+            sender: Any = session._peer._video.sender
+            for _ in range(10):  # as ten reports of lost packets would
+                sender.link.estimated(70_000)
+                sender.link._bound_bps = 70_000.0
+                await asyncio.sleep(0.2)
+            await until(lambda: size_of(performer.seen[-1])[0] < 320)
+            await until(lambda: performer.stat("quality")["step"] > 0)
+            told = performer.stat("quality")
+            if told["cause"] == "link":  # else this machine was too busy before the link was
+                assert told["reason"].startswith("the link carries 7") and told["width"] == 240
+            assert 0 < performer.stat("link")["bound_bps"] < 100_000
+            assert not performer.heard("closed")
             await performer.close()
 
     run_on("uvloop", main)

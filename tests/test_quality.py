@@ -37,6 +37,7 @@ def test_what_is_decided_is_in_effect_once_it_is_done() -> None:
         "max_fps": None,
         "step": 1,
         "reason": "the machine keeps up with 15 of 30 fps",
+        "cause": "cpu",
     }
     assert quality.canvas_hw(rung) == (360, 480)
 

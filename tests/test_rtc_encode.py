@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from aiortc.codecs.vpx import vp8_depayload
 
 from realtime.clock import NS_PER_MS, FakeClock
 from realtime.errors import StartupError
+from realtime.link import bitrate_for
 from realtime.rtc_encode import (
     H264_STEP,
     KEY_FRAME_PAUSE_NS,
@@ -35,11 +37,11 @@ from realtime.rtc_receive import (
 RATES = Bitrates(start_bps=1_500_000, max_bps=3_000_000)
 
 
-def picture(number: int, width: int = 320, height: int = 240) -> av.VideoFrame:
+def picture(number: int, width: int = 320, height: int = 240, fps: float = 30) -> av.VideoFrame:
     """Moving noise: what costs bits."""
     noise = np.random.default_rng(1).integers(60, 180, (height * 3 // 2, width), np.uint8)
     frame = av.VideoFrame.from_ndarray(np.roll(noise, number * 5, axis=1), format="yuv420p")
-    frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
+    frame.pts, frame.time_base = round(number * 90_000 / fps), Fraction(1, 90_000)
     return frame
 
 
@@ -79,6 +81,77 @@ def test_targets_are_clamped_to_the_settings(
     assert encoder.target_bitrate == 3_000_000
     encoder.target_bitrate = 1
     assert encoder.target_bitrate == MIN_BITRATE_BPS
+
+
+@pytest.mark.parametrize("encoder_class", [FastH264Encoder, CalmVp8Encoder])
+def test_an_estimate_too_low_for_the_size_is_not_obeyed_but_the_links_bound_is(
+    encoder_class: type[FastH264Encoder] | type[CalmVp8Encoder],
+) -> None:
+    encoder: Any = encoder_class(RATES)
+    encoder.target_bitrate = 100_000
+    encoder.encode(picture(0))
+    assert encoder.codec.bit_rate == bitrate_for(320, 240)
+    encoder.encode(picture(1, 640, 480))
+    assert encoder.codec.bit_rate == bitrate_for(640, 480) > bitrate_for(320, 240)
+    encoder.bound_bps = 200_000
+    encoder.encode(picture(2, 640, 480))
+    assert encoder.codec.bit_rate == 200_000
+    encoder.target_bitrate = 2_000_000
+    encoder.bound_bps = 400_000
+    encoder.encode(picture(3, 640, 480))
+    assert encoder.codec.bit_rate == 400_000
+    encoder.bound_bps = None
+    encoder.encode(picture(4, 640, 480))
+    assert encoder.codec.bit_rate == 2_000_000
+
+
+def test_on_a_narrow_link_a_key_frame_may_take_half_of_it() -> None:
+    clock = FakeClock()
+    encoder = FastH264Encoder(RATES, clock=clock)
+    encoder.encode(picture(0))
+    encoder.bound_bps = 200_000
+    keys = []
+    for number in range(1, 151):  # asked for with every picture of five seconds
+        clock.advance_ms(1000 / 30)
+        payloads, _ = encoder.encode(picture(number), force_keyframe=True)
+        if is_key(payloads):
+            keys.append(8 * sum(len(payload) for payload in payloads))
+    assert 1 <= len(keys) < 5000 / 250, "not one in every pause"
+    assert sum(keys[:-1]) <= 0.6 * 5 * 200_000
+
+
+def test_on_a_narrow_link_a_new_size_does_not_begin_with_a_burst() -> None:
+    encoder = FastH264Encoder(RATES)
+    payloads, _ = encoder.encode(picture(0, 640, 480))
+    burst = 8 * sum(len(payload) for payload in payloads)
+    encoder.bound_bps = 200_000
+    payloads, _ = encoder.encode(picture(1, 480, 360))
+    assert 8 * sum(len(payload) for payload in payloads) < burst / 3
+    codec = encoder.codec
+    for number in range(2, 30):
+        encoder.encode(picture(number, 480, 360))
+    encoder.bound_bps = 350_000
+    encoder.encode(picture(30, 480, 360))
+    assert encoder.codec is codec
+    encoder.bound_bps = None
+    assert is_key(encoder.encode(picture(31, 480, 360))[0]), "what was opened low cannot be raised"
+    bits, keys = 0, 0
+    for number in range(32, 92):
+        payloads, _ = encoder.encode(picture(number, 480, 360))
+        bits += 8 * sum(len(payload) for payload in payloads)
+        keys += is_key(payloads)
+    assert keys == 0 and bits / 2 == pytest.approx(1_500_000, rel=0.35)
+
+
+@pytest.mark.parametrize("fps", [30, 20, 12])
+def test_h264_spends_its_bitrate_at_any_rate_of_pictures(fps: int) -> None:
+    encoder = FastH264Encoder(RATES)
+    encoder.target_bitrate = 600_000
+    bits = []
+    for number in range(16 * fps):
+        payloads, _ = encoder.encode(picture(number, fps=fps))
+        bits.append(8 * sum(len(payload) for payload in payloads))
+    assert sum(bits[-6 * fps :]) / 6 == pytest.approx(600_000, rel=0.3)
 
 
 def test_h264_follows_the_target_both_ways_without_a_new_key_frame() -> None:

@@ -10,12 +10,25 @@ import pytest
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc import clock as wall
 from aiortc.mediastreams import MediaStreamTrack
-from aiortc.rtp import AnyRtcpPacket, RtcpPacket, RtcpSdesPacket, RtcpSenderInfo, RtcpSrPacket
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpSdesPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
+    pack_remb_fci,
+)
 
 from realtime import rtc_internals
 from realtime.clock import FakeClock
 from realtime.config import Rtc
+from realtime.link import LinkState
 from realtime.rtc import peer_configuration
+from realtime.rtc_encode import Bitrates, FastH264Encoder
 from realtime.rtc_reports import ReportingSender, one_moment
 
 
@@ -98,3 +111,66 @@ def test_both_clocks_are_read_at_one_moment_though_the_thread_is_put_aside(
     monkeypatch.setattr(wall, "current_ntp_time", read)
     now_ns, told = one_moment(clock)
     assert abs(now_ns - told) < 1_000_000 and delays_ms == [0]
+
+
+async def hearing(*packets: AnyRtcpPacket) -> tuple[LinkState, int | None]:
+    """What a video sender knows after these, and the bound of its encoder."""
+    rtc_internals.install(Rtc(), loopback=True)
+    peer = RTCPeerConnection(peer_configuration(Rtc()))
+    sender = peer.addTransceiver("video").sender
+    assert isinstance(sender, ReportingSender)
+    encoder = FastH264Encoder(Bitrates(2_000_000, 4_000_000))
+    setattr(sender, "_RTCRtpSender__encoder", encoder)  # noqa: B010
+    for packet in packets:
+        for report in getattr(packet, "reports", []):
+            report.ssrc = sender._ssrc
+        if isinstance(packet, RtcpPsfbPacket):
+            packet.fci = pack_remb_fci(300_000, [sender._ssrc])
+        await sender._handle_rtcp_packet(packet)
+    await peer.close()
+    return sender.link.state, encoder.bound_bps
+
+
+def report(lost_share: float, round_trip_s: float) -> RtcpRrPacket:
+    sent = wall.current_ntp_time() >> 16 & 0xFFFFFFFF
+    info = RtcpReceiverInfo(
+        ssrc=0,
+        fraction_lost=round(lost_share * 256),
+        packets_lost=0,
+        highest_sequence=0,
+        jitter=0,
+        lsr=sent - round((round_trip_s + 0.5) * 65536) & 0xFFFFFFFF,
+        dlsr=32768,
+    )
+    return RtcpRrPacket(ssrc=1, reports=[info])
+
+
+def estimate() -> RtcpPsfbPacket:
+    return RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0)
+
+
+async def test_an_estimate_is_heard_and_lost_packets_bound_what_is_sent() -> None:
+    assert await hearing(estimate()) == (LinkState(300_000, None), None)
+    told = await hearing(estimate(), report(0.02, 0.05), report(0.03, 0.06))
+    assert told == (LinkState(300_000, None), None)
+    state, bound_bps = await hearing(estimate(), report(0.25, 0.05))
+    assert state.bound_bps == bound_bps == 262_500
+
+
+async def test_packets_that_wait_in_a_queue_are_as_bad_as_lost_ones() -> None:
+    state, bound_bps = await hearing(estimate(), report(0, 0.04), report(0, 0.3), report(0, 0.3))
+    assert state.bound_bps == bound_bps == 255_000
+    state, _ = await hearing(estimate(), report(0, 0.3), report(0, 0.35), report(0, 0.35))
+    assert state.bound_bps is None, "a long way is no queue"
+
+
+async def test_an_application_message_that_is_no_estimate_is_passed_over() -> None:
+    packet = estimate()
+    packet.fci = b"VIDA0000"
+    rtc_internals.install(Rtc(), loopback=True)
+    peer = RTCPeerConnection(peer_configuration(Rtc()))
+    sender = peer.addTransceiver("video").sender
+    assert isinstance(sender, ReportingSender)
+    await sender._handle_rtcp_packet(packet)
+    await peer.close()
+    assert sender.link.state == LinkState()

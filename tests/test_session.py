@@ -13,15 +13,29 @@ import av
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from realtime import session as session_module
+from realtime.clock import NS_PER_S
 from realtime.frames import Controls
-from tests.helpers import FACE_LUMA, Camera, Performer, Stand, config_with, run_on, standing, until
+from realtime.server import create_app
+from realtime.sessions import OVERDUE
+from tests.helpers import (
+    FACE_LUMA,
+    TOKEN,
+    Camera,
+    Performer,
+    Stand,
+    config_with,
+    run_on,
+    standing,
+    until,
+)
 from tests.pictures import texture
 
 LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
     "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "mark", "quality",
-    "recording",
+    "recording", "link",
 }  # fmt: skip
 
 
@@ -180,19 +194,98 @@ async def test_a_paused_camera_is_no_reason_to_hang_up() -> None:
         await performer.close()
 
 
+async def abandoned_offer() -> str:
+    client = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    client.addTransceiver(Camera(), direction="sendrecv")
+    await client.setLocalDescription(await client.createOffer())
+    offer = client.localDescription.sdp
+    await client.close()
+    return offer
+
+
 async def test_an_offer_whose_browser_never_connects_is_given_up() -> None:
     async with standing(config_with(rtc={"connect_timeout_s": 0.5})) as stand:
-        client = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        client.addTransceiver(Camera(), direction="sendrecv")
-        await client.setLocalDescription(await client.createOffer())
-        offer = client.localDescription.sdp
-        await client.close()
+        offer = await abandoned_offer()
         response = await stand.http.post(
             "/whip", content=offer, headers={"Content-Type": "application/sdp"}
         )
         assert response.status_code == 201 and len(stand.daemon.sessions) == 1
         await until(lambda: len(stand.daemon.sessions) == 0)
     assert worker_threads() == [] and open_peers() == 0
+
+
+async def test_an_abandoned_offer_gives_its_place_away_long_before_it_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "PLACE_HELD_NS", NS_PER_S)
+    sdp = {"Content-Type": "application/sdp"}
+    async with standing(config_with(server={"max_sessions": 1})) as stand:
+        offer = await abandoned_offer()
+
+        async def post() -> int:
+            return (await stand.http.post("/whip", content=offer, headers=sdp)).status_code
+
+        assert [await post(), await post()] == [201, 503], "for a moment it is kept"
+        await until(lambda: len(stand.daemon.sessions._overdue) == 1)
+        performer = await performing(stand)
+        assert len(stand.daemon.sessions) == 2 and await post() == 503, "this one uses its place"
+        await performer.close()
+        for count in range(2, OVERDUE + 1):
+            await until(lambda: stand.daemon.sessions._taken == 0)
+            assert await post() == 201
+            await until(lambda n=count: len(stand.daemon.sessions._overdue) == n)  # type: ignore[misc]
+        refused = await stand.http.post("/whip", content=offer, headers=sdp)
+        assert refused.status_code == 503 and "nobody has connected" in refused.json()["error"]
+    assert worker_threads() == [] and open_peers() == 0
+
+
+async def test_an_offer_whose_client_went_while_the_networks_loaded_makes_no_session() -> None:
+    async with standing() as stand:
+        app = create_app(stand.daemon, TOKEN, "test loop")
+        await until(lambda: stand.daemon.ready)
+        stand.daemon._ready.clear()  # as if still loading
+        offer = (await abandoned_offer()).encode()
+        scope = {
+            "type": "http", "http_version": "1.1", "method": "POST", "path": "/whip",
+            "raw_path": b"/whip", "query_string": b"", "scheme": "http",
+            "server": ("127.0.0.1", 8700), "client": ("127.0.0.1", 1),
+            "headers": [
+                (b"host", b"127.0.0.1:8700"), (b"content-type", b"application/sdp"),
+                (b"authorization", f"Bearer {TOKEN}".encode()),
+            ],
+        }  # fmt: skip
+        messages: list[Any] = [{"type": "http.request", "body": offer, "more_body": False}]
+        statuses = []
+
+        async def receive() -> Any:
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status"))
+
+        asking = asyncio.create_task(app(scope, receive, send))
+        await asyncio.sleep(0.2)
+        assert not asking.done()
+        stand.daemon._ready.set()
+        await asking
+        assert statuses[0] == 499 and len(stand.daemon.sessions) == 0
+
+
+async def test_who_connects_late_and_finds_all_places_taken_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "PLACE_HELD_NS", NS_PER_S // 2)
+    async with standing(config_with(server={"max_sessions": 1})) as stand:
+        late = Performer(stand.http, Camera())
+        answer = await late.offer()
+        await until(lambda: len(stand.daemon.sessions._overdue) == 1)
+        first = await performing(stand)
+        await late.accept(answer)
+        await until(lambda: bool(late.heard("closed")))
+        assert "all 1 places are taken" in late.heard("closed")[0]["reason"]
+        assert not first.heard("closed")
+        await first.close()
+        await late.close()
 
 
 async def test_a_stage_that_refuses_the_camera_ends_the_session_with_its_reason() -> None:

@@ -162,6 +162,27 @@ async def test_a_hung_thread_is_reported_and_left_behind() -> None:
     bench.script.released.set()
 
 
+async def test_a_tracker_that_hangs_at_its_start_is_reported_too() -> None:
+    bench, clock = Bench(), FakeClock()
+    released = threading.Event()
+
+    def make() -> FakeTrackStage:
+        released.wait(30)
+        return FakeTrackStage(bench.script)
+
+    worker = TrackWorker("track-test", make, bench.desk, lambda tracked: None, clock)
+    worker.start()
+    await until(lambda: worker._thread.making)
+    clock.advance_ms(29_000)
+    assert worker.ensure() is None, "a start takes longer than a frame"
+    clock.advance_ms(1_001)
+    assert worker.ensure() == "the track-test thread has not answered for 30 s"
+    released.set()
+    await until(lambda: not worker._thread.making)
+    assert worker.ensure() is None
+    await worker.close()
+
+
 async def test_sessions_take_turns_and_only_their_newest_frame_is_rendered() -> None:
     first, second = Bench(), Bench()
     order: list[str] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,17 @@ _HTML = b"<!doctype html><title>bench</title><video muted autoplay playsinline><
 
 
 def find_chromium(own: str) -> str:
-    """An installed Chromium's path; `own` is where Playwright would keep its.
+    """The path of an installed Chromium that runs; `own` is where Playwright would keep its.
 
     Raises:
         StartupError: there is none.
     """
     names = ("chromium", "chromium-browser", "google-chrome")
     for path in [*(shutil.which(name) for name in names), own]:
-        if path is not None and Path(path).exists():
+        if path is None or not Path(path).exists():
+            continue
+        # some systems have a script of that name that only tells where to get one
+        if subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
             return path
     raise StartupError(
         "no Chromium was found: apt-get install chromium, or python -m playwright install chromium"

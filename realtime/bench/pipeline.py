@@ -63,8 +63,8 @@ def bench_pipeline(clip: Path, identity: str, frames: int, config: Config) -> Re
     require_named_backend(config)
     performance = assemble(Job(clip, clip, identity, None, Controls()), config)
     pictures = decode(clip, at_most=WARM_UP_FRAMES + frames)
-    samples = measure_latency(performance, _arrivals(pictures, clip), frames)
-    fps = measure_rate(performance, _arrivals(pictures, clip, began_s=3600.0), frames)
+    samples = measure_latency(performance, arrivals_of(pictures, clip), frames)
+    fps = measure_rate(performance, arrivals_of(pictures, clip, began_s=3600.0), frames)
     metrics = _metrics(samples) | {"fps": fps, "frames": float(frames)}
     _print(metrics, clip)
     record = {"frames": frames, "warm_up_frames": WARM_UP_FRAMES}
@@ -84,11 +84,11 @@ def bench_on_request(
     """
     require_named_backend(config)
     performance = assemble(Job(clip, clip, identity, None, Controls()), config)
-    arrivals = _arrivals(decode(clip, at_most=CLIP_FRAMES), clip)
+    arrivals = arrivals_of(decode(clip, at_most=CLIP_FRAMES), clip)
     record = {"frames": frames, "warm_up_frames": TURN_WARM_UP_FRAMES}
     conditions = _conditions(clip, identity, config) | record
     machine = machine_record()
-    with contextlib.closing(_one_by_one(performance, arrivals)) as making:
+    with contextlib.closing(one_by_one(performance, arrivals)) as making:
         _take(making, WARM_UP_FRAMES, 0)
         for _ in requests:
             metrics = _metrics(_take(making, TURN_WARM_UP_FRAMES, frames))
@@ -114,11 +114,11 @@ def measure_latency(
     Raises:
         StartupError: a frame gave no avatar, so that its time would say nothing.
     """
-    with contextlib.closing(_one_by_one(performance, arrivals)) as making:
+    with contextlib.closing(one_by_one(performance, arrivals)) as making:
         return _take(making, WARM_UP_FRAMES, frames)
 
 
-def _one_by_one(
+def one_by_one(
     performance: Performance, arrivals: Iterator[Arrived]
 ) -> Generator[tuple[float, OutputFrame | NoOutput], None, None]:
     """For every arrival how long it took (ms), and what was made of it."""
@@ -169,7 +169,9 @@ def measure_rate(performance: Performance, arrivals: Iterator[Arrived], frames: 
     return frames / spent_s
 
 
-def _arrivals(pictures: list[av.VideoFrame], clip: Path, began_s: float = 0.0) -> Iterator[Arrived]:
+def arrivals_of(
+    pictures: list[av.VideoFrame], clip: Path, began_s: float = 0.0
+) -> Iterator[Arrived]:
     """The pictures as if they came at the clip's own rate."""
     step_s = float(1 / rate_of(clip))
     for index, picture in enumerate(back_and_forth(pictures)):

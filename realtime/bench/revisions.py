@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from realtime.errors import StartupError
 
 ROOT = Path(__file__).parents[2]
 WORKING_TREE = "."
+PROGRAM = ("realtime.cli",)
+"""the module that is run, and what it takes before the command"""
 TURN_PAIRS = 30
 RUN_PAIRS = 10
 DEFAULT_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -79,9 +83,9 @@ def is_changed() -> bool:
 
 @contextlib.contextmanager
 def checked_out(*revisions: str) -> Iterator[list[Version]]:
-    """Every revision in a folder; what was made for it is removed again, whatever happens."""
+    """Every revision in a folder; what was made for it is removed again, also after SIGTERM."""
     commits = [commit_of(revision) for revision in revisions]
-    with tempfile.TemporaryDirectory(prefix="reenactd-compare-") as temporary:
+    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="reenactd-compare-") as temporary:
         folders = [Path(temporary) / str(index) for index in range(len(revisions))]
         try:
             yield [_version(*each) for each in zip(revisions, commits, folders, strict=True)]
@@ -90,6 +94,25 @@ def checked_out(*revisions: str) -> Iterator[list[Version]]:
                 if folder.exists():
                     _git("worktree", "remove", "--force", str(folder))
             _git("worktree", "prune")
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP as an exception, as Ctrl-C is one: what is open is then closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _version(revision: str, commit: str, folder: Path) -> Version:
@@ -132,11 +155,17 @@ class Runs:
 class Turns:
     """One process that is loaded once and measures on request."""
 
-    def __init__(self, version: Version, scenario: str, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        version: Version,
+        scenario: str,
+        arguments: Sequence[str],
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self._version = version
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [*_command(scenario, arguments), "--on-request"],
+            [*_command(scenario, arguments, program), "--on-request"],
             cwd=version.folder,
             env=_environment(version),
             stdin=subprocess.PIPE,
@@ -217,8 +246,10 @@ def measure_in_turns(
     return taken
 
 
-def _command(scenario: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "realtime.cli", "bench", scenario, *arguments]
+def _command(
+    scenario: str, arguments: Sequence[str], program: Sequence[str] = PROGRAM
+) -> list[str]:
+    return [sys.executable, "-m", *program, "bench", scenario, *arguments]
 
 
 def _environment(version: Version) -> dict[str, str]:

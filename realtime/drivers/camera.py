@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -41,8 +41,8 @@ _TRACKING_THRESHOLD = "facelandmarkcpu__ThresholdingCalculator.threshold"
 _KEEP_NS = 1_500_000_000
 _SAME_ASPECT = 0.02  # rounding of a shrunk picture's edges
 _CHATTER = ("INFO: Created TensorFlow Lite", "WARNING: All log messages before absl", "W0000 ")
-
-_stderr_lock = threading.Lock()
+HELD_S = 10.0
+"""the longest that what is written to stderr is held back"""
 
 
 class CameraDriver:
@@ -290,24 +290,72 @@ def _solution(
     )
 
 
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hold file descriptor 2 back and let through what is not MediaPipe's start-up chatter.
+class _Hush:
+    """Holds file descriptor 2 back and lets through what is not MediaPipe's start-up chatter.
 
     Its C++ writes four lines per graph straight to the descriptor and offers no switch for them.
-    Lines of other threads in that time are not lost, only late.
+    Lines of other threads in that time are not lost, only late, and by HELD_S at most: a start that
+    hangs keeps neither the log nor another's start waiting.
     """
-    with _stderr_lock, tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
+
+    def __init__(self, held_s: float = HELD_S) -> None:
+        self._held_s = held_s
+        self._lock = threading.Lock()
+        self._turn = self._inside = 0
+        """which time it is that something is held; for how many"""
+        self._held: IO[bytes] | None = None
+        self._saved = -1
+        self._limit: threading.Timer | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        turn = self._enter()
         try:
             yield
         finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            held.seek(0)
-            for line in held.read().decode(errors="replace").splitlines(keepends=True):
-                if not line.startswith(_CHATTER):
-                    os.write(saved, line.encode())
-            os.close(saved)
+            self._leave(turn)
+
+    def _enter(self) -> int:
+        with self._lock:
+            if self._held is None:
+                self._begin()
+            self._inside += 1
+            return self._turn
+
+    def _leave(self, turn: int) -> None:
+        with self._lock:
+            if turn != self._turn or self._held is None:  # it took too long
+                return
+            self._inside -= 1
+            if self._inside == 0:
+                self._give_back()
+
+    def _begin(self) -> None:
+        sys.stderr.flush()
+        self._turn, self._inside = self._turn + 1, 0
+        self._held, self._saved = tempfile.TemporaryFile(), os.dup(2)
+        os.dup2(self._held.fileno(), 2)
+        self._limit = threading.Timer(self._held_s, self._expire, (self._turn,))
+        self._limit.name, self._limit.daemon = "hush", True
+        self._limit.start()
+
+    def _expire(self, turn: int) -> None:
+        with self._lock:
+            if turn == self._turn and self._held is not None:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        assert self._held is not None and self._limit is not None
+        self._limit.cancel()
+        sys.stderr.flush()
+        os.dup2(self._saved, 2)
+        self._held.seek(0)
+        for line in self._held.read().decode(errors="replace").splitlines(keepends=True):
+            if not line.startswith(_CHATTER):
+                os.write(self._saved, line.encode())
+        os.close(self._saved)
+        self._held.close()
+        self._held = None
+
+
+_quiet_stderr = _Hush()

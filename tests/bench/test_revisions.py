@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -136,6 +138,24 @@ def test_what_was_checked_out_is_removed_after_ctrl_c(repository: Repository) ->
             measure_in_turns(ready, 6, interrupt)
     assert repository.worktrees() == 1
     assert not any(folder.exists() for folder in folders)
+
+
+def test_what_was_checked_out_is_removed_after_sigterm(repository: Repository) -> None:
+    repository.commit(ON_REQUEST)
+    before = signal.getsignal(signal.SIGTERM)
+    folders = []
+
+    def terminate(done: int) -> None:
+        assert repository.worktrees() == 3
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended, checked_out("HEAD", "main") as versions:
+        folders += [version.folder for version in versions]
+        with runners(versions, "pipeline", ()) as (ready, _):
+            measure_in_turns(ready, 6, terminate)
+    assert ended.value.code == 143
+    assert repository.worktrees() == 1 and not any(folder.exists() for folder in folders)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_turns_go_abba(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,18 +20,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from realtime.bench.chromium import SWITCHES as SWITCHES
+from realtime.bench.chromium import find_chromium as chromium_of
+from realtime.errors import StartupError
 from tests.browser.clips import write_fake_camera
 
 PERFORMER = Path(__file__).parents[1] / "data" / "performers" / "performer1.mp4"
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DRAWING_SWITCHES = (
     *(switch for switch in SWITCHES if switch != "--disable-gpu"),
     "--use-angle=swiftshader",
@@ -66,17 +58,10 @@ Open = Callable[..., Visit]
 
 def find_chromium(playwright: Playwright) -> str:
     """A Chromium that runs; Playwright's own counts."""
-    own = playwright.chromium.executable_path
-    names = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-    for path in [*names, own]:
-        if path is None or not Path(path).exists():
-            continue
-        if subprocess.run([path, "--version"], capture_output=True).returncode == 0:
-            return path
-    pytest.fail(
-        "no Chromium: apt-get install chromium, or python -m playwright install chromium",
-        pytrace=False,
-    )
+    try:
+        return chromium_of(playwright.chromium.executable_path)
+    except StartupError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 
 import cv2
@@ -212,6 +214,33 @@ def test_start_up_chatter_is_held_back_and_other_lines_are_not(
         os.write(2, b"W0000 00:00:1 1 some.cc:1] chatter\nINFO: Created TensorFlow Lite XNNPACK\n")
         os.write(2, b"a warning of somebody else\n")
     assert capfd.readouterr().err == "a warning of somebody else\n"
+
+
+def test_a_start_that_hangs_holds_nobody_up(capfd: pytest.CaptureFixture[str]) -> None:
+    hush, released, began = camera._Hush(held_s=0.2), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with hush():
+            began.set()
+            released.wait(30)
+
+    hung = threading.Thread(target=hang)
+    hung.start()
+    assert began.wait(10)
+    with hush():  # another's start goes on beside it
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK\na line of the log\n")
+    deadline = time.monotonic() + 10
+    said = ""
+    while not said and time.monotonic() < deadline:
+        said = capfd.readouterr().err
+        time.sleep(0.01)
+    assert said == "a line of the log\n", "while the first one still hangs"
+    with hush():
+        os.write(2, b"W0000 00:00:1 1 some.cc:1] chatter\n")
+    released.set()
+    hung.join(10)
+    os.write(2, b"and after it\n")
+    assert capfd.readouterr().err == "and after it\n"
 
 
 def test_tracking_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
