@@ -26,20 +26,11 @@ from realtime.daemon import Daemon
 from realtime.enrolment import Enrolment, Picture, Wish
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import U8
-from realtime.http_body import read_body
+from realtime.http_body import IMAGE_TYPES, PICTURE_BODY, read_body
 
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 METHOD = "confirmed in the page, no live check"
 CHECKED_METHOD = "live-check"
-_PICTURE = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES
-        },
-    }
-}
 NAME = "the picture"
 """a file's own name never comes here"""
 
@@ -65,7 +56,7 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
 
     @app.post(
         "/api/identities/look",
-        openapi_extra=_PICTURE,
+        openapi_extra=PICTURE_BODY,
         responses=refusals(400, *BODY, 503, 507),
     )
     async def look_at(request: Request) -> dict[str, Any]:
@@ -83,7 +74,7 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
     @app.post(
         "/api/identities",
         status_code=201,
-        openapi_extra=_PICTURE,
+        openapi_extra=PICTURE_BODY,
         responses=refusals(400, 409, *BODY, 503, 507),
     )
     async def add(  # noqa: PLR0913 - a query parameter each

@@ -22,12 +22,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from realtime import likeness, picture_file
+from realtime.answers import BODY, refusals
 from realtime.challenge import draw
 from realtime.clock import NS_PER_S, Clock
 from realtime.consent import LiveCheck as Passed
 from realtime.daemon import Daemon
 from realtime.enrolment import Picture
 from realtime.errors import IdentityError
+from realtime.http_body import PICTURE_BODY
 from realtime.live_check import TOTAL_S, LiveCheck, Progress
 from realtime.session import Session
 from realtime.signalling import check_session
@@ -156,7 +158,12 @@ def add_checking(app: FastAPI, daemon: Daemon, checks: Checks, look: Look) -> No
                 return session
         raise HTTPException(404, f"there is no session {name[:64]!r}: start the camera first")
 
-    @app.post("/api/identities/check", status_code=201)
+    @app.post(
+        "/api/identities/check",
+        status_code=201,
+        openapi_extra=PICTURE_BODY,
+        responses=refusals(400, 404, 409, *BODY, 503, 507),
+    )
     async def begin(
         request: Request, session: Annotated[str, Query(max_length=64)]
     ) -> dict[str, Any]:
@@ -173,13 +180,13 @@ def add_checking(app: FastAPI, daemon: Daemon, checks: Checks, look: Look) -> No
         check_id = checks.begin(performer, picture, data)
         return _told(check_id, await checks.progress(check_id))
 
-    @app.get("/api/identities/check/{check_id}")
+    @app.get("/api/identities/check/{check_id}", responses=refusals(404))
     async def progress(check_id: str) -> dict[str, Any]:
         """What is to be done now. Ask several times a second: a check that is not asked about
         loses sight of the face."""
         return _told(check_id, await checks.progress(check_id))
 
-    @app.delete("/api/identities/check/{check_id}", status_code=204)
+    @app.delete("/api/identities/check/{check_id}", status_code=204, responses=refusals(404))
     async def give_up(check_id: str) -> Response:
         """End it without a result."""
         checks.give_up(check_id)

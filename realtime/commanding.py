@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
 from realtime.messages import MAX_MESSAGE_CHARS, MessageError
 from realtime.signalling import read_text
@@ -25,7 +26,12 @@ _BODY = {
 def add_commanding(app: FastAPI, daemon: Daemon) -> None:
     app.exception_handler(MessageError)(lambda request, exc: JSONResponse({"error": str(exc)}, 400))
 
-    @app.post("/api/sessions/{name}/commands", status_code=204, openapi_extra=_BODY)
+    @app.post(
+        "/api/sessions/{name}/commands",
+        status_code=204,
+        openapi_extra=_BODY,
+        responses=refusals(400, 404, *BODY),
+    )
     async def command(name: str, request: Request) -> Response:
         """One message of the `controls` channel: controls, calibrate or identity. `name` is the
         session's, by which viewers find it, too."""

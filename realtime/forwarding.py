@@ -23,7 +23,7 @@ from realtime.directing import Director
 from realtime.http_body import read_any_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
-from realtime.signalling import RETRY_AFTER_S
+from realtime.signalling import CLIENT_GONE, RETRY_AFTER_S
 
 if TYPE_CHECKING:
     import httpx
@@ -34,8 +34,6 @@ PASSED_ON = ("Content-Type", "If-Match", "Accept")
 """of a request"""
 KEPT_BACK = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 """of an answer: about the connection, which is another one"""
-CLIENT_GONE = 499
-"""nginx's; nobody reads it"""
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 

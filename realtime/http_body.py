@@ -14,6 +14,16 @@ PATIENCE_S = 20.0
 """for the whole body: a client that trickles it holds a connection, and memory"""
 LONG_PATIENCE_S = 120.0
 """for a body that is written to a file"""
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
+PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES
+        },
+    }
+}
+"""a picture, for the OpenAPI document"""
 
 
 async def read_body(request: Request, content_types: Collection[str], limit: int) -> bytes:

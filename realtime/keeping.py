@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from realtime import identity_archive
+from realtime.answers import BODY, refusals
 from realtime.enrolment import MAX_REASON, Enrolment
 from realtime.errors import ReenactdError
 from realtime.http_body import read_body
@@ -34,6 +35,10 @@ class Revocation(BaseModel):
 
     reason: str = Field("", max_length=MAX_REASON)
     """stands in the signed record"""
+
+
+class ArchiveResponse(Response):
+    media_type = ARCHIVE_TYPE
 
 
 class Unbelieved(ReenactdError):
@@ -61,29 +66,38 @@ def add_keeping(app: FastAPI, enrolment: Enrolment) -> None:
         """All that did not ship, those that may no longer be used as well, with the reason."""
         return [asdict(own) for own in enrolment.own()]
 
-    @app.post("/api/own-identities/{identity_id}/revocation")
+    @app.post("/api/own-identities/{identity_id}/revocation", responses=refusals(400, 507))
     def revoke(identity_id: str, why: Revocation) -> dict[str, str]:
         """Take its consent back for good; sessions that show it end within a second."""
         enrolment.revoke(identity_id, why.reason)
         logger.warning("identity %s was revoked in the page", identity_id)
         return {"id": identity_id}
 
-    @app.delete("/api/own-identities/{identity_id}")
+    @app.delete("/api/own-identities/{identity_id}", responses=refusals(400, 507))
     def delete(identity_id: str) -> dict[str, Any]:
         """Delete it, and every file that was made of it here."""
         removed = enrolment.delete(identity_id)
         logger.warning("identity %s was deleted in the page: %d files", identity_id, removed)
         return {"id": identity_id, "files": removed}
 
-    @app.get("/api/own-identities/{identity_id}/export")
+    @app.get(
+        "/api/own-identities/{identity_id}/export",
+        response_class=ArchiveResponse,
+        responses=refusals(400, 507),
+    )
     def export(identity_id: str) -> Response:
         """One file for another installation; its consent stays as it was signed."""
         content, signer = enrolment.packed(identity_id)
         name = f'attachment; filename="{identity_id}{identity_archive.SUFFIX}"'
         headers = {"Content-Disposition": name, "Reenactd-Signer": fingerprint(signer)}
-        return Response(content, media_type=ARCHIVE_TYPE, headers=headers)
+        return ArchiveResponse(content, headers=headers)
 
-    @app.post("/api/own-identities", status_code=201, openapi_extra=_ARCHIVE_BODY)
+    @app.post(
+        "/api/own-identities",
+        status_code=201,
+        openapi_extra=_ARCHIVE_BODY,
+        responses=refusals(400, 409, *BODY, 507),
+    )
     async def take_in(
         request: Request,
         id: Annotated[str | None, Query(max_length=64)] = None,  # noqa: A002 - as it is called

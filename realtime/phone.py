@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException
 
 from realtime import tls
 from realtime.access import EXCHANGE_PATH, grant_of, is_loopback
+from realtime.answers import refusals
 from realtime.config import Server
 from realtime.tickets import Token
 from realtime.tokens import TokenRefused, Tokens
@@ -80,7 +81,7 @@ def add_phone(app: FastAPI, server: Server, tokens: Tokens, web_client: Path) ->
         """How a phone can come here; where it cannot, what to type first."""
         return ways_here(server)
 
-    @app.post("/api/phone", status_code=201)
+    @app.post("/api/phone", status_code=201, responses=refusals(400, 409))
     async def invite(wish: CodeWish, request: Request) -> Invitation:
         """A code that is good once. 409 where no phone can come, 400 for another host."""
         found = await run_in_threadpool(ways_here, server)
@@ -96,7 +97,7 @@ def add_phone(app: FastAPI, server: Server, tokens: Tokens, web_client: Path) ->
         url = f"https://{_with_port(wish.host, request.url.port)}/phone#once={code.text}"
         return Invitation(url=url, qr=qr_code(url), session=code.session, expires=code.expires)
 
-    @app.post(EXCHANGE_PATH, status_code=201)
+    @app.post(EXCHANGE_PATH, status_code=201, responses=refusals(403))
     async def exchange(request: Request) -> Token:
         """The code, as bearer, for a token of scope publish and one session; then it is dead."""
         grant = grant_of(request.scope)

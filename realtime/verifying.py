@@ -24,6 +24,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from realtime import verify_process
+from realtime.answers import BODY, refusals
 from realtime.http_body import save_body
 from realtime.verify_process import Heard
 
@@ -131,7 +132,12 @@ class Verifier:
 def add_verifying(app: FastAPI, verifier: Verifier | None = None) -> None:
     verifier = verifier or Verifier()
 
-    @app.post("/api/verify", status_code=202, openapi_extra=_FILE_BODY)
+    @app.post(
+        "/api/verify",
+        status_code=202,
+        openapi_extra=_FILE_BODY,
+        responses=refusals(400, *BODY, 503, 507),
+    )
     async def begin(
         request: Request, name: Annotated[str, Query(max_length=255)] = ""
     ) -> dict[str, Any]:
@@ -142,12 +148,12 @@ def add_verifying(app: FastAPI, verifier: Verifier | None = None) -> None:
         job_id = await verifier.begin(request, name)
         return {"job": job_id, **verifier.heard(job_id).as_json()}
 
-    @app.get("/api/verify/{job_id}")
+    @app.get("/api/verify/{job_id}", responses=refusals(404))
     async def heard(job_id: str) -> dict[str, Any]:
         """`state` is running, done or failed; done has the verdict of `reenactd verify --json`."""
         return {"job": job_id, **verifier.heard(job_id).as_json()}
 
-    @app.delete("/api/verify/{job_id}", status_code=204)
+    @app.delete("/api/verify/{job_id}", status_code=204, responses=refusals(404))
     async def forget(job_id: str) -> Response:
         """Stop looking at it."""
         verifier.forget(job_id)

@@ -31,6 +31,7 @@ from realtime.client import Address, find
 from realtime.config import Config
 from realtime.daemon import Daemon, build_services
 from realtime.server import create_app
+from realtime.tokens import Tokens
 from tests.helpers import TOKEN, FakeStudio, config_with
 from tests.running import Running
 
@@ -164,7 +165,8 @@ def document() -> dict[str, Any]:
 
 
 def whole_app() -> Any:
-    return create_app(Daemon(build_services(config_with(), FakeStudio())), TOKEN, "test loop")
+    daemon = Daemon(build_services(config_with(), FakeStudio()))
+    return create_app(daemon, Tokens(TOKEN), "test loop")
 
 
 def described(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -241,7 +241,7 @@ async def test_an_abandoned_offer_gives_its_place_away_long_before_it_is_given_u
 
 async def test_an_offer_whose_client_went_while_the_networks_loaded_makes_no_session() -> None:
     async with standing() as stand:
-        app = create_app(stand.daemon, TOKEN, "test loop")
+        app = create_app(stand.daemon, stand.tokens, "test loop")
         await until(lambda: stand.daemon.ready)
         stand.daemon._ready.clear()  # as if still loading
         offer = (await abandoned_offer()).encode()
