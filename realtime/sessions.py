@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from realtime.admission import Cost, Ledger
 from realtime.errors import AdmissionRefused
 from realtime.load import Load
+from realtime.memory import Trimmer
 from realtime.session import Services, Session, make_cast
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Sessions:
         """sessions that hold no place any more, since nobody has connected"""
         self._telemetry = services.telemetry
         self._load = Load(services.render, services.clock)
+        self._trimmer = Trimmer(services.maker.run)
         self._watchdog: asyncio.Task[None] | None = None
         self.sick: str | None = None
         """why nobody can be served, if so"""
@@ -127,10 +129,12 @@ class Sessions:
         if self._watchdog is not None:
             self._watchdog.cancel()
         await asyncio.gather(*(session.close(reason) for session in self._sessions.values()))
+        self._trimmer.stop()
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.id, None)
         self._overdue.discard(session.id)
+        self._trimmer.soon()
 
     async def _watch(self) -> None:
         """Independent of every worker thread."""

@@ -45,6 +45,7 @@ LAYERS = (
         "realtime.logs",
         "realtime.loops",
         "realtime.http_body",
+        "realtime.memory",
         "realtime.merging",
         "realtime.messages",
         "realtime.metrics",
