@@ -245,7 +245,7 @@ class Liveportrait(_Section):
 
 class Quality(_Section):
     adapt: bool = True
-    """where machine or link do not keep up: smaller pictures, then fewer; back when there is room"""
+    """where machine or link cannot keep up: smaller pictures, then fewer; back when they can"""
     hold_s: float = Field(4.0, ge=2, le=60)
     """how long it must not keep up before a step down; a step up takes four times as long"""
 

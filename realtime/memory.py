@@ -1,8 +1,8 @@
 """Memory that a session leaves behind goes back to the system. Knows no sessions.
 
-glibc keeps what is freed, in an arena for every few threads. Each performer brings three threads, and
-pictures of a megabyte: after seven of them a daemon at rest held 730 MiB, of which 490 were in use
-(docs/LOG.md), and half an hour of them looks like a leak.
+glibc keeps what is freed, in an arena for every few threads. Each performer brings three threads
+and pictures of a megabyte: after seven of them a daemon at rest held 730 MiB, of which 490 were in
+use (docs/LOG.md), and half an hour of them looks like a leak.
 """
 
 from __future__ import annotations
