@@ -15,7 +15,6 @@ from typing import Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.exceptions import HTTPException
 
@@ -24,7 +23,7 @@ from realtime.checking import Checks, add_checking
 from realtime.consent import STATEMENTS, consent_kind
 from realtime.daemon import Daemon
 from realtime.enrolment import Enrolment, Picture, Wish
-from realtime.errors import IdentityError, StartupError
+from realtime.errors import IdentityError
 from realtime.frames import U8
 from realtime.http_body import IMAGE_TYPES, PICTURE_BODY, read_body
 
@@ -39,11 +38,6 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
     """The endpoints; one picture at a time, for each takes a second of a core."""
     checks = Checks(daemon.services.clock, enrolment.count_faces)
     one_at_a_time = asyncio.Lock()
-
-    def full_disk(request: Request, exc: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(exc)}, 507)
-
-    app.exception_handler(StartupError)(full_disk)
 
     async def look(request: Request) -> tuple[bytes, Picture]:
         if one_at_a_time.locked():

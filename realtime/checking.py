@@ -80,7 +80,7 @@ class Checks:
         digest = picture_file.sha256(data)
         self._kept[check_id] = _Kept(check, session, digest, self._clock.now_ns(), now)
         session.look_on(check.see)
-        asyncio.get_running_loop().call_later(TOTAL_S + 1, self._leave, check_id)
+        asyncio.get_running_loop().call_later(TOTAL_S + 1, self._end, check_id)
         return check_id
 
     async def progress(self, check_id: str) -> Progress:
@@ -138,6 +138,13 @@ class Checks:
             oldest = next(iter(self._kept))
             self._leave(oldest)
             del self._kept[oldest]
+
+    def _end(self, check_id: str) -> None:
+        """One that nobody asks about any more; what it has seen is forgotten."""
+        kept = self._kept.get(check_id)
+        if kept is not None:
+            self._leave(check_id)
+            kept.check.give_up(GIVEN_UP)
 
     def _leave(self, check_id: str) -> None:
         """Let the session perform unwatched again, unless another check has begun on it."""

@@ -209,6 +209,8 @@ class Enrolment:
         folder = self._own(identity_id, "deleted")
         from engines.liveportrait.cache import default_root
 
+        for left in folder.parent.glob(".deleted-*"):  # by one that was stopped half way
+            shutil.rmtree(left, ignore_errors=True)
         codes = [path for path in default_root().glob("*") if path.is_file()]
         removed = sum(path.is_file() for path in folder.rglob("*")) + len(codes)
         try:

@@ -20,10 +20,10 @@ from realtime.adding import MAX_UPLOAD_BYTES
 from realtime.crew import Crew
 from realtime.crew_worker import Call, Unreachable, Worker
 from realtime.directing import Director
-from realtime.http_body import read_any_body
+from realtime.http_body import CLIENT_GONE, read_any_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
-from realtime.signalling import CLIENT_GONE, RETRY_AFTER_S
+from realtime.signalling import RETRY_AFTER_S
 
 if TYPE_CHECKING:
     import httpx

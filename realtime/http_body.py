@@ -8,10 +8,12 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 PATIENCE_S = 20.0
 """for the whole body: a client that trickles it holds a connection, and memory"""
+CLIENT_GONE = 499
+"""nginx's status; it is never read"""
 LONG_PATIENCE_S = 120.0
 """for a body that is written to a file"""
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -45,6 +47,8 @@ async def read_any_body(request: Request, limit: int) -> bytes:
     """
     try:
         return await asyncio.wait_for(_read(request, limit), PATIENCE_S)
+    except ClientDisconnect:
+        raise HTTPException(CLIENT_GONE, "the client went away") from None
     except asyncio.TimeoutError:
         raise HTTPException(408, f"the body did not come within {PATIENCE_S:g} s") from None
 
@@ -57,6 +61,8 @@ async def save_body(request: Request, path: Path, limit: int) -> None:
     """
     try:
         await asyncio.wait_for(_save(request, path, limit), LONG_PATIENCE_S)
+    except ClientDisconnect:
+        raise HTTPException(CLIENT_GONE, "the client went away") from None
     except asyncio.TimeoutError:
         raise HTTPException(408, f"the body did not come within {LONG_PATIENCE_S:g} s") from None
     except OSError as exc:

@@ -53,6 +53,10 @@ def read(path: Path) -> bytes:
         raise IdentityError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""what zipfile reads no further than it is asked to; the others it would unpack whole"""
+
+
 def unpack(data: bytes, name: str) -> dict[str, bytes]:
     """The files that it holds.
 
@@ -72,6 +76,8 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
                 raise IdentityError(f"{rule}: it must hold {', '.join(FILES)} and nothing else")
             if len(set(names)) < len(names):
                 raise IdentityError(f"{rule}: it holds a name twice")
+            if any(entry.compress_type not in _BOUNDED for entry in archive.infolist()):
+                raise IdentityError(f"{rule}: it is compressed by another method than deflate")
             files = {}
             for entry in names:
                 with archive.open(entry) as member:

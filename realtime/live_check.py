@@ -308,6 +308,8 @@ class LiveCheck:
 
     def see(self, tracked: Tracked) -> None:
         """What the session tracked in one picture; takes no time."""
+        if not self._judge.running:
+            return
         face = tracked.face
         landmarks = face.landmarks_px if isinstance(face, FaceTrack) else None
         self._picture = tracked.source.rgb
@@ -325,9 +327,7 @@ class LiveCheck:
             progress = judge.progress(now_ns)
             if self._sees_another(progress):
                 judge.fail(TWO_FACES)
-            if not judge.running:
-                self._picture = None
-                self._waiting.clear()
+            self._forget_if_over()
             return judge.progress(now_ns)
 
     def _sees_another(self, progress: Progress) -> bool:
@@ -343,6 +343,12 @@ class LiveCheck:
         with self._lock:
             if self._judge.running:
                 self._judge.fail(problem)
+            self._forget_if_over()
+
+    def _forget_if_over(self) -> None:
+        if not self._judge.running:
+            self._picture = None
+            self._waiting.clear()
 
 
 def _aim(angles_rad: F32) -> F32:

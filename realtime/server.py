@@ -170,6 +170,7 @@ def _add_errors(app: FastAPI) -> None:
     app.exception_handler(OfferRejected)(answer(400))
     app.exception_handler(IdentityError)(answer(400))
     app.exception_handler(AdmissionRefused)(answer(503))
+    app.exception_handler(StartupError)(answer(507))  # a file of ours cannot be read or written
     app.exception_handler(RequestValidationError)(wrong_value)
     app.exception_handler(HTTPException)(http_error)
     app.exception_handler(Exception)(

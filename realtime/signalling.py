@@ -17,7 +17,7 @@ from realtime.access import grant_of
 from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
 from realtime.errors import NobodyPerforms
-from realtime.http_body import read_body
+from realtime.http_body import CLIENT_GONE, read_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
 from realtime.sinks.sizes import Size
@@ -28,8 +28,6 @@ SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 MAX_FRAGMENT_BYTES = 16 * 1024
 RETRY_AFTER_S = 5
-CLIENT_GONE = 499
-"""nginx's; it is never read"""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SDP_BODY = {
     "requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}},

@@ -77,8 +77,13 @@ class Verifier:
             raise HTTPException(503, "another file is being looked at", {"Retry-After": "2"})
         suffix = Path(name).suffix
         file = f"file{suffix.lower() if _SUFFIX.fullmatch(suffix) else ''}"
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="reenactd-verify-"))  # 0700
+        except OSError as exc:
+            raise HTTPException(
+                507, f"the file cannot be kept to look at it: {exc.strerror}"
+            ) from exc
         self._receiving = True
-        folder = Path(tempfile.mkdtemp(prefix="reenactd-verify-"))  # 0700
         try:
             await save_body(request, folder / file, MAX_UPLOAD_BYTES)
         except BaseException:

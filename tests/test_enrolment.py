@@ -197,8 +197,9 @@ def test_a_revocation_says_why() -> None:
 def test_all_own_ones_are_told_with_what_is_wrong() -> None:
     made = enrolment()
     assert made.own() == []
-    for identity_id in ("one", "two", "three"):
-        added(made, identity_id=identity_id)
+    for identity_id, seed in (("one", 1), ("two", 2), ("three", 3)):
+        picture = made.look_at(picture_bytes(seed=seed), "x")
+        made.add(picture, wish(identity_id=identity_id))
     made.revoke("two")
     (IdentityStore(Identities()).folder("three") / "consent.json").write_bytes(b"{")
     one, three, two = made.own()
@@ -278,7 +279,7 @@ def test_an_exported_identity_is_believed_where_its_key_is(
     assert IdentityStore(Identities()).consent("ada-l").signed_by == key
 
 
-def archive(**changes: Any) -> bytes:
+def archive(by: int = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
     """An exported identity with other contents; None leaves a file out."""
     portrait = picture_bytes()
     record = {
@@ -295,7 +296,7 @@ def archive(**changes: Any) -> bytes:
     }
     files.update({name.replace("_", "."): content for name, content in changes.items()})
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(buffer, "w", by) as file:
         for name, content in files.items():
             if content is not None:
                 file.writestr(name, content)
@@ -317,6 +318,8 @@ def archive(**changes: Any) -> bytes:
         (lambda: archive(portrait_png=picture_bytes(seed=3)), "not the one that its consent names"),
         (lambda: archive(portrait_png=b"\0" * (33 << 20)), "portrait.png has more than"),
         (lambda: archive() + b"PK\x01\x02" * 100_000, "and nothing else"),
+        (lambda: archive(by=zipfile.ZIP_BZIP2), "another method than deflate"),
+        (lambda: archive(by=zipfile.ZIP_LZMA), "another method than deflate"),
     ],
 )
 def test_a_hostile_import_leaves_nothing(

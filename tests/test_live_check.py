@@ -264,3 +264,14 @@ def test_given_up() -> None:
     check = LiveCheck(ASKED, photo(), Hands(), lambda rgb: 1)
     check.give_up("it was given up")
     assert (check.progress().phase, check.progress().problem) == ("failed", "it was given up")
+
+
+def test_what_was_seen_is_forgotten_with_its_end_and_nothing_is_seen_after_it() -> None:
+    check = LiveCheck(ASKED, photo(), Hands(), lambda rgb: 1)
+    rgb, face = np.zeros((48, 64, 3), np.uint8), NoFace("none")
+    for number in range(3):
+        check.see(Tracked(SourceFrame(number, 0, 0, rgb), face, None, Timings(0)))
+    assert check._picture is not None and len(check._waiting) == 3
+    check.give_up("nobody asks")
+    check.see(Tracked(SourceFrame(3, 0, 0, rgb), face, None, Timings(0)))
+    assert check._picture is None and not check._waiting

@@ -64,6 +64,7 @@ export class LiveCheck {
 
   async #begin() {
     this.forget();
+    this.#onChange();
     const mine = this.#run;
     const picture = this.#picture;
     byId("check-start").hidden = true;
@@ -77,7 +78,9 @@ export class LiveCheck {
       this.#say(CHECK.looking);
       byId("check-self").srcObject = this.#performance.stream();
       byId("check-run").hidden = false;
-      await this.#watch(mine, await beginCheck(picture, session));
+      const state = await beginCheck(picture, session);
+      if (mine !== this.#run) return void giveUpCheck(state.check).catch(() => {});
+      await this.#watch(mine, state);
     } catch (error) {
       if (mine === this.#run) this.#end(fill(CHECK.failed, reasonOf(error)));
     }
@@ -110,7 +113,6 @@ export class LiveCheck {
     if (state.phase === "failed") return this.#end(fill(CHECK.failed, state.problem));
     this.passed = state.check;
     this.#end(fill(CHECK.passed, `${state.score} apart, at most ${state.threshold} is let through`));
-    byId("check-start").hidden = true;
     this.#onChange();
   }
 

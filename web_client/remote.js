@@ -40,7 +40,8 @@ export class RemoteSession {
     if (!(await this.#find())) throw new ApiError("phone");
     const token = await makeViewToken(this.#name);
     if (this.#over) return;
-    this.#viewer = new Viewer(token, (stream) => this.#handlers.onVideo(stream), () => this.#lose());
+    const onStream = (stream) => this.#handlers.onVideo(stream);
+    this.#viewer = new Viewer(token, ["video"], onStream, () => this.#lose());
     try {
       await this.#viewer.connect(`/whep/${this.#name}`);
     } catch (error) {

@@ -7,6 +7,7 @@ import { reasonOf } from "./reason.js";
 import { CONFIDENCE, FILE_CHECK, fill, VERDICTS } from "./words.js";
 
 const ASK_MS = 300;
+const MOST_TRIES = 10;
 const MAX_BYTES = 512 * 2 ** 20;
 const byId = (id) => document.getElementById(id);
 
@@ -62,11 +63,24 @@ async function look(file) {
   byId("verify-progress").removeAttribute("value");
   byId("verify-progress").hidden = false;
   try {
-    await follow(await sendFile(file, signal), file.name, signal);
+    await follow(await send(file, signal), file.name, signal);
   } catch (error) {
     if (signal.aborted) return;
     byId("verify-progress").hidden = true;
     say(fill(FILE_CHECK.failed, reasonOf(error)));
+  }
+}
+
+/** The file before, which was let go of, takes a moment to be gone. */
+async function send(file, signal) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await sendFile(file, signal);
+    } catch (error) {
+      if (error.kind !== "full" || tries === MOST_TRIES) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_MS));
+    signal.throwIfAborted();
   }
 }
 
