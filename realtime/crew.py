@@ -179,7 +179,7 @@ class Crew:
             await before.loaded.wait()
         while not self.draining:
             began_ns = self._clock.now_ns()
-            code = await worker.live()
+            code = await self._live(worker)
             if self.draining or self._ends_all(worker):
                 return
             if self._clock.now_ns() - began_ns > LASTS_S * NS_PER_S:
@@ -192,6 +192,15 @@ class Crew:
             worker.loaded.set()  # as far as the next one waits for it
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+
+    async def _live(self, worker: Worker) -> int | None:
+        """Its exit code; None where it could not be started, or said what is no report."""
+        try:
+            return await worker.live()
+        except (OSError, ValueError) as exc:
+            logger.error("worker %d cannot be kept: %s", worker.index, exc)
+            worker.kill()
+            return None
 
     def _ends_all(self, worker: Worker) -> bool:
         """Whether the daemon cannot go on either: nobody was ready yet, and nobody will be."""

@@ -38,10 +38,12 @@ logger = logging.getLogger(__name__)
 LOOK_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 70.0
 """of all else; an offer waits until its identity is loaded"""
-END_S = 10.0
-"""how long an end may take; existing sessions say goodbye first"""
+END_S = 45.0
+"""how long an end may take: sessions say goodbye, films and records are written to their ends"""
 SECRET_BYTES = 32
 OUR_OWN = Grant("admin")
+NO_LIMITS = httpx.Limits(max_connections=None)
+"""requests must not keep the looks at a worker waiting, which would be taken for its hanging"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Worker:
         """it was ready once, or has ended before that"""
         self.opening = 0
         """sessions that it is asked to open just now"""
+        self.joining = 0
+        """viewers, likewise"""
         self._directory, self._studio, self._config = directory, studio, config
         self._clock = clock
         self._answered_ns = 0
@@ -140,7 +144,7 @@ class Worker:
             self.failure = report.failure
         if report.listening:
             self._http = httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=str(start.socket)),
+                transport=httpx.AsyncHTTPTransport(uds=str(start.socket), limits=NO_LIMITS),
                 base_url="http://worker",
                 headers={SECRET_HEADER: start.secret, "Accept-Encoding": "identity"},
                 timeout=ANSWER_TIMEOUT_S,

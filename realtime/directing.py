@@ -57,6 +57,7 @@ class Director:
             raise AdmissionRefused(ENDING)
         looks = await self._crew.look()
         watching = sum(len(look.viewers) for look in looks.values())
+        watching += sum(worker.joining for worker in self._crew)
         limit = self._crew.config.server.max_viewers
         worker = performing(looks, name)
         if worker is not None and watching >= limit:

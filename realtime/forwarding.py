@@ -7,7 +7,6 @@ reads otherwise than the worker would be a way around the guard.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,6 @@ class _Desk:
 
     def __init__(self, crew: Crew) -> None:
         self._director = Director(crew)
-        self._viewers_one_by_one = asyncio.Lock()
-        """so that no more are let in than there are places"""
 
     async def forward(self, request: Request) -> Response:
         path = request.scope["path"]
@@ -70,9 +67,13 @@ class _Desk:
             case "POST", ["whip"]:
                 return await self._publish(request, body)
             case "POST", ["whep", *session] if len(session) < 2:
-                async with self._viewers_one_by_one:
-                    name = session[0] if session else _granted_session(request) or LATEST
-                    return await _passed(await self._director.for_viewer(name), request, body)
+                name = session[0] if session else _granted_session(request) or LATEST
+                worker = await self._director.for_viewer(name)
+                worker.joining += 1  # as with sessions
+                try:
+                    return await _passed(worker, request, body)
+                finally:
+                    worker.joining -= 1
             case _, ["whip", session_id]:
                 worker = await self._director.of_session(session_id)
             case _, ["whep", _, viewer_id]:
@@ -89,22 +90,25 @@ class _Desk:
         """About what the path does not tell: one after the other, until one knows it."""
         answer: Response | None = None
         for worker in self._director.everybody():
-            answer = await _passed(worker, request, body)
+            try:
+                answer = await _passed(worker, request, body)
+            except Unreachable:
+                continue
             if answer.status_code != 404:
                 break
-        assert answer is not None
+        if answer is None:
+            raise Unreachable("no worker process answers")
         return answer
 
     async def _publish(self, request: Request, body: bytes) -> Response:
         """Where there is room; who refuses it after all may know of something new."""
         name = request.query_params.get("name") or _granted_session(request)
         answer: Response | None = None
-        workers = await self._director.for_session(name)
-        if await request.is_disconnected():  # while it waited for one that is loaded
-            return Response(status_code=CLIENT_GONE)
-        for worker in workers:
-            worker.opening += 1
+        for worker in await self._director.for_session(name):
+            worker.opening += 1  # before anything else is awaited, or too many are let in
             try:
+                if await request.is_disconnected():  # while it waited for one that is loaded
+                    return Response(status_code=CLIENT_GONE)
                 answer = await _passed(worker, request, body)
             except Unreachable:
                 continue

@@ -22,6 +22,8 @@ QUEUE_CUT = 0.85
 """what is then sent of what was"""
 GROWTH, SLOW_GROWTH = 1.08, 1.02
 """of the bound per report without trouble: up to the receiver's estimate, and beyond it"""
+MOST_BPS = 1_000_000_000
+"""beyond what any encoder is asked for: a bound that has risen so far binds nothing"""
 LEAST_BPS = 60_000
 """no link is believed to carry less"""
 REPEATED_SHARE = 0.5
@@ -105,7 +107,8 @@ class LinkWatch:
     def _raise(self) -> None:
         if self._bound_bps is not None:
             below = self._estimate_bps is not None and self._bound_bps < self._estimate_bps
-            self._bound_bps *= GROWTH if below else SLOW_GROWTH
+            raised_bps = self._bound_bps * (GROWTH if below else SLOW_GROWTH)
+            self._bound_bps = min(raised_bps, MOST_BPS)
 
     def may_repeat(self) -> bool:
         """Whether a packet that was lost may be sent again now; counts it if so."""

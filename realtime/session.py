@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from engines.errors import EngineError
 from realtime.broadcast import Broadcast
 from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.clock import NS_PER_S, Clock
@@ -403,7 +404,7 @@ class Session:
         try:
             if rung.canvas_hw != current.canvas_hw:
                 await self._change_canvas(self._quality.canvas_hw(rung))
-        except ReenactdError as exc:
+        except (ReenactdError, EngineError) as exc:
             self._log.warning("the picture stays at %s: %s", current, exc)
             self._quality.settle(rung, done=False)
             return
@@ -534,7 +535,7 @@ class Session:
                 canvas_hw = self._quality.canvas_hw(self._quality.rung)
                 self._live.identity = await self._services.wardrobe.get(identity_id, canvas_hw)
             self._logbook.wear(self._live.identity)
-        except ReenactdError as exc:
+        except (ReenactdError, EngineError) as exc:
             self._tell({"type": "error", "message": str(exc)})
         else:
             self._tell({"type": "identity", "id": identity_id})

@@ -78,7 +78,8 @@ class Viewer:
             OfferRejected: the offer cannot be answered; the viewer must be closed.
         """
         answer = await self._peer.answer(offer_sdp)
-        self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
+        if not self._audience.closed:  # else the next performer's is joined, as after any end
+            self._audience.join(self._seat, self._peer.codec, self.wish.background, self.wish.size)
         sound = "with sound" if self._peer.takes_sound else "without sound"
         logger.info("[viewer %s] connecting, %s, %s", self.id[:6], self._peer.codec, sound)
         return answer

@@ -36,10 +36,17 @@ def main() -> None:
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as raw:
         line = raw.readline()  # unbuffered: what follows is for the event loop
     if line:
-        sys.exit(run(Start.read(line)))
+        sys.exit(run(Start.read(line), _own_reports()))
 
 
-def run(start: Start) -> int:
+def _own_reports() -> int:
+    """Where reports are written; what any library prints goes to the log instead."""
+    reports = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return reports
+
+
+def run(start: Start, reports: int) -> int:
     """Serve until the parent says so or is gone. Returns the exit code."""
     config = start.settings
     logs.set_up(config.log)
@@ -49,9 +56,9 @@ def run(start: Start) -> int:
     try:
         asyncio.set_event_loop(loop)
         daemon = Daemon(build_services(config, pkgutil.resolve_name(start.studio)(config)))
-        loop.run_until_complete(_serve(start, daemon, choice))
+        loop.run_until_complete(_serve(start, daemon, choice, reports))
     except ReenactdError as error:
-        _report(Report(failure=str(error)))
+        _report(reports, Report(failure=str(error)))
         return EXIT_FAILED
     finally:
         finish(loop)
@@ -60,7 +67,7 @@ def run(start: Start) -> int:
     return 0
 
 
-async def _serve(start: Start, daemon: Daemon, choice: LoopChoice) -> None:
+async def _serve(start: Start, daemon: Daemon, choice: LoopChoice, reports: int) -> None:
     app = create_worker_app(daemon, start.secret, str(choice))
     server = Uvicorn(
         uvicorn.Config(
@@ -78,7 +85,7 @@ async def _serve(start: Start, daemon: Daemon, choice: LoopChoice) -> None:
         await daemon.start()
         try:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
-            _report(Report(listening=True))
+            _report(reports, Report(listening=True))
             failing = asyncio.create_task(daemon.wait_for_failure())
             obeying = asyncio.create_task(_obey(orders, daemon))
             await asyncio.wait({serving, failing, obeying}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +102,7 @@ async def _serve(start: Start, daemon: Daemon, choice: LoopChoice) -> None:
 def _listening(path: Path) -> Any:
     """A socket in a folder that only this user may enter; and without it, once it is not needed."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    parent = os.getppid()
     try:
         listener.bind(str(path))
         listener.listen(128)
@@ -102,8 +110,9 @@ def _listening(path: Path) -> Any:
     finally:
         listener.close()
         path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # others listen there, or it is gone with the parent
-            path.parent.rmdir()
+        if os.getppid() != parent:  # it is gone, and cannot do this; the next worker will not come
+            with contextlib.suppress(OSError):  # others listen there still
+                path.parent.rmdir()
 
 
 async def _orders() -> asyncio.StreamReader:
@@ -123,9 +132,9 @@ async def _obey(orders: asyncio.StreamReader, daemon: Daemon) -> None:
             logs.set_up(order.log)
 
 
-def _report(report: Report) -> None:
+def _report(reports: int, report: Report) -> None:
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and so are we soon
-        os.write(sys.stdout.fileno(), report.line())
+        os.write(reports, report.line())
 
 
 def _end_on_signal(server: uvicorn.Server, daemon: Daemon) -> None:

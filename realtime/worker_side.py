@@ -62,10 +62,7 @@ def look_at(daemon: Daemon) -> Look:
         state=daemon.state,
         engine=daemon.engine,
         sessions=tuple(
-            Running(
-                *(each.id, each.name, each.phase, each.age_s),
-                each.phase != "new" and not each.is_overdue,
-            )
+            Running(each.id, each.name, each.phase, each.age_s, each.phase != "new")
             for each in daemon.sessions
         ),
         viewers=tuple(viewer.id for viewer in daemon.viewers),

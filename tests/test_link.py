@@ -9,6 +9,7 @@ from realtime.link import (
     GROWTH,
     LEAST_BPS,
     LOST_SHARE,
+    MOST_BPS,
     PACKET_BITS,
     QUEUE_CUT,
     QUEUE_S,
@@ -43,6 +44,14 @@ def test_losses_lower_the_bound_by_half_of_their_share() -> None:
     for _ in range(20):
         watch.reported(0.9, 0.02)
     assert watch.state.bound_bps == LEAST_BPS
+
+
+def test_days_of_good_reports_end_at_a_number() -> None:
+    watch = told()
+    watch.reported(0.5, 0.02)
+    for _ in range(100_000):
+        watch.reported(0.0, 0.02)
+    assert watch.state.bound_bps == MOST_BPS
 
 
 def test_losses_before_any_estimate_say_nothing() -> None:

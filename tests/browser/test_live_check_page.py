@@ -32,7 +32,7 @@ from tests.helpers import FakeTrackStage, config_with
 from tests.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
-CLIP = performers.FOLDER / "challenge.mp4"
+CLIP = performers.FOLDER.parent / "challenge.mp4"
 CLIPS_ORDER: tuple[Step, ...] = ("left", "up", "blink", "right")
 CLIP_AHEAD_S = (0.2, 3.0)
 """of the clip: a check that begins then sees a second of looking ahead before the first step"""
