@@ -279,7 +279,7 @@ def test_an_exported_identity_is_believed_where_its_key_is(
     assert IdentityStore(Identities()).consent("ada-l").signed_by == key
 
 
-def archive(by: int = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
+def archive(by: Any = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
     """An exported identity with other contents; None leaves a file out."""
     portrait = picture_bytes()
     record = {
