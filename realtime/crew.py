@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime import logs
+from realtime.cast import Studio
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.config import Config, Log
 from realtime.crew_worker import END_S, Worker
@@ -28,7 +29,6 @@ from realtime.daemon import State
 from realtime.errors import StartupError
 from realtime.load import usable_cores
 from realtime.placing import Place, next_fps
-from realtime.session import Studio
 from realtime.telemetry import Telemetry
 from realtime.worker_talk import Look, Order
 

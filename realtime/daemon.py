@@ -15,22 +15,24 @@ from engines.errors import EngineError
 from realtime import rtc_internals
 from realtime.access import is_loopback
 from realtime.broadcast import build_broadcast
+from realtime.cast import Services, Studio
 from realtime.clock import MonotonicClock
 from realtime.config import Config
 from realtime.consents import ConsentWatch
 from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
 from realtime.ladder import smaller_canvases
+from realtime.pools import encode_pool, viewers_pool
 from realtime.records import prune
 from realtime.rehearsal import rehearse
 from realtime.rtc import peer_configuration
 from realtime.sealing import Sealer
-from realtime.session import Services, Session, Studio
+from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.telemetry import Telemetry
 from realtime.tracing import Tracer
 from realtime.viewing import Viewer, Viewers, Wish
 from realtime.wardrobe import Wardrobe
-from realtime.workers import BackgroundWorker, RenderWorker, encode_pool, viewers_pool
+from realtime.workers import BackgroundWorker, RenderWorker
 
 if TYPE_CHECKING:
     from realtime.identity import Identity

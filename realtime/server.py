@@ -28,6 +28,7 @@ from realtime import __version__, logs, tls
 from realtime.access import Guard, is_loopback, load_token
 from realtime.adding import add_adding
 from realtime.answers import refusals
+from realtime.cast import Studio
 from realtime.clock import Clock, MonotonicClock
 from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
@@ -39,7 +40,6 @@ from realtime.loops import choose_loop, finish
 from realtime.phone import add_phone
 from realtime.recording import PngResponse, add_recording
 from realtime.reload import Reload
-from realtime.session import Studio
 from realtime.signalling import RETRY_AFTER_S, add_whep, add_whip
 from realtime.studio import LiveStudio
 from realtime.supervision import Manager, reloading, supervise

@@ -11,20 +11,18 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 from engines.errors import EngineError
-from realtime.broadcast import Broadcast
 from realtime.capture_times import CameraClock, CaptureTimes
-from realtime.clock import NS_PER_S, Clock
-from realtime.config import Config
+from realtime.cast import CARD_TEXTS, Cast, Services
+from realtime.clock import NS_PER_S
 from realtime.drafts import Credit, shows_room
 from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
-from realtime.gate import TOO_SLOW, OutputGate, Withheld
+from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
 from realtime.latest import AsyncLatest, Closed
 from realtime.load import Exertion
@@ -38,31 +36,22 @@ from realtime.rtc import DataChannel, OutputTrack, Peer, drain, peer_configurati
 from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
 from realtime.rtc_viewers import make_encoder
-from realtime.sealing import Sealer, Sealing
+from realtime.sealing import Sealing
 from realtime.sinks.recorder import Progress, Recorder, RecordingError
 from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
 from realtime.stages.mark import Marks
-from realtime.telemetry import GpuMemory, Telemetry
-from realtime.tracing import Tracer
 from realtime.turns import Turn
-from realtime.wardrobe import Wardrobe
 from realtime.workers import (
-    BackgroundWorker,
     Desk,
     FollowWorker,
     Live,
     PerformerWorker,
-    Pipeline,
     RenderJob,
-    RenderWorker,
-    TrackStage,
     TrackWorker,
 )
 
 if TYPE_CHECKING:
-    from realtime.identity import Identity, IdentityCard
-
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
 else:
     _LoggerAdapter = logging.LoggerAdapter  # generic from Python 3.11 on
@@ -77,86 +66,7 @@ GOODBYE_S = 0.1
 """between telling the client why and hanging up, so that the reason arrives"""
 MAX_BUFFERED_BYTES = 64 * 1024
 """of a data channel; a client that does not read gets no more numbers"""
-CARD_TEXTS: Mapping[str, str] = {
-    "": "Paused",
-    "starting": "Starting",
-    "calibrating": "Look at the camera",
-    "none": "No face in view",
-    "too_small": "Come closer",
-    "low_confidence": "Show your whole face",
-    "implausible": "Show your whole face",
-    TOO_SLOW.reason: "Too few pictures",
-}
-"""what a viewer reads, by the reason for which there is no avatar"""
-
 Phase = Literal["new", "connecting", "live", "closed"]
-
-
-class Studio(Protocol):
-    """Makes what a session needs; slow, so it is called on background threads."""
-
-    def load(self) -> str:
-        """Load the networks; what runs, and why."""
-
-    def make_track_stage(self) -> TrackStage: ...
-    def make_pipeline(self) -> Pipeline: ...
-    def load_identity(
-        self, identity_id: str, canvas_hw: tuple[int, int] | None = None
-    ) -> Identity: ...
-
-    def check_identity(self, identity_id: str) -> object:
-        """Its valid consent record; fails as `load_identity` does when there is none."""
-
-    def list_identities(self) -> list[IdentityCard]: ...
-
-    def network(self) -> tuple[str, str]:
-        """Its name, and the SHA-256 over the pinned hashes of its weights."""
-
-    def gpu_memory(self) -> GpuMemory | None:
-        """None where no GPU is in use; quick."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """What all sessions share; made once, in `server.build_services`."""
-
-    config: Config
-    clock: Clock
-    studio: Studio
-    wardrobe: Wardrobe
-    render: RenderWorker
-    loader: BackgroundWorker
-    maker: BackgroundWorker
-    records: BackgroundWorker
-    sealer: Sealer
-    viewers_pool: Executor
-    telemetry: Telemetry
-    tracer: Tracer
-    broadcast: Broadcast
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Who plays in one session, and what stands in while nobody does."""
-
-    identity: Identity
-    pipeline: Pipeline
-    cards: Mapping[str, OutputFrame]
-
-
-async def make_cast(services: Services, identity_id: str) -> Cast:
-    """Everything slow that a session needs before it can begin.
-
-    Raises:
-        IdentityError: there is none of that id, or it may not be used.
-    """
-
-    def make() -> tuple[Pipeline, Mapping[str, OutputFrame]]:
-        pipeline = services.studio.make_pipeline()
-        return pipeline, {reason: pipeline.card(text) for reason, text in CARD_TEXTS.items()}
-
-    identity = await services.wardrobe.get(identity_id)
-    return Cast(identity, *await services.maker.run(make))
 
 
 class _SessionLog(_LoggerAdapter):

@@ -8,10 +8,11 @@ import secrets
 from collections.abc import Iterator
 
 from realtime.admission import Cost, Ledger
+from realtime.cast import Services, make_cast
 from realtime.errors import AdmissionRefused
 from realtime.load import Load
 from realtime.memory import Trimmer
-from realtime.session import Services, Session, make_cast
+from realtime.session import Session
 
 logger = logging.getLogger(__name__)
 

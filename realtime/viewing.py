@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from realtime.cast import Services
 from realtime.clock import NS_PER_S
 from realtime.errors import AdmissionRefused, NobodyPerforms
 from realtime.rtc import DataChannel, peer_configuration
 from realtime.rtc_viewers import Hearing, ViewerPeer
-from realtime.session import Services, Session
+from realtime.session import Session
 from realtime.sessions import LATEST, Sessions
 from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Audience, Background, Seat

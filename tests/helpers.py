@@ -28,6 +28,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from realtime.cast import Studio
 from realtime.config import Config, Quality, Server
 from realtime.consent import ConsentRecord
 from realtime.daemon import Daemon, build_services
@@ -48,7 +49,6 @@ from realtime.frames import (
 from realtime.identity import Identity, IdentityCard
 from realtime.loops import choose_loop
 from realtime.server import create_app
-from realtime.session import Studio
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory
 from realtime.tokens import Tokens

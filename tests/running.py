@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -46,3 +50,12 @@ class Running:
             self.servers[0].should_exit = True
         self.thread.join(20)
         assert not self.thread.is_alive()
+
+
+@contextlib.contextmanager
+def served(running: Running) -> Iterator[str]:
+    """Its URL, for a thread whose own event loop is Playwright's."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(running.listening())).result()
+    yield running.url
+    running.stop()

@@ -88,7 +88,7 @@ LAYERS = (
     ("realtime.enrolment",),
     ("realtime.stages",),
     ("realtime.live_check", "realtime.pipeline", "realtime.rehearsal"),
-    ("realtime.gate", "realtime.workers"),
+    ("realtime.gate", "realtime.pools", "realtime.workers"),
     ("realtime.load",),
     (
         "realtime.rtc",
@@ -101,6 +101,7 @@ LAYERS = (
     ("realtime.sealing",),
     ("realtime.logbook", "realtime.sinks", "realtime.studio", "realtime.wardrobe"),
     ("realtime.broadcast", "realtime.rtc_viewers"),
+    ("realtime.cast",),
     ("realtime.session",),
     ("realtime.sessions",),
     ("realtime.consents", "realtime.viewing"),

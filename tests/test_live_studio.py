@@ -11,8 +11,8 @@ import pytest
 
 from engines.backends.base import Engine
 from engines.models import Reenactor
+from realtime.cast import CARD_TEXTS
 from realtime.frames import U8
-from realtime.session import CARD_TEXTS
 from realtime.studio import LiveStudio
 from tests.conftest import PERFORMERS
 from tests.helpers import Camera, Performer, config_with, run_on, standing, until

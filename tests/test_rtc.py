@@ -35,6 +35,7 @@ from realtime.errors import OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame, Timings, Voice
 from realtime.latest import Closed
 from realtime.metrics import SessionMetrics
+from realtime.pools import encode_pool
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
 from realtime.rtc_encode import PLAYOUT_DELAY_URI, Bitrates, FastH264Encoder
 from realtime.rtc_internals import (
@@ -46,7 +47,6 @@ from realtime.rtc_internals import (
 from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
 from realtime.rtc_sound import SoundTrack
 from realtime.tracing import Tracer
-from realtime.workers import encode_pool
 from tests.helpers import Camera
 from tests.pictures import i420_of, texture
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from realtime.identity import Identity, IdentityCard, IdentityStore
 from tests.browser.conftest import Open
 from tests.helpers import FakeStudio, config_with
 from tests.portraits import one_face
-from tests.running import Running
+from tests.running import Running, served
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,11 +36,8 @@ class RealCards(FakeStudio):
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(server, "Enrolment", lambda config: Enrolment(config, find_faces=one_face))
-    running = Running(monkeypatch, RealCards(), config_with(server={"port": 0}))
-    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is Playwright's
-        pool.submit(lambda: asyncio.run(running.listening())).result()
-    yield running.url
-    running.stop()
+    with served(Running(monkeypatch, RealCards(), config_with(server={"port": 0}))) as url:
+        yield url
 
 
 def test_a_person_is_added_with_the_statement_that_was_read(

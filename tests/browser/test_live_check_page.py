@@ -8,11 +8,9 @@ the order is fixed, so that it is the clip's.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,7 +27,7 @@ from tests.browser.clips import write_fake_camera
 from tests.browser.conftest import FAKE_DEVICE, SWITCHES, Open, find_chromium
 from tests.browser.test_adding_page import RealCards
 from tests.helpers import FakeTrackStage, config_with
-from tests.running import Running
+from tests.running import Running, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 CLIP = performers.FOLDER.parent / "challenge.mp4"
@@ -82,11 +80,8 @@ def mirror(playwright: Playwright, loop_s: tuple[Path, float]) -> Iterator[Brows
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(checking, "draw", lambda: CLIPS_ORDER)
-    running = Running(monkeypatch, RealTracker(), config_with(server={"port": 0}))
-    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is Playwright's
-        pool.submit(lambda: asyncio.run(running.listening())).result()
-    yield running.url
-    running.stop()
+    with served(Running(monkeypatch, RealTracker(), config_with(server={"port": 0}))) as url:
+        yield url
 
 
 def photo(who: str, path: Path) -> Path:

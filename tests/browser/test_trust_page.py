@@ -24,7 +24,7 @@ from tests.browser.conftest import Open
 from tests.browser.test_adding_page import RealCards
 from tests.helpers import config_with
 from tests.portraits import one_face, picture_bytes
-from tests.running import Running
+from tests.running import Running, served
 from tests.test_verify_signed import flip
 from tests.test_verify_signed import rendered as rendered  # noqa: PLC0414 - a fixture
 
@@ -44,11 +44,8 @@ def own_installation(
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(server, "Enrolment", lambda config: Enrolment(config, find_faces=one_face))
-    running = Running(monkeypatch, RealCards(), config_with(server={"port": 0}))
-    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is Playwright's
-        pool.submit(lambda: asyncio.run(running.listening())).result()
-    yield running.url
-    running.stop()
+    with served(Running(monkeypatch, RealCards(), config_with(server={"port": 0}))) as url:
+        yield url
 
 
 def marked(path: Path) -> Path:

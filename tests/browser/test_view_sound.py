@@ -187,11 +187,7 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
         f"and {said['delay']:.0f} ms of the audio device; {said['buffered']:.0f} ms buffered"
     )
     assert not is_muted(page)
-    if said["buffered"] > TORN_MS:
-        pytest.skip(
-            f"the player has to buffer {said['buffered']:.0f} ms of sound, as this machine is too "
-            "busy to send it evenly; what it then does with lips says nothing of the daemon"
-        )
+    assert said["buffered"] < TORN_MS, "sound comes unevenly: is this machine too busy?"
     assert offsets.claps >= CLAPS // 2
     assert abs(median(apart)) < 40
     assert abs(offsets.median_ms) < 40
