@@ -37,10 +37,13 @@ NEEDED_SCOPE: tuple[tuple[str, Right], ...] = (
     ("/whip", "publish"),
     ("/whep", "view"),
     ("/api/status", "publish"),
+    ("/api/identities/check", "admin"),
     ("/api/identities", "publish"),
     ("/api/verify", "publish"),
 )
-"""what is open to others than an admin: the beginning of a path, and the scope that opens it"""
+"""the beginning of a path, and the scope that opens it; the first counts. All else is for admins"""
+READ_ONLY = ("/api/identities",)
+"""of these, to look only: whoever may perform here does not decide who is kept here"""
 SHARED = ("/whip", "/whep")
 """what pages of the configured origins may call"""
 GRANT = "reenactd.grant"
@@ -251,7 +254,7 @@ class Guard:
                 return None
             return _refuse(401, str(exc), {"WWW-Authenticate": "Bearer"})
         scope[GRANT] = grant
-        needed = needed_scope(scope["path"])
+        needed = needed_scope(scope["path"], scope["method"])
         if grant.scope in ("admin", needed) or scope["method"] == "OPTIONS":
             return None
         keys = "" if needed == "admin" else f"a token of scope {needed}, or "
@@ -262,11 +265,11 @@ class Guard:
         )
 
 
-def needed_scope(path: str) -> Right:
-    """Which scope opens a protected path."""
+def needed_scope(path: str, method: str) -> Right:
+    """Which scope opens a protected path for a method."""
     for beginning, needed in NEEDED_SCOPE:
         if path == beginning or path.startswith(f"{beginning}/"):
-            return needed
+            return "admin" if beginning in READ_ONLY and method not in SAFE_METHODS else needed
     return "admin"
 
 

@@ -319,3 +319,23 @@ def narrow(
     arguments = serve_arguments(config_file)
     plan = Plan(choose_clip(clip), identity, rates, delay_ms, seconds, settle_s, fps, arguments)
     finish(asyncio.run(bench_narrow(plan, config)))
+
+
+@bench_app.command("lipsync")
+def lipsync(
+    minutes: Annotated[float, typer.Option(min=0.2, help="How long.")] = 30.0,
+    fast_ppm: Annotated[
+        float,
+        typer.Option(min=-1000, max=1000, help="How much faster the microphone's clock runs."),
+    ] = 100.0,
+    config_file: ConfigFile = None,
+) -> None:
+    """A performer claps: how far apart are lips and voice, for a viewer and in the recording?"""
+    import asyncio
+
+    config = load(config_file, {})
+    from realtime.bench.lipsync import Plan, bench_lipsync
+    from realtime.bench.report import finish
+
+    plan = Plan(minutes, fast_ppm, serve_arguments(config_file))
+    finish(asyncio.run(bench_lipsync(plan, config)))

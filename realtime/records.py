@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -102,6 +103,8 @@ class RecordWriter:
         self.path = folder / f"{subject.payload}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self._file: BinaryIO = os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0)
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed: see prune
         self._key = key
         self._subject = subject
         self._lines = 0
@@ -176,7 +179,7 @@ def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
     """Delete the records whose last line is older than that. Returns their payloads.
 
     Only whole files: what is left can be checked as before. That one was deleted is noted, so that
-    a check can say so; a record that is being written is never that old.
+    a check can say so. A record that is being written stays, however long a film takes to render.
 
     Raises:
         OSError: one cannot be deleted, or that cannot be noted.
@@ -185,13 +188,23 @@ def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
     oldest_s = (datetime.now(timezone.utc) - keep).timestamp()
     deleted = []
     for path in sorted(folder.glob("*.jsonl")):
-        if path.stat().st_mtime >= oldest_s:
+        if path.stat().st_mtime >= oldest_s or _is_written(path):
             continue
         with _opened_private(folder / DELETED) as notes:
             notes.write(f"{path.stem} {datetime.now(timezone.utc).date().isoformat()}\n")
         path.unlink()
         deleted.append(path.stem)
     return deleted
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a RecordWriter, of this process or of another, has it open."""
+    with path.open("rb") as record:
+        try:
+            fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def deleted_on(payload: str, directory: Path | None = None) -> str | None:

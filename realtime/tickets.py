@@ -87,7 +87,7 @@ def _describe_guard(path: str, method: str, operation: dict[str, Any]) -> None:
     operation["responses"].pop("422", None)  # FastAPI's own; here it is 400
     statuses = {421}
     if path.startswith(PROTECTED) and method != "options":
-        needed = needed_scope(path)
+        needed = needed_scope(path, method.upper())
         scopes = ["admin"] if needed == "admin" else [needed, "admin"]
         operation["security"] = [{"token": scopes}]
         statuses |= {401, 403, 429}

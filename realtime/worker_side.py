@@ -44,7 +44,7 @@ class FromParent:
             scope[GRANT] = grant_of_text(said)
         if scope["method"] == "OPTIONS" or not path.startswith((*PROTECTED, LOOK)):
             return None
-        if said is None or scope[GRANT].scope not in ("admin", needed_scope(path)):
+        if said is None or scope[GRANT].scope not in ("admin", needed_scope(path, scope["method"])):
             return JSONResponse({"error": "this token does not open this path"}, 403)
         return None
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
-from realtime.bench.clap import Audience, ClapCamera, ClapMicrophone, Offsets
+from realtime.bench.clap import Audience, ClapCamera, ClapMicrophone, Offsets, attending
 from realtime.bench.coded_daemon import EchoPipeline, EchoTrackStage
 from realtime.clock import MonotonicClock
 from realtime.config import Config
@@ -49,23 +48,15 @@ async def watching(
 async def connected(
     stand: Stand, path: str, sources: Sequence[MediaStreamTrack | str], direction: str
 ) -> AsyncIterator[Audience]:
-    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    audience = Audience(peer)
-    peer.on("track", audience.watch)
-    try:
-        for source in sources:
-            peer.addTransceiver(source, direction=direction)
-        await peer.setLocalDescription(await peer.createOffer())
+    async def answer_to(sdp: str) -> str:
         answer = await stand.http.post(
-            path,
-            content=peer.localDescription.sdp,
-            headers={"Content-Type": "application/sdp"},
+            path, content=sdp, headers={"Content-Type": "application/sdp"}
         )
         assert answer.status_code == 201, answer.text
-        await peer.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+        return answer.text
+
+    async with attending(answer_to, sources, direction) as audience:
         yield audience
-    finally:
-        await peer.close()
 
 
 async def claps_of(audience: Audience, wanted: int, first: int = 0) -> tuple[Offsets, Offsets]:

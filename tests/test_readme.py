@@ -1,4 +1,4 @@
-"""The README cannot rot: every setting, command and file that it names exists."""
+"""The documents cannot rot: every setting, command and file that they name exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from realtime.cli import app
 from realtime.config import Config
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    page.relative_to(ROOT): page.read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if page.name != "LOG.md"
+}
+README = PAGES[Path("README.md")]
+SETTINGS_PAGE = PAGES[Path("docs/settings.md")]
 SETTINGS = {
     f"{section}.{key}": value
     for section, values in Config().model_dump(mode="json").items()
@@ -22,7 +28,9 @@ SETTINGS = {
 
 def settings_rows() -> dict[str, str]:
     """setting -> its default, as the table states it."""
-    return dict(re.findall(r"^\| `([a-z_]+\.[a-z_0-9]+)` \| ([^|]+?) \|", README, re.MULTILINE))
+    return dict(
+        re.findall(r"^\| `([a-z_]+\.[a-z_0-9]+)` \| ([^|]+?) \|", SETTINGS_PAGE, re.MULTILINE)
+    )
 
 
 def as_written(value: object) -> str:
@@ -56,30 +64,36 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"`reenactd {command}" in README
 
 
-def test_every_documented_command_exists() -> None:
-    documented = {
-        " ".join(words.split()[:2])
-        if words.split()[0] in ("identity", "models", "config", "bench", "tls", "trust")
-        else words.split()[0]
-        for words in re.findall(r"`reenactd ([a-z][^`]*)`", README)
-    }
-    assert documented <= set(commands())
+def found(pattern: str) -> list[tuple[Path, str]]:
+    """(page, what the pattern's group matches there), each once."""
+    return sorted(
+        {(page, hit) for page, text in PAGES.items() for hit in re.findall(pattern, text)}
+    )
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.M))))
-def test_every_make_target_exists(target: str) -> None:
+GROUPS = {command.split()[0] for command in commands() if " " in command}
+
+
+@pytest.mark.parametrize(("page", "words"), found(r"`reenactd ([a-z][^`]*)`"))
+def test_every_documented_command_exists(page: Path, words: str) -> None:
+    count = 2 if words.split()[0] in GROUPS else 1
+    assert " ".join(words.split()[:count]) in commands(), page
+
+
+@pytest.mark.parametrize(("page", "target"), found(r"`(?:``\n)?make ([a-z]+)"))
+def test_every_make_target_exists(page: Path, target: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE), page
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
-def test_every_linked_file_exists(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize(("page", "link"), found(r"\]\(((?!http|#)[^)#]+)"))
+def test_every_linked_file_exists(page: Path, link: str) -> None:
+    assert (ROOT / page.parent / link).exists()
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:engines|realtime|tests|docs|\.ci)/[\w./-]+)`", README)))
+    ("page", "path"), found(r"`((?:engines|realtime|tests|docs|\.ci)/[\w./-]+)`")
 )
-def test_every_named_file_exists(path: str) -> None:
+def test_every_named_file_exists(page: Path, path: str) -> None:
     is_recipe = path.endswith(("/x.py", "/test_x.py"))
-    assert is_recipe or (ROOT / path).exists()
+    assert is_recipe or any((base / path).exists() for base in (ROOT, ROOT / "tests")), page

@@ -183,6 +183,16 @@ def test_old_records_are_deleted_whole_and_it_is_known() -> None:
     assert (records_directory() / "deleted.txt").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_record_that_is_being_written_is_never_too_old() -> None:
+    writer = RecordWriter(SUBJECT, Keyring().signer())
+    writer.start(identity="11" * 32, consent_sha256="22" * 32)
+    aged_s = datetime.now(timezone.utc).timestamp() - 31 * 86_400
+    os.utime(writer.path, (aged_s, aged_s))
+    assert prune(timedelta(days=30)) == [] and deleted_on(SUBJECT.payload) is None
+    writer.close()
+    assert prune(timedelta(days=30)) == [SUBJECT.payload]
+
+
 async def test_a_daemon_deletes_what_is_older_than_it_is_told() -> None:
     old, young = written(payload="0000000a"), written(payload="0000000b")
     aged_s = datetime.now(timezone.utc).timestamp() - 8 * 86_400

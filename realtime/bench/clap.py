@@ -8,6 +8,8 @@ later the click is heard than the flash is seen; below zero the sound comes firs
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +18,12 @@ from typing import Any
 
 import av
 import numpy as np
-from aiortc import RTCPeerConnection, RTCRtpReceiver
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
@@ -66,23 +73,28 @@ class ClapCamera(MediaStreamTrack):
 
 
 class ClapMicrophone(MediaStreamTrack):
-    """Silence, and a click at each clap; a block is sent when its last sample is taken."""
+    """Silence, and a click at each clap; a block is sent when its last sample is taken.
+
+    Args:
+        fast_ppm: its crystal is so much faster than the camera's, which is this machine's.
+    """
 
     kind = "audio"
 
-    def __init__(self, began_ns: int) -> None:
+    def __init__(self, began_ns: int, fast_ppm: float = 0.0) -> None:
         super().__init__()
         self._began_ns = began_ns
+        self._ns_per_sample = NS_PER_S / (SOUND_CLOCK_HZ * (1 + fast_ppm * 1e-6))
         self._count = 0
 
     def ticks_at(self, now_ns: int) -> int:
-        return (now_ns - self._began_ns) * SOUND_CLOCK_HZ // NS_PER_S
+        return int((now_ns - self._began_ns) / self._ns_per_sample)
 
     async def recv(self) -> av.AudioFrame:
         first = self._count * BLOCK
-        await _until(self._began_ns + (first + BLOCK) * NS_PER_S // SOUND_CLOCK_HZ)
+        await _until(self._began_ns + round((first + BLOCK) * self._ns_per_sample))
         at = np.arange(first, first + BLOCK)
-        since = at % (EVERY_FRAMES * SOUND_CLOCK_HZ // FPS)
+        since = (at * self._ns_per_sample) % (EVERY_FRAMES * NS_PER_S / FPS) / self._ns_per_sample
         lit = (since < CLICK) & (at > BLOCK)
         tone = np.sin(since * (2 * np.pi * 2000 / SOUND_CLOCK_HZ)) * lit
         frame = av.AudioFrame.from_ndarray(
@@ -147,6 +159,32 @@ class Audience:
                 came_ns = packet.arrived_ns + at * NS_PER_S // SOUND_CLOCK_HZ
                 stamped_ns = _ntp_ns(report, packet.ticks + at, SOUND_CLOCK_HZ)
                 self.clicks.append(Clap(came_ns, stamped_ns))
+
+
+@asynccontextmanager
+async def attending(
+    answer_to: Callable[[str], Awaitable[str]],
+    sources: Sequence[MediaStreamTrack | str],
+    direction: str,
+) -> AsyncIterator[Audience]:
+    """A connection of its own until the end of the block, and what comes back over it.
+
+    Args:
+        answer_to: posts an SDP offer and returns the answer.
+        sources: what is sent; a kind where nothing is.
+    """
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    audience = Audience(peer)
+    peer.on("track", audience.watch)
+    try:
+        for source in sources:
+            peer.addTransceiver(source, direction=direction)
+        await peer.setLocalDescription(await peer.createOffer())
+        answer = await answer_to(peer.localDescription.sdp)
+        await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        yield audience
+    finally:
+        await peer.close()
 
 
 @dataclass

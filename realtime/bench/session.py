@@ -61,6 +61,8 @@ class Minute:
     """of the reports that say LIVE"""
     stolen_share: float
     """of the processor, given by the host to others: a slow minute may be the host's"""
+    processor_ms: float
+    """of the daemon, for each picture that came back: it grows only with the work"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Sample:
     at_ns: int
     resident_mib: float
     ticks: Ticks
+    processor_s: float
 
 
 async def bench_session(plan: Plan, config: Config) -> Report:
@@ -124,7 +127,7 @@ async def watch(
     while clock.now_ns() < end_ns:
         if performer.closed is not None:
             raise ReenactdError(f"the daemon ended the session: {performer.closed}")
-        samples.append(Sample(clock.now_ns(), daemon.resident_mib, Ticks.now()))
+        samples.append(Sample(clock.now_ns(), daemon.resident_mib, Ticks.now(), daemon.processor_s))
         await asyncio.sleep(SAMPLE_INTERVAL_S)
 
 
@@ -136,15 +139,19 @@ def minute_of(performer: Performer, samples: Sequence[Sample], first_ns: int, pl
     taken = [sample for sample in samples if sample.at_ns in within]
     if not timed or not before or not taken:
         raise ReenactdError("the daemon reported no avatar for a whole minute")
+    came = sum(at_ns in within for at_ns in performer.received_ns)
+    spent_s = taken[-1].processor_s - taken[0].processor_s
+    sampled_s = (taken[-1].at_ns - taken[0].at_ns) / NS_PER_S
     return Minute(
         latency_p50_ms=median(latency["p50"] for latency in timed),
         latency_p95_ms=median(latency["p95"] for latency in timed),
         server_fps=fmean(message["fps_out"] for message in said),
-        client_fps=sum(at_ns in within for at_ns in performer.received_ns) / plan.minute_s,
+        client_fps=came / plan.minute_s,
         resident_mib=median(sample.resident_mib for sample in taken),
         dropped=sum(said[-1]["drops"].values()) - sum(before[-1]["drops"].values()),
         live_share=fmean(message["state"] == "LIVE" for message in said),
         stolen_share=taken[-1].ticks.stolen_since(taken[0].ticks),
+        processor_ms=1e3 * spent_s * plan.minute_s / max(sampled_s * came, 1e-9),
     )
 
 
@@ -165,6 +172,7 @@ def summarise(record: Sequence[Minute]) -> dict[str, float]:
         "dropped_frames": float(sum(minute.dropped for minute in record)),
         "live_pct": 100 * fmean(minute.live_share for minute in record),
         "stolen_pct": 100 * fmean(minute.stolen_share for minute in record),
+        "processor_ms_per_picture": fmean(minute.processor_ms for minute in record),
     }
     if len(record) > 1:
         metrics["latency_slope_ms_per_min"] = _slope([each.latency_p50_ms for each in record])
@@ -188,6 +196,7 @@ def print_record(record: Sequence[Minute]) -> None:
         "dropped",
         "live %",
         "stolen %",
+        "cpu ms",
     )
     rows = [
         (
@@ -200,6 +209,7 @@ def print_record(record: Sequence[Minute]) -> None:
             minute.dropped,
             100 * minute.live_share,
             100 * minute.stolen_share,
+            minute.processor_ms,
         )
         for index, minute in enumerate(record)
     ]

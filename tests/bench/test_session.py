@@ -16,7 +16,7 @@ from realtime.errors import StartupError
 
 
 def minute(latency_ms: float, resident_mib: float, dropped: int = 0) -> Minute:
-    return Minute(latency_ms, latency_ms * 2, 30.0, 29.5, resident_mib, dropped, 1.0, 0.02)
+    return Minute(latency_ms, latency_ms * 2, 30.0, 29.5, resident_mib, dropped, 1.0, 0.02, 33.0)
 
 
 def test_latency_is_held_against_the_first_minute_and_memory_against_the_second() -> None:

@@ -23,7 +23,7 @@ BEFORE = Holdings(sessions=1, threads=12, descriptors=20)
 
 
 def minute(resident_mib: float) -> Minute:
-    return Minute(20.0, 30.0, 30.0, 29.5, resident_mib, 0, 1.0, 0.02)
+    return Minute(20.0, 30.0, 30.0, 29.5, resident_mib, 0, 1.0, 0.02, 33.0)
 
 
 def test_memory_is_held_against_the_first_minute_after_the_third() -> None:
