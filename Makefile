@@ -20,7 +20,7 @@ serve: $(VENV)/.daemon ## install once, then start the daemon and print its URL
 
 test: $(VENV)/.development ## install once (with Chromium), then run every test
 	@sh .ci/system-packages $(VENV)
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@sh .ci/tests $(VENV)/bin/python $(ARGS)
 	@sh .ci/node-tests
 
 lint: $(VENV)/.development ## ruff: rules and format

@@ -15,13 +15,43 @@ from aiortc import RTCPeerConnection
 
 from tests.doubles.gpu import Gpu, installed
 
-PERFORMERS = Path(__file__).parent / "data" / "performers"
+TESTS = Path(__file__).parent
+PERFORMERS = TESTS / "data" / "performers"
+KEEP_TIME = frozenset(
+    {
+        "bench/test_crash.py",
+        "bench/test_glass.py",
+        "bench/test_soak.py",
+        "test_consents.py",
+        "test_crew.py",
+        "test_fail_closed.py",
+        "test_gstreamer.py",
+        "test_hostile_media.py",
+        "test_lip_sync.py",
+        "test_live_studio.py",
+        "test_loss.py",
+        "test_offer_mutations.py",
+        "test_openapi.py",
+        "test_overload.py",
+        "test_packet_mutations.py",
+        "test_picture_process.py",
+        "test_recording.py",
+        "test_viewers_voice.py",
+    }
+)
+"""what is marked `alone`: bounds on real time, and figures that are told"""
 
 
 def pytest_sessionstart() -> None:
     """Ctrl-C is heard by the programs that tests start, even where a shell runs the tests in the
     background: it then has them ignore it, and children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix() in KEEP_TIME:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(autouse=True)
