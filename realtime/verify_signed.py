@@ -63,10 +63,10 @@ def _told(check: C2paCheck, session: str, before: Sequence[Report]) -> Report:
         return Report(_MANIFEST, State.TAMPERED, "certain", text, session)
     people = () if check.claim is None else check.claim.people
     if check.state == "trusted":
-        text = f"Its C2PA manifest was signed here, for session {session}, and fits every byte."
+        text = f"Its C2PA manifest was signed here, for session {session}, and fits the file."
         return Report(_MANIFEST, State.SIGNED, "certain", text, session, people)
     text = (
-        f"Its C2PA manifest fits every byte and says session {session}, but its signer is not "
+        f"Its C2PA manifest fits the file and says session {session}, but its signer is not "
         "known here: anybody can have signed it."
     )
     return Report(_MANIFEST, State.MARKED, "high", text, session, people)

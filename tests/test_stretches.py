@@ -173,11 +173,11 @@ def test_what_a_file_says_to_ghostscript_is_not_run(
     run = "PIL.EpsImagePlugin.Ghostscript"
     monkeypatch.setattr(run, lambda *_, **__: pytest.fail("Ghostscript was asked"))
     (tmp_path / name).write_bytes(EPS)
-    with pytest.raises(StartupError, match="of no kind that is looked at"):
+    with pytest.raises(StartupError, match="of no kind|cannot be read as picture or video"):
         list(read(tmp_path / name))
 
 
-@pytest.mark.parametrize("suffix", ["ppm", "tga", "pcx", "ico", "jp2", "dds", "im"])
+@pytest.mark.parametrize("suffix", ["ppm", "tga", "pcx", "ico", "jp2", "dds"])
 def test_only_common_formats_reach_a_decoder_of_pillows(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture.{suffix}"
     Image.fromarray(rgb()).save(path)

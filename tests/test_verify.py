@@ -186,7 +186,7 @@ def test_whatever_a_decoder_raises_ends_its_file_and_not_the_batch(
     to_rgb = Image.Image.convert
 
     def convert(image: Image.Image, *arguments: Any, **settings: Any) -> Image.Image:
-        if not image.getextrema()[1]:  # type: ignore[index]
+        if not image.getextrema()[1]:
             raise error
         return to_rgb(image, *arguments, **settings)
 
