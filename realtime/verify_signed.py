@@ -14,11 +14,23 @@ from realtime.c2pa_manifest import C2paCheck, check_c2pa
 from realtime.errors import StartupError, TrustError
 from realtime.findings import Confidence, Progressing, Report, State
 from realtime.records import RecordCheck, check_record, deleted_on, find_record, is_written
+from realtime.trust import Keyring, Origin
 
 RECORD_SUFFIX = ".jsonl"
 _BEGINNING = b'{"at":"'
 RECORD_NAME = re.compile(r"([0-9a-f]{8})\.jsonl")
 _MANIFEST, _RECORD = "manifest", "session record"
+
+
+class _PublicKeys(Keyring):
+    """Asked in a process that may have met a hostile file: no private key is read where the list
+    of public ones has this installation's."""
+
+    def origin_of(self, public_key: str) -> Origin | None:
+        known = self.known()
+        if all(key.origin != "own" for key in known):
+            return super().origin_of(public_key)
+        return next((key.origin for key in known if key.public_key == public_key), None)
 
 
 def is_record(path: Path) -> bool:
@@ -129,7 +141,7 @@ def _checked(path: Path) -> tuple[RecordCheck, bool]:
         runs = is_written(path)  # before it is read: nothing is added to one that nobody writes
     except OSError:  # it cannot be read, which is said next; or its file system knows no locks
         runs = False
-    return check_record(path), runs
+    return check_record(path, _PublicKeys()), runs
 
 
 def _fault(check: RecordCheck, session: str | None, before: Sequence[Report]) -> Report | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from realtime import cli
@@ -215,6 +216,17 @@ def test_a_record_that_is_being_written_needs_no_end(tmp_path: Path) -> None:
     writer.write(END)
     writer.close()
     assert said(writer.path)[0] == 0
+
+
+def test_no_private_key_is_read_to_tell_whose_a_record_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, strangers = written(), written(key=Ed25519PrivateKey.generate(), payload="0000000b")
+    with monkeypatch.context() as patch:
+        patch.setattr(Keyring, "_signing_key", lambda self: pytest.fail("it was read"))
+        assert said(own)[0] == 0
+        code, text = said(strangers)
+        assert code == 1 and "signer is not known here" in text
+    (Keyring().directory / "keys.json").unlink()
+    assert said(own)[0] == 0, "the list is lost: the key itself says whose it is"
 
 
 def test_a_record_is_known_by_its_first_bytes(tmp_path: Path) -> None:
