@@ -2,7 +2,7 @@
 
 Numba compiles a function when its module is first imported, in seconds, and keeps the machine code
 in `__pycache__` beside it or, where that cannot be written, in the user's cache; where neither can,
-it compiles at every start. The loops do not hold the interpreter lock.
+or the disk is full, it compiles at every start. The loops do not hold the interpreter lock.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         made: Callable[P, R]
         try:
             made = compile_for(cache=True)(function)
-        except RuntimeError as error:  # no folder for the cache; a compiler's errors are others
+        except (RuntimeError, OSError) as error:  # no folder for the cache, or no room in it
             logger.warning("compiling %s at every start: %s", function.__name__, error)
             made = compile_for()(function)
         return made

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from realtime import __version__
 from realtime.errors import TrustError
+from realtime.manifest_bytes import MIME_TYPES, has_remains, loose_end, mime_of
 from realtime.trust import Keyring
 
 ASSERTION = "org.reenactd.reenactment"
@@ -37,17 +38,6 @@ SOURCE_TYPES = {
     "compositeWithTrainedAlgorithmicMedia",
 }
 """IPTC's terms: every pixel was made by a model, or the performer's room is in the picture"""
-MIME_TYPES = {
-    ".mp4": "video/mp4",
-    ".m4v": "video/mp4",
-    ".mov": "video/quicktime",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-}
-"""what can carry a manifest; WebM and Matroska cannot"""
-
 State = Literal["trusted", "valid", "invalid", "absent", "unsupported", "unavailable"]
 """signed here · intact, but signed elsewhere or by others · changed · no manifest · a kind of
 file that carries none · the `c2pa` extra is not installed"""
@@ -69,6 +59,11 @@ class Claim:
     """what the watermark in the pictures carries; None where there is none"""
     further: tuple[tuple[str, str], ...] = ()
     """SHA-256 of portrait and consent of each who is seen later in the same film"""
+
+    @property
+    def people(self) -> tuple[tuple[str, str], ...]:
+        """SHA-256 of portrait and consent of everybody who is seen."""
+        return (self.identity_sha256, self.consent_sha256), *self.further
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +178,12 @@ def check_c2pa(path: Path, keyring: Keyring | None = None) -> C2paCheck:
     """
     if not path.is_file():
         raise TrustError(f"{path}: there is no such file")
-    mime = MIME_TYPES.get(path.suffix.lower())
-    if mime is None:
-        return C2paCheck("unsupported", f"{path.suffix or 'no suffix'}: carries no manifest")
-    if not is_installed():
-        return C2paCheck("unavailable", f"manifests cannot be read: {GET_IT}")
     try:
+        mime = mime_of(path)
+        if mime is None:
+            return C2paCheck("unsupported", "files of this kind carry none that can be checked")
+        if not is_installed():
+            return C2paCheck("unavailable", f"manifests cannot be read: {GET_IT}")
         return _validated(path, mime, (keyring or Keyring()).media_roots())
     except OSError as error:
         raise TrustError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -204,12 +199,12 @@ def _validated(path: Path, mime: str, roots: bytes) -> C2paCheck:
         ):
             said = json.loads(reader.json())
             state = reader.get_validation_state()
-    except c2pa.C2paError.ManifestNotFound:
-        return C2paCheck("absent")
     except (c2pa.C2paError, ValueError) as error:
-        if not _mentions_manifest(path):  # damaged, and perhaps not even a picture
-            return C2paCheck("absent", f"the file cannot be read as {mime}: {error}")
-        return C2paCheck("invalid", f"the manifest cannot be read: {error}")
+        if has_remains(path, mime):  # else it is damaged, and perhaps not even a picture
+            return C2paCheck("invalid", f"it is there and cannot be read: {error}")
+        if isinstance(error, c2pa.C2paError.ManifestNotFound):
+            return C2paCheck("absent")
+        return C2paCheck("absent", f"the file cannot be read as {mime}: {error}")
     if state not in ("Valid", "Trusted"):
         return C2paCheck("invalid", _failures(said))
     claim = _claim_in(said)
@@ -217,6 +212,9 @@ def _validated(path: Path, mime: str, roots: bytes) -> C2paCheck:
         return C2paCheck("valid", "the manifest is not reenactd's")
     if state != "Trusted":
         return C2paCheck("valid", "signed by another installation, or by anybody", claim)
+    loose = loose_end(path, mime, said["active_manifest"])
+    if loose is not None:
+        return C2paCheck("invalid", f"what surrounds its signed parts was changed: {loose}")
     return C2paCheck("trusted", "", claim)
 
 
@@ -305,17 +303,6 @@ def _claim_in(said: dict[str, Any]) -> Claim | None:
         )
     except (KeyError, TypeError, IndexError, AttributeError, StopIteration):
         return None
-
-
-def _mentions_manifest(path: Path) -> bool:
-    """Whether a manifest's type stands anywhere in a file that cannot be read as a whole."""
-    kept = b""
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            if b"jumdc2pa" in kept + block or b"c2pa.claim" in kept + block:
-                return True
-            kept = block[-16:]
-    return False
 
 
 def _failures(said: dict[str, Any]) -> str:

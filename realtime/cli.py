@@ -25,6 +25,7 @@ from realtime.cli_models import EXIT_INTERRUPTED, models_app
 from realtime.cli_service import completion, man, prepare_completion, service
 from realtime.cli_trust import tls_app, trust_app
 from realtime.cli_vcam import vcam
+from realtime.cli_verify import Verdicts
 from realtime.config import Config, layers, load, origin_of, overrides, resolve
 from realtime.errors import ReenactdError
 
@@ -243,22 +244,27 @@ def render(
     render_with_progress(Job(source, target, identity, consent, controls), config)
 
 
-@app.command()
+@app.command(cls=Verdicts)
 def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures and videos.")],
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per file.")] = False,
+    whole: Annotated[
+        bool,
+        typer.Option("--all", help="Look at every second of a long film, not at 12 times 10 s."),
+    ] = False,
 ) -> None:
     """Was this made by reenactd? Looks for its marks; needs no network and no running daemon.
 
-    Exit code 0 signed and intact, 1 marked as synthetic, 2 tampered with, 3 nothing found, 4 not
-    readable; of several files the gravest: 2, 4, 3, 1, 0.
+    Exit code 0 signed and intact, 1 marked as synthetic, 2 tampered with, 3 nothing found; 4 where
+    there is no verdict: a file cannot be read, an option is wrong, a library is missing. Of several
+    files the gravest: 2, 4, 3, 1, 0.
     """
     from realtime.doctor import require_system_libraries
 
     require_system_libraries()
-    from realtime.verify import run
+    from realtime.verify_command import run
 
-    raise typer.Exit(run(files, as_json, sys.stdout, sys.stderr))
+    raise typer.Exit(run(files, as_json, sys.stdout, sys.stderr, whole))
 
 
 @app.command()

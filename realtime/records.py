@@ -188,7 +188,7 @@ def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
     oldest_s = (datetime.now(timezone.utc) - keep).timestamp()
     deleted = []
     for path in sorted(folder.glob("*.jsonl")):
-        if path.stat().st_mtime >= oldest_s or _is_written(path):
+        if path.stat().st_mtime >= oldest_s or is_written(path):
             continue
         with _opened_private(folder / DELETED) as notes:
             notes.write(f"{path.stem} {datetime.now(timezone.utc).date().isoformat()}\n")
@@ -197,7 +197,7 @@ def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
     return deleted
 
 
-def _is_written(path: Path) -> bool:
+def is_written(path: Path) -> bool:
     """Whether a RecordWriter, of this process or of another, has it open."""
     with path.open("rb") as record:
         try:

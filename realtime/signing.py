@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 SIGNATURE = "signature"
+MAX_DEPTH = 16
+"""of objects and arrays within each other; what is signed has three"""
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} objects or arrays"
 
 
 class Malformed(ValueError):
@@ -39,9 +42,11 @@ def canonical(fields: Mapping[str, Any]) -> bytes:
     """The one way to write these fields.
 
     Raises:
-        Malformed: a value has no one way: a fraction, or no JSON at all.
+        Malformed: a value has no one way: a fraction, or no JSON at all; or it is nested too deep.
     """
-    _check_plain(fields)
+    for value in _walk(fields):
+        if isinstance(value, float):
+            raise Malformed(f"{value!r}: signed numbers are whole")
     try:
         text = json.dumps(
             fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -55,7 +60,7 @@ def parse(text: bytes) -> dict[str, Any]:
     """One JSON object, no key twice.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is none, or nested too deep.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,10 +71,16 @@ def parse(text: bytes) -> dict[str, Any]:
 
     try:
         fields = json.loads(text.decode("utf-8"), object_pairs_hook=once)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise Malformed(_TOO_DEEP) from None
+    except Malformed:
+        raise
+    except ValueError as error:  # no UTF-8, no JSON, or a number of thousands of digits
         raise Malformed(f"not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise Malformed("not one JSON object")
+    for _ in _walk(fields):
+        pass  # it is only asked how deep it goes
     return fields
 
 
@@ -124,12 +135,19 @@ def fingerprint(public_key: str) -> str:
     return " ".join(digits[at : at + 4] for at in range(0, 32, 4))
 
 
-def _check_plain(value: Any) -> None:
-    if isinstance(value, float):
-        raise Malformed(f"{value!r}: signed numbers are whole")
+def _walk(value: Any, depth: int = 0) -> Iterator[Any]:
+    """The value itself, and every one within.
+
+    Raises:
+        Malformed: they are nested too deep; Python's own limit is met by chance, and not as this.
+    """
+    if depth > MAX_DEPTH:
+        raise Malformed(_TOO_DEEP)
+    yield value
+    inner: Iterable[Any] = ()
     if isinstance(value, Mapping):
-        for inner in value.values():
-            _check_plain(inner)
+        inner = value.values()
     elif isinstance(value, (list, tuple)):
-        for inner in value:
-            _check_plain(inner)
+        inner = value
+    for each in inner:
+        yield from _walk(each, depth + 1)

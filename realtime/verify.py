@@ -1,46 +1,36 @@
-"""`reenactd verify`: what can be told of a file, by checks that need no network and no account.
+"""What can be told of a file, by checks that need no network and no account.
 
     file -> check, check, ... -> findings -> one verdict
 
 A check looks at the file and at what was found before it (so that one may ask who recorded the
 session that a mark names), and gives a finding. Of several findings the gravest decides: a broken
-seal, then a whole one, then a mark. Nothing found is no proof that a picture is genuine.
+seal, then a whole one, then a mark. Nothing found is no proof that a picture is genuine. Knows no
+command line (`verify_command.py`) and no limits (`verify_process.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from realtime.errors import StartupError
-from realtime.findings import Check, Confidence, Progressing, Report, State
-from realtime.stretches import read, stretches_of
-from realtime.verify_signed import RECORD_SUFFIX, look_at_manifest, look_for_record, read_record
+from realtime.findings import Check, Confidence, Coverage, Progressing, Report, State
+from realtime.stretches import Extent, extent_of, read
+from realtime.verify_signed import is_record, look_at_manifest, look_for_record, read_record
 from realtime.watermark_search import FALSE_ALARM, Finding, Search
 
 EARLY_S = 3.0
 """of a stretch: a mark is looked for after that much, and again at its end"""
 TRACE = 7.0
 """score from which a mark is possible, but too faint to say so"""
+_UNSEEN_S = 1.0
+"""a film of which no more than that was not looked at was looked at whole"""
 
-
-EXIT_UNREADABLE = 4
 _GRAVEST = (State.TAMPERED, State.SIGNED, State.MARKED, State.NOTHING)
 """of the findings about one file: which decides"""
-_BY_GRAVITY = (State.TAMPERED, EXIT_UNREADABLE, State.NOTHING, State.MARKED, State.SIGNED)
-"""of several files: whoever asks about many wants to hear of the worst one"""
-_WORDS = {
-    State.SIGNED: "signed and intact",
-    State.MARKED: "marked as synthetic",
-    State.TAMPERED: "tampered with",
-    State.NOTHING: "nothing found",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +42,6 @@ class Verdict:
     confidence: Confidence
     reports: tuple[Report, ...]
 
-    def __str__(self) -> str:
-        reasons = " ".join(report.text for report in self.reports)
-        words = f"{_WORDS[self.state]} (confidence: {self.confidence})"
-        return f"{self.path}: {words}. {reasons}"
-
     def as_json(self) -> str:
         reports = [
             {
@@ -65,6 +50,7 @@ class Verdict:
                 "confidence": report.confidence,
                 "text": report.text,
                 "session": report.session,
+                **({} if report.coverage is None else report.coverage.as_json()),
             }
             for report in self.reports
         ]
@@ -79,22 +65,34 @@ class Verdict:
         )
 
 
-def look_for_mark(path: Path, before: Sequence[Report], progress: Progressing) -> Report:
-    """The invisible mark, in the picture itself: it stays when all around it is stripped."""
+def look_for_mark(
+    path: Path, before: Sequence[Report], progress: Progressing, whole: bool = False
+) -> Report:
+    """The invisible mark, in the picture itself: it stays when all around it is stripped.
+
+    Args:
+        whole: look at all of a long film, not at stretches of it.
+    """
     best: Finding | None = None
-    searched = 0
-    for finding in _searches(path, progress):
-        searched += 1
+    searched, seen_s = 0, 0.0
+    extent = extent_of(path, whole)
+    for finding, so_far_s in _searches(path, extent, progress):
+        searched, seen_s = searched + 1, so_far_s
         if best is None or finding.sureness > best.sureness:
             best = finding
         if finding.marked and finding.payload is not None:
             break
     assert best is not None  # `read` gives a picture or raises
-    return _told(best, searched)
+    coverage = None
+    if not extent.is_still:
+        coverage = Coverage(round(seen_s, 1), extent.duration_s, extent.is_sampled)
+    return _told(best, searched, coverage)
 
 
 CHECKS: tuple[Check, ...] = (look_for_mark, look_at_manifest, look_for_record)
 """of a picture or a film, in this order"""
+CHECKS_OF_ALL: tuple[Check, ...] = (partial(look_for_mark, whole=True), *CHECKS[1:])
+"""the same, of every second of it"""
 
 
 def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdict:
@@ -102,7 +100,7 @@ def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdic
     Raises:
         StartupError: the file cannot be read, and nothing in it says that it was once whole.
     """
-    if path.suffix == RECORD_SUFFIX:
+    if is_record(path):
         checks = (read_record,)
     reports: list[Report] = []
     unreadable: StartupError | None = None
@@ -112,81 +110,89 @@ def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdic
         except StartupError as error:
             unreadable = unreadable or error
             continue
+        except Exception as error:  # noqa: BLE001 - what one parser trips over, another may tell of
+            said = f"{path}: is damaged so that it cannot be looked at: {_in_words(error)}"
+            unreadable = unreadable or StartupError(said)
+            continue
         if report is not None:
             reports.append(report)
     if unreadable is not None:
         if all(report.state is not State.TAMPERED for report in reports):
             raise unreadable
-        text = f"Its pictures cannot be looked at: {unreadable}."
+        text = f"Its pictures cannot be looked at: {str(unreadable).removeprefix(f'{path}: ')}."
         reports.append(Report("invisible mark", State.NOTHING, "low", text))
     gravest = min(reports, key=lambda report: _GRAVEST.index(report.state))
     return Verdict(path, gravest.state, gravest.confidence, tuple(reports))
 
 
-def run(paths: Iterable[Path], as_json: bool, out: TextIO, errors: TextIO) -> int:
-    """Say a verdict per file, and return the exit code: of several files the gravest one's.
+def _in_words(error: Exception) -> str:
+    """On one line, with its kind: some say nothing else."""
+    return " ".join(f"{type(error).__name__} {error}".split())
 
-    Args:
-        as_json: one line of JSON per file, unreadable ones included.
-        errors: where progress is shown, if that is a terminal, and what cannot be read.
+
+def _searches(path: Path, extent: Extent, progress: Progressing) -> Iterator[tuple[Finding, float]]:
+    """A search early in each stretch of the file, and one at its end.
+
+    Yields what was found, and how many seconds of the file were looked at until then.
     """
-    codes = []
-    for path in paths:
-        try:
-            verdict = verify(path, CHECKS, _ignore) if as_json else _with_bar(path, errors)
-        except StartupError as error:
-            codes.append(EXIT_UNREADABLE)
-            if as_json:
-                record = {"file": str(path), "verdict": "unreadable", "error": str(error)}
-                print(json.dumps(record | {"exit_code": EXIT_UNREADABLE}), file=out, flush=True)
-            else:
-                print(f"reenactd: {error}", file=errors)
-        else:
-            codes.append(int(verdict.state))
-            print(verdict.as_json() if as_json else verdict, file=out, flush=True)
-    return min(codes, key=_BY_GRAVITY.index)
-
-
-def _searches(path: Path, progress: Progressing) -> Iterator[Finding]:
-    """A search early in each stretch of the file, and one at its end."""
-    search, stretch, tried = Search(), 0, 0
-    of = stretches_of(path)
-    for seen in read(path):
+    search, stretch, tried, seen_s = Search(), 0, 0, 0.0
+    for seen in read(path, extent):
         if seen.stretch != stretch:
             if search.pictures > tried:
-                yield search.find()
+                yield search.find(), seen_s
             search, stretch, tried = Search(), seen.stretch, 0
-            progress(stretch, of)
+            progress(stretch, extent.stretches)
         search.add(seen.luma)
+        seen_s = seen.covered_s
         if not tried and seen.at_s >= EARLY_S:
             tried = search.pictures
-            yield search.find()
+            yield search.find(), seen_s
     if search.pictures > tried:
-        yield search.find()
+        yield search.find(), seen_s
 
 
-def _told(finding: Finding, searched: int) -> Report:
+def _told(finding: Finding, searched: int, coverage: Coverage | None) -> Report:
     name = "invisible mark"
     if finding.marked:
         chance = f"by chance: less than {FALSE_ALARM * searched:.0e}"
-        how = _handling(finding)
+        how, limits = _handling(finding), _limits(coverage, "It was found after")
         if finding.payload is None:
             text = (
                 f"It carries reenactd's invisible mark{how}, too damaged to tell the session "
-                f"(score {finding.score:.1f}; {chance})."
+                f"(score {finding.score:.1f}; {chance}).{limits}"
             )
-            return Report(name, State.MARKED, "high", text)
+            return Report(name, State.MARKED, "high", text, coverage=coverage)
+        session = str(finding.payload)
         text = (
             f"It carries reenactd's invisible mark{how} and so says that it is synthetic: "
-            f"session {finding.payload} (score {finding.score:.1f}; {chance})."
+            f"session {session} (score {finding.score:.1f}; {chance}).{limits}"
         )
-        return Report(name, State.MARKED, "certain", text, str(finding.payload))
+        return Report(name, State.MARKED, "certain", text, session, coverage=coverage)
     trace = " There is a trace of one, too faint to say so." if finding.score >= TRACE else ""
     text = (
-        f"No invisible mark of reenactd (score {finding.score:.1f}).{trace} That is no proof that "
+        f"No invisible mark of reenactd (score {finding.score:.1f}).{trace}"
+        f"{_limits(coverage, 'It was looked for in')} That is no proof that "
         "the picture is genuine: it may come from elsewhere, or its mark may be destroyed."
     )
-    return Report(name, State.NOTHING, "low", text)
+    return Report(name, State.NOTHING, "low", text, coverage=coverage)
+
+
+def _limits(coverage: Coverage | None, words: str) -> str:
+    """What part of a film this is about, where that is not all of it."""
+    if coverage is None:
+        return ""
+    looked_at = _minutes(coverage.looked_at_s)
+    if coverage.length_s is None:
+        return f" {words} {looked_at} minutes of a film that does not tell its length."
+    if coverage.length_s - coverage.looked_at_s <= _UNSEEN_S:
+        return ""
+    way = "; `reenactd verify --all` looks at all of it" if coverage.sampled else ""
+    return f" {words} {looked_at} of {_minutes(coverage.length_s)} minutes{way}."
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _handling(finding: Finding) -> str:
@@ -198,17 +204,3 @@ def _handling(finding: Finding) -> str:
     elif size < 0.97:
         done.append("within a larger picture")
     return f" ({' and '.join(done)})" if done else ""
-
-
-def _with_bar(path: Path, errors: TextIO) -> Verdict:
-    console = Console(file=errors)
-    columns = TextColumn("{task.description}"), BarColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(f"looking at {path.name}", total=None)
-        return verify(path, CHECKS, lambda done, of: bar.update(task, completed=done, total=of))
-
-
-def _ignore(done: int, of: int) -> None:
-    """Nobody watches."""

@@ -27,6 +27,7 @@ from realtime import verify_process
 from realtime.answers import BODY, refusals
 from realtime.http_body import save_body
 from realtime.verify_process import Heard
+from realtime.verify_signed import RECORD_NAME
 
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 MOST_KEPT = 16
@@ -77,6 +78,8 @@ class Verifier:
             raise HTTPException(503, "another file is being looked at", {"Retry-After": "2"})
         suffix = Path(name).suffix
         file = f"file{suffix.lower() if _SUFFIX.fullmatch(suffix) else ''}"
+        if RECORD_NAME.fullmatch(name):  # which names the session that it must be of
+            file = name
         try:
             folder = Path(tempfile.mkdtemp(prefix="reenactd-verify-"))  # 0700
         except OSError as exc:

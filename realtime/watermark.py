@@ -6,8 +6,8 @@
 Spread spectrum (Cox et al., "Secure spread spectrum watermarking for multimedia", IEEE Trans. Image
 Processing 6(12), 1997), in the manner of JAWS (Kalker et al., "A video watermarking system for
 broadcast monitoring", SPIE 3657, 1999): a fixed field of signs, one per cell, is laid over the
-picture. A third of them are the same for every session, so that the field can be found; the rest
-carry the session's id (`watermark_code.py`). It stands still, because a video codec sends what
+picture (`watermark_field.py`). A third of them are the same for every session, so that the field
+can be found; the rest carry the session's id. It stands still, because a video codec sends what
 stands still once and keeps it; it is fainter where a picture is smooth and an eye would see it.
 
 Cells are a share of the picture's height: a picture that is scaled keeps them in place. The field
@@ -18,23 +18,15 @@ says "this claims to be synthetic", and survives processing, not an adversary. H
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.avatar import Embedding
 from engines.compiled import compiled
 from realtime.frames import U8
-from realtime.watermark_code import CODED_BITS, ID_BITS, encode
+from realtime.watermark_field import COLUMNS, FIELD, I8, ROWS
+from realtime.watermark_field import Payload as Payload
 
-I8 = NDArray[np.int8]
-
-ROWS, COLUMNS = 120, 216
-"""cells of the field: 16:9 fits, a wider picture begins anew"""
 STEPS = 32
 """of a pattern, per grey level"""
 BLOCK_PX = 8
@@ -46,52 +38,6 @@ PER_LEVEL = 3
 SHIFT = 9
 """a grey level is 1 << SHIFT, where a pattern is multiplied by a gain: a gain of 16 is 1"""
 _HALF = 1 << (SHIFT - 1)
-_KEY = b"reenactd invisible mark, field 1"
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What the mark of one session says: a random number, known to the session's record alone."""
-
-    id: int
-
-    @classmethod
-    def random(cls) -> Payload:
-        return cls(secrets.randbits(ID_BITS))
-
-    def __str__(self) -> str:
-        return f"{self.id:08x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """The signs of all cells, the same for ever."""
-
-    signs: I8
-    """(ROWS, COLUMNS) -1 and 1"""
-    places: NDArray[np.int16]
-    """(ROWS, COLUMNS) which coded bit a cell carries; -1 for those by which the field is found"""
-
-    @classmethod
-    def make(cls) -> Field:
-        """From a hash of a public key: no random number generator has to stay as it is."""
-        count = ROWS * COLUMNS
-        noise = hashlib.shake_256(_KEY).digest(count * 9)
-        signs = np.where(np.frombuffer(noise[:count], np.uint8) & 1, 1, -1)
-        order = np.argsort(np.frombuffer(noise[count:], "<u8"), kind="stable")
-        places = np.full(count, -1, np.int16)
-        carrying = order[count // 3 :]
-        places[carrying] = np.arange(len(carrying)) % CODED_BITS
-        shape = (ROWS, COLUMNS)
-        return cls(signs.astype(np.int8).reshape(shape), places.reshape(shape))
-
-    def carrying(self, payload: Payload) -> I8:
-        """(ROWS, COLUMNS) the signs of one session."""
-        coded = np.append(encode(payload.id), np.int8(1))  # the last for place -1
-        return np.asarray(self.signs * coded[self.places], np.int8)
-
-
-FIELD = Field.make()
 
 
 class Watermark:

@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 
 from realtime.frames import F32, U8
-from realtime.watermark import COLUMNS, FIELD, ROWS, Payload
 from realtime.watermark_code import CHECK_BITS, CODED_BITS, decode
+from realtime.watermark_field import COLUMNS, FIELD, ROWS, Payload
 
 LINES = 2 * ROWS
 """to which pictures are scaled: two samples per cell of one that was neither cropped nor padded"""

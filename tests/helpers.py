@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 import av
 import httpx
 import numpy as np
+import pytest
 from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
@@ -28,6 +29,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from realtime import verify_process
 from realtime.cast import Studio
 from realtime.config import Config, Quality, Server
 from realtime.consent import ConsentRecord
@@ -52,6 +54,7 @@ from realtime.server import create_app
 from realtime.stages.mark import Marks
 from realtime.telemetry import GpuMemory
 from realtime.tokens import Tokens
+from realtime.verify_process import Asked, Tell
 from realtime.watermark import Payload
 from tests.fakes import consent
 from tests.pictures import HEIGHT, WIDTH, draw_number, i420_of, luma_of, read_number, texture
@@ -434,6 +437,15 @@ class Lag:
 
     def stop(self) -> None:
         self._task.cancel()
+
+
+def look_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`reenactd verify` without a process per file, which takes a second to begin."""
+
+    def look(path: Path, tell: Tell, stopped: Callable[[], bool], asked: Asked) -> None:
+        verify_process.look_here(path.absolute(), tell, asked.whole)
+
+    monkeypatch.setattr(verify_process, "look", look)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from realtime import c2pa_manifest
 from realtime.c2pa_manifest import Claim, check_c2pa, seal
 from realtime.errors import TrustError
 from realtime.trust import Keyring
+from tests.test_stretches import write_film
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("c2pa") is None, reason="needs the c2pa extra"
@@ -28,9 +30,9 @@ def film(tmp_path: Path) -> Path:
     return Path(shutil.copy(CLIP, tmp_path / "film.mp4"))
 
 
-def flipped(path: Path, at: int) -> Path:
+def flipped(path: Path, at: int, bit: int = 1) -> Path:
     data = bytearray(path.read_bytes())
-    data[at] ^= 1
+    data[at] ^= bit
     path.write_bytes(data)
     return path
 
@@ -74,6 +76,68 @@ def test_a_flipped_bit_in_the_manifest_shows(film: Path) -> None:
     assert at > 0
     check = check_c2pa(flipped(film, at + 7))
     assert check.state == "invalid" and "assertion.hashedURI.mismatch" in check.reason
+
+
+def sealed(path: Path) -> Path:
+    if path.suffix == ".mp4":
+        shutil.copy(CLIP, path)
+    else:
+        Image.new("RGB", (64, 64), (90, 60, 40)).save(path)
+    seal(path, CLAIM, path.name)
+    return path
+
+
+@pytest.mark.parametrize("name", ["still.png", "film.mp4"])
+def test_a_flipped_bit_anywhere_in_the_manifest_shows(tmp_path: Path, name: str) -> None:
+    """From the box's or the chunk's length to its last byte, with the room that nobody signs."""
+    path = tmp_path / name
+    if name == "film.mp4":
+        seal(write_film(path, 1), CLAIM, name)
+    else:
+        sealed(path)
+    whole = path.read_bytes()
+    begin, end = region(whole)
+    heads = [*range(begin, begin + 60, 3), *range(end - 80, end, 9)]
+    edges = [at for mark in (b"jumdc2", b"cbor", b"cpad") for at in places(whole, mark)]
+    evenly = range(begin, end, (end - begin) // 40)
+    unnoticed = []
+    for number, at in enumerate(sorted({*heads, *edges, *evenly})):
+        flipped(path, at, 1 << number % 8)
+        if check_c2pa(path).state != "invalid":
+            unnoticed.append((at - begin, whole[at - 8 : at + 8]))
+        path.write_bytes(whole)
+    assert unnoticed == []
+    assert check_c2pa(path).state == "trusted"
+
+
+def region(whole: bytes) -> tuple[int, int]:
+    """Of the chunk with its checksum, or of the box."""
+    if whole.startswith(b"\x89PNG"):
+        begin = whole.index(b"caBX") - 4
+        return begin, begin + 12 + int.from_bytes(whole[begin : begin + 4], "big")
+    begin = whole.index(b"uuid") - 4
+    return begin, begin + int.from_bytes(whole[begin : begin + 4], "big")
+
+
+def places(whole: bytes, mark: bytes) -> list[int]:
+    return [found.start() + byte for found in re.finditer(mark, whole) for byte in (0, 3, 5)]
+
+
+def test_a_manifest_within_a_film_of_its_own_is_not_this_films(tmp_path: Path, film: Path) -> None:
+    """A cover picture, say, that is signed itself."""
+    cover = sealed(tmp_path / "cover.png").read_bytes()
+    with film.open("ab") as file:
+        file.write((len(cover) + 8).to_bytes(4, "big") + b"mdat" + cover)
+    assert check_c2pa(film).state == "absent"
+
+
+@pytest.mark.parametrize("name", ["still.png", "still.jpg", "still.mp4", "still.bin", "still"])
+def test_the_kind_of_a_file_is_in_its_bytes_not_in_its_name(tmp_path: Path, name: str) -> None:
+    path = sealed(tmp_path / "x.png").rename(tmp_path / name)
+    assert check_c2pa(path).state == "trusted"
+    film = sealed(tmp_path / "x.mp4").rename(path)
+    assert check_c2pa(film).state == "trusted"
+    assert check_c2pa(flipped(film, film.read_bytes().rfind(b"mdat") + 5000)).state == "invalid"
 
 
 def test_a_manifest_of_somebody_else_is_not_ours(

@@ -303,6 +303,10 @@ def archive(by: Any = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
     return buffer.getvalue()
 
 
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
@@ -315,6 +319,9 @@ def archive(by: Any = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
         (lambda: archive(identity_json=b'{"name": 3}'), "identity.json: name"),
         (lambda: archive(identity_json=b"{"), "identity.json: not JSON"),
         (lambda: archive(consent_json=b"{}"), "'kind' is missing"),
+        (lambda: archive(consent_json=nested(2000)), "consent.json: .* nested deeper than 16"),
+        (lambda: archive(consent_json=nested(500)), "consent.json: .* nested deeper than 16"),
+        (lambda: archive(identity_json=nested(2000)), "identity.json: .*nested deeper than 16"),
         (lambda: archive(portrait_png=picture_bytes(seed=3)), "not the one that its consent names"),
         (lambda: archive(portrait_png=b"\0" * (33 << 20)), "portrait.png has more than"),
         (lambda: archive() + b"PK\x01\x02" * 100_000, "and nothing else"),

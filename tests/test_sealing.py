@@ -34,7 +34,7 @@ from realtime.stages.mark import Mark
 from realtime.watermark import Payload
 from tests import performers
 from tests.fakes import consent
-from tests.helpers import config_with, standing, until
+from tests.helpers import config_with, look_in_this_process, standing, until
 from tests.sinks.test_film import times_of
 from tests.test_recording import performing
 
@@ -116,7 +116,9 @@ def started(*arguments: str, file: int | None = None) -> subprocess.Popen[bytes]
 
 
 def verified(path: Path) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, ["verify", str(path)])
+    with pytest.MonkeyPatch.context() as patch:
+        look_in_this_process(patch)
+        result = CliRunner().invoke(cli.app, ["verify", str(path)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return result.exit_code, result.output
 

@@ -22,6 +22,14 @@ def test_canonical_json_is_sorted_dense_and_utf_8() -> None:
     assert signing.canonical(FIELDS) == text.encode()
 
 
+def test_what_is_nested_too_deep_is_not_signed_either() -> None:
+    deep: list[Any] = []
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(Malformed, match="nested deeper than 16"):
+        signing.canonical({"x": deep})
+
+
 @pytest.mark.parametrize("value", [1.5, float("nan"), {"a": [2.0]}, {1, 2}, "\ud800"])
 def test_what_has_no_one_form_is_refused(value: Any) -> None:
     with pytest.raises(Malformed):
@@ -64,7 +72,13 @@ def test_what_is_no_signature_is_said_to_be_none(signature: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b'{"a":1,"a":2}', b"\xff", b"{", b"[" * 100_000, b'{"a":1} x']
+    "text",
+    [
+        *(b"", b"[]", b'{"a":1,"a":2}', b"\xff", b"{", b"[" * 100_000, b'{"a":1} x'),
+        *(b'{"a":' * depth + b"1" + b"}" * depth for depth in (18, 500, 2000, 100_000)),
+        b'{"a":' + b"[" * 17 + b"]" * 17 + b"}",
+        b'{"a":' + b"9" * 5000 + b"}",
+    ],
 )
 def test_what_is_not_one_object_is_refused(text: bytes) -> None:
     with pytest.raises(Malformed):

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from PIL import Image
 
 from realtime import stretches
 from realtime.errors import StartupError
 from realtime.frames import U8
-from realtime.stretches import PICTURES_PER_S, STRETCH_S, STRETCHES, read, stretches_of
+from realtime.stretches import PICTURES_PER_S, STRETCH_S, STRETCHES, extent_of, read
 
 
 def write_film(path: Path, seconds: float, fps: int = 5, codec: str = "libx264") -> Path:
@@ -38,7 +41,7 @@ def test_a_still_is_one_picture(tmp_path: Path, suffix: str) -> None:
     (seen,) = read(path)
     assert seen.luma.shape == (48, 64)
     assert seen.luma.flags.c_contiguous
-    assert stretches_of(path) == 1
+    assert extent_of(path).stretches == 1
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "CMYK", "LA"])
@@ -70,7 +73,7 @@ def test_a_film_is_read_in_stretches(tmp_path: Path, name: str, codec: str) -> N
     seen = list(read(path))
     assert [one.stretch for one in seen] == sorted(one.stretch for one in seen)
     assert {one.stretch for one in seen} == {0, 1, 2}
-    assert stretches_of(path) == 3
+    assert extent_of(path).stretches == 3
     assert all(0 <= one.at_s < STRETCH_S for one in seen)
 
 
@@ -155,6 +158,71 @@ def test_a_strip_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("L", size).save(tmp_path / "strip.png")
     with pytest.raises(StartupError, match="cut it"):
         list(read(tmp_path / "strip.png"))
+
+
+EPS = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\n"
+    b"(%pipe%touch /tmp/reenactd-was-here) (w) file closefile\n%%EOF\n"
+)
+
+
+@pytest.mark.parametrize("name", ["picture.eps", "picture.png", "film.mp4"])
+def test_what_a_file_says_to_ghostscript_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = "PIL.EpsImagePlugin.Ghostscript"
+    monkeypatch.setattr(run, lambda *_, **__: pytest.fail("Ghostscript was asked"))
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(StartupError, match="of no kind|cannot be read as picture or video"):
+        list(read(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "tga", "pcx", "ico", "jp2", "dds"])
+def test_only_common_formats_reach_a_decoder_of_pillows(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    Image.fromarray(rgb()).save(path)
+    with pytest.raises(StartupError, match="of no kind that is looked at|cannot be read"):
+        list(read(path))
+
+
+def test_a_picture_that_cannot_be_converted_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged:
+        width, height, time, rotation = 64, 48, 0.5, 0
+
+        def to_ndarray(self, format: str) -> U8:
+            raise ValueError("Conversion to numpy array with format is not yet supported")
+
+    frames = stretches._frames
+
+    def two(container: InputContainer) -> Iterator[av.VideoFrame]:
+        whole = list(frames(container))
+        return iter([whole[0], cast(av.VideoFrame, Damaged()), whole[-1]])
+
+    monkeypatch.setattr(stretches, "_frames", two)
+    assert len(list(read(write_film(tmp_path / "film.mp4", 2)))) == 2
+
+
+def test_one_thread_decodes(tmp_path: Path) -> None:
+    with stretches._open(write_film(tmp_path / "film.mp4", 1)) as container:
+        assert container.streams.video[0].codec_context.thread_count == 1
+
+
+def test_all_of_a_long_film_is_looked_at_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_S", 1.0)
+    monkeypatch.setattr(stretches, "STRETCHES", 3)
+    path = write_film(tmp_path / "film.mp4", 8)
+    assert (extent_of(path).stretches, extent_of(path).is_sampled) == (3, True)
+    some = list(read(path))
+    assert some[-1].covered_s == pytest.approx(3, abs=0.2)
+    extent = extent_of(path, whole=True)
+    assert not extent.is_sampled and extent.stretches >= 8
+    seen = list(read(path, extent))
+    assert {one.stretch for one in seen} == set(range(8))
+    assert seen[-1].covered_s == pytest.approx(8, abs=0.2)
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import struct
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from realtime import cli, verify
+from realtime import cli, verify, verify_process
+from realtime.errors import StartupError
 from realtime.findings import Check, Progressing, Report, State
 from realtime.frames import U8
 from realtime.media_file import MediaReader, VideoWriter
 from realtime.watermark import Payload, Watermark
+from realtime.watermark_search import Alignment, Finding
 from tests import performers
+from tests.helpers import look_in_this_process
+from tests.test_stretches import write_film
 
 PAYLOAD = Payload(0x0DDBA115)
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_in_this_process(monkeypatch)
 
 
 def said(*arguments: object) -> tuple[int, list[str]]:
@@ -36,6 +49,19 @@ def marked_luma(seed: int = 0) -> U8:
 def still(path: Path, luma: U8) -> Path:
     Image.fromarray(luma).save(path)
     return path
+
+
+class Blind:
+    """A search that finds nothing, and takes no time for it."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+
+    def add(self, luma: U8) -> None:
+        self.pictures += 1
+
+    def find(self) -> Finding:
+        return Finding(0.0, Alignment(1.0, False, 0.0, 0.0), None)
 
 
 @pytest.fixture
@@ -116,8 +142,138 @@ def test_of_several_files_the_gravest_counts(marked: Path, unmarked: Path) -> No
     assert said(marked, unmarked)[0] == 3
 
 
-def test_no_file_is_a_mistake() -> None:
-    assert said()[0] == 2
+# Without a verdict: whatever the reason, none of the exit codes that say one
+
+
+@pytest.mark.parametrize("arguments", [(), ("--nonsense", "x.png"), ("--json",)])
+def test_a_mistake_in_the_command_is_no_verdict(arguments: Sequence[str]) -> None:
+    assert said(*arguments)[0] == 4
+
+
+def test_help_is_no_mistake() -> None:
+    assert said("--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "error", [StartupError("libEGL.so.1 is missing"), ImportError("no av"), OSError(5, "no disk")]
+)
+def test_what_is_missing_is_no_verdict(
+    marked: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("realtime.doctor.require_system_libraries", raises(error))
+    code, (line,) = said(marked)
+    assert code == 4 and line.startswith("reenactd: ")
+
+
+def test_a_fault_is_no_verdict(marked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_process, "look", raises(ZeroDivisionError("of ours")))
+    code, (line,) = said(marked)
+    assert code == 4 and line == "reenactd: verify cannot go on: ZeroDivisionError: of ours"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(struct.error("unpack"), TypeError("none"), IndexError("range"), MemoryError()),
+        *(RecursionError("depth"), OverflowError("large"), KeyError("tag"), EOFError()),
+    ],
+)
+def test_whatever_a_decoder_raises_ends_its_file_and_not_the_batch(
+    marked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(verify, "Search", Blind)
+    bad = still(tmp_path / "bad.png", np.zeros((480, 640), np.uint8))
+    to_rgb = Image.Image.convert
+
+    def convert(image: Image.Image, *arguments: Any, **settings: Any) -> Image.Image:
+        if not image.getextrema()[1]:
+            raise error
+        return to_rgb(image, *arguments, **settings)
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    code, lines = said("--json", bad, marked)
+    records = [json.loads(line) for line in lines]
+    assert [record["exit_code"] for record in records] == [4, 3] and code == 4
+    assert "cannot be read as a picture" in records[0]["error"]
+
+
+def test_a_check_that_fails_does_not_silence_the_others(marked: Path) -> None:
+    def breaks(path: Path, before: Sequence[Report], progress: Progressing) -> Report:
+        raise RecursionError("too deep")
+
+    checks = (breaks, finds(State.TAMPERED))
+    assert verify.verify(marked, checks, lambda done, of: None).state is State.TAMPERED
+    with pytest.raises(StartupError, match="damaged .* RecursionError too deep"):
+        verify.verify(marked, (breaks, finds(State.MARKED)), lambda done, of: None)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, marked: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    code, lines = said(tmp_path / "pipe.png", tmp_path, tmp_path / ("x" * 300), marked)
+    assert code == 4 and len(lines) == 4 and "session 0ddba115" in lines[3]
+    assert "no regular file" in lines[0] and "no regular file" in lines[1]
+    assert "too long" in lines[2]
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same(marked: Path) -> None:
+    renamed = marked.rename(os.fsdecode(os.fsencode(marked.parent) + b"/\xff.png"))
+    code, (line,) = said(renamed)
+    assert code == 1 and "\\udcff.png: marked" in line
+
+
+def test_a_process_that_dies_ends_its_file_and_not_the_batch(
+    marked: Path, unmarked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    program = (
+        "import json, os, sys\n"
+        "if sys.argv[1].endswith('/marked.png'): os.abort()\n"
+        "checks = [{'text': 'with ' + ' '.join(sys.argv[2:])}]\n"
+        "print(json.dumps({'verdict': {'verdict': 'nothing', 'confidence': 'low',"
+        " 'exit_code': 3, 'checks': checks}}))"
+    )
+    monkeypatch.setattr(verify_process, "_COMMAND", [sys.executable, "-c", program])
+    code, (first, second) = said("--all", marked, unmarked)
+    assert code == 4 and first.startswith(f"reenactd: {marked}: cannot be looked at")
+    assert second == f"{unmarked}: nothing found (confidence: low). with --all --patient"
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def function(*_: object, **__: object) -> None:
+        raise error
+
+    return function
+
+
+# How much was looked at
+
+
+def test_it_says_how_much_of_a_long_film_it_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "Search", Blind)
+    monkeypatch.setattr("realtime.stretches.STRETCH_S", 2.0)
+    monkeypatch.setattr("realtime.stretches.STRETCHES", 2)
+    long, short = write_film(tmp_path / "long.mp4", 10), write_film(tmp_path / "short.mp4", 3)
+    _, lines = said(long, short)
+    assert "It was looked for in 0:04 of 0:10 minutes; `reenactd verify --all`" in lines[0]
+    assert "looked for in" not in lines[1]
+    _, lines = said("--json", long, short)
+    checks = [json.loads(line)["checks"][0] for line in lines]
+    assert checks[0]["looked_at_s"] == pytest.approx(4, abs=0.3) and checks[0]["length_s"] == 10
+    assert checks[1]["looked_at_s"] == pytest.approx(3, abs=0.3) and checks[1]["length_s"] == 3
+    _, (line,) = said("--all", "--json", long)
+    (check, *_) = json.loads(line)["checks"]
+    assert check["looked_at_s"] == pytest.approx(10, abs=0.3)
+    assert "looked for in" not in check["text"]
+
+
+def test_a_mark_that_ends_the_search_says_how_far_it_came(
+    tmp_path: Path, performer_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "EARLY_S", 0.5)
+    _, (line,) = said(film(tmp_path / "film.mp4", performer_clip, marked_from=0))
+    assert "It was found after 0:01 of 0:02 minutes." in line
 
 
 # Several checks

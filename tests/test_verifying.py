@@ -19,6 +19,7 @@ from realtime import http_body, verify_process, verifying
 from realtime.verify_process import Heard
 from tests import performers
 from tests.helpers import Stand, standing
+from tests.test_records import written
 from tests.test_verify import film, marked_luma, still
 
 ANY = {"Content-Type": "application/octet-stream"}
@@ -142,17 +143,27 @@ def test_the_process_has_no_secrets_and_bounds(
 ) -> None:
     monkeypatch.setenv("REENACTD_SECRET", "hidden")
     program = (
-        "import json, os, resource; from realtime import verify_process as v; v._bound(); "
-        "print(json.dumps({'verdict': {'environment': dict(os.environ), 'limits': "
-        "[resource.getrlimit(x)[0] for x in (resource.RLIMIT_AS, resource.RLIMIT_CPU, "
-        "resource.RLIMIT_FSIZE)]}}))"
+        "import os, resource, sys, cv2; from pathlib import Path; "
+        "from realtime import verify_process as v; "
+        "v.look_here = lambda path, tell, whole: tell(v.Heard('done', verdict={"
+        "'environment': dict(os.environ), 'nice': os.nice(0), 'threads': cv2.getNumThreads(), "
+        "'limits': [resource.getrlimit(x)[0] for x in (resource.RLIMIT_AS, resource.RLIMIT_CPU, "
+        "resource.RLIMIT_FSIZE)]})); v._answer(Path(sys.argv[1]), sys.argv[2:])"
     )
     monkeypatch.setattr(verify_process, "_COMMAND", [sys.executable, "-c", program])
     heard: list[Heard] = []
     verify_process.look(tmp_path, heard.append, lambda: False)
     assert heard[-1].verdict is not None, heard
+    assert (heard[-1].verdict["nice"], heard[-1].verdict["threads"]) == (verify_process.NICE, 1)
     assert "hidden" not in json.dumps(heard[-1].verdict["environment"])
     assert heard[-1].verdict["limits"] == [verify_process.MEMORY_BYTES, verify_process.CPU_S, 0]
+
+
+async def test_a_record_keeps_the_name_of_its_session(stand: Stand) -> None:
+    one, other = written(payload="0000000a"), written(payload="0000000b").read_bytes()
+    assert (await told(stand, one.read_bytes(), one.name))["verdict"]["verdict"] == "signed"
+    said = await told(stand, other, one.name)
+    assert said["verdict"]["verdict"] == "tampered"
 
 
 async def test_too_much_and_too_slow(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

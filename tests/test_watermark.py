@@ -8,7 +8,6 @@ import pytest
 from realtime.frames import U8
 from realtime.watermark import (
     FAINTEST,
-    FIELD,
     SHIFT,
     STEPS,
     STRONGEST,
@@ -17,6 +16,7 @@ from realtime.watermark import (
     draw_pattern,
 )
 from realtime.watermark_code import CODED_BITS
+from realtime.watermark_field import FIELD
 from tests import performers
 from tests.marks import mark_score
 

@@ -26,14 +26,21 @@ def test_other_types_and_layouts_are_refused() -> None:
             doubled(wrong)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("cannot cache function: no locator available"),
+        OSError(28, "No space left on device"),
+    ],
+)
 def test_without_a_place_for_the_cache_it_compiles_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     compile_for = numba.njit
 
     def without_cache(*args: Any, cache: bool = False, **kwargs: Any) -> Any:
         if cache:
-            raise RuntimeError("cannot cache function: no locator available")
+            raise error
         return compile_for(*args, **kwargs)
 
     monkeypatch.setattr(numba, "njit", without_cache)
