@@ -34,12 +34,11 @@ def test_claps_that_do_not_come_are_no_figures() -> None:
 @pytest.mark.parametrize("fast_ppm", [-1000, 0, 1000])
 async def test_a_fast_crystal_counts_more_samples_between_claps(fast_ppm: int) -> None:
     microphone = ClapMicrophone(MonotonicClock().now_ns() - 10 * NS_PER_S, fast_ppm)
-    finder, heard = Clicks(), []
+    finder, heard = Clicks(), list[int]()
     for _ in range(50 * 4 - 10):
         block = await microphone.recv()
         at = finder.find(samples_of(block))
         if at is not None:
-            heard.append(block.pts + at)
-    assert heard == [
-        pytest.approx(second * 48 * (1000 + fast_ppm / 1000), abs=2) for second in (1, 2, 3)
-    ]
+            heard.append((block.pts or 0) + at)
+    second = 48 * (1000 + fast_ppm / 1000)
+    assert heard == pytest.approx([second, 2 * second, 3 * second], abs=2)
