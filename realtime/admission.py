@@ -35,6 +35,11 @@ class Cost:
     """of processor time, on all threads that are known"""
 
 
+def alone_fps(cost: Cost, cores: int) -> float:
+    """What one session would get for itself, whose frames cost so much: what all have to share."""
+    return min(1000 / max(cost.render_ms, 1e-3), 1000 * cores / max(cost.cpu_ms, 1e-3))
+
+
 @dataclass(frozen=True, slots=True)
 class Second:
     """About one second of all sessions."""

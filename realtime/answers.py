@@ -23,6 +23,7 @@ MEANINGS = {
     413: "The body is too large.",
     415: "The body is of another content type than is taken here.",
     421: "This host name is not served.",
+    422: "Candidates of another ICE session than the offer's: ICE is not restarted here.",
     429: "Too many requests; ask again after Retry-After seconds.",
     503: "No room, or not ready; ask again after Retry-After seconds.",
     507: "The disk, or what is kept on it, cannot be used.",

@@ -7,14 +7,15 @@ page, another process, a date that has come, a file that is missing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from realtime.clock import Clock
 from realtime.errors import IdentityError
 from realtime.sessions import Sessions
 from realtime.wardrobe import Wardrobe
+from realtime.watches import Watch
 from realtime.workers import BackgroundWorker
 
 logger = logging.getLogger(__name__)
@@ -36,30 +37,34 @@ class ConsentWatch:
         sessions: Sessions,
         wardrobe: Wardrobe,
         worker: BackgroundWorker,
+        clock: Clock,
     ) -> None:
         self._check = check
         self._sessions, self._wardrobe = sessions, wardrobe
         self._worker = worker
-        self._task: asyncio.Task[None] | None = None
+        self._watch = Watch(self._look, "consents", clock)
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._watch(), name="consents")
+        self._watch.start()
 
     def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        self._watch.stop()
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL_S)
-            worn = {session.identity_id for session in self._sessions}
-            ended = await self._worker.run(partial(self._ended, worn | self._wardrobe.ids))
-            for identity_id, why in ended.items():
-                self._wardrobe.forget(identity_id)
-                for session in self._sessions:
-                    if session.identity_id == identity_id:
-                        session.close_soon("the consent for this identity no longer holds")
-                logger.warning("identity %s is put away: %s", identity_id, why)
+    @property
+    def sick(self) -> str | None:
+        """Why nobody looks at consents any more, if so."""
+        return self._watch.failure
+
+    async def _look(self) -> float:
+        worn = {session.identity_id for session in self._sessions}
+        ended = await self._worker.run(partial(self._ended, worn | self._wardrobe.ids))
+        for identity_id, why in ended.items():
+            self._wardrobe.forget(identity_id)
+            for session in self._sessions:
+                if session.identity_id == identity_id:
+                    session.close_soon("the consent for this identity no longer holds")
+            logger.warning("identity %s is put away: %s", identity_id, why)
+        return INTERVAL_S
 
     def _ended(self, identity_ids: Iterable[str]) -> dict[str, str]:
         """Why each may not be used that may not."""

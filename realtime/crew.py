@@ -12,6 +12,7 @@ others go on. Runs on the event loop. Knows no clients.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import shutil
 import sys
@@ -30,6 +31,7 @@ from realtime.errors import StartupError
 from realtime.load import usable_cores
 from realtime.placing import Place, next_fps
 from realtime.telemetry import Telemetry
+from realtime.watches import Guard, Watch
 from realtime.worker_talk import Look, Order
 
 logger = logging.getLogger(__name__)
@@ -76,7 +78,10 @@ class Crew:
         self._was_ready = False
         self._failed = asyncio.Event()
         self._lives: dict[Worker, asyncio.Task[None]] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._watch = Watch(self._look_after, "worker processes", self._clock)
+        self._guard = Guard("worker", self._clock)
+        self._told_ready: dict[int, int | None] = {}
+        """which process of each worker was said to be ready"""
 
     async def start(self) -> None:
         """Start the first; each next one once the one before it is loaded."""
@@ -84,13 +89,12 @@ class Crew:
         for worker in self._workers.values():
             self._lives[worker] = _task(self._keep(worker, before), f"worker {worker.index}")
             before = worker
-        self._watching = _task(self._watch(), "workers")
+        self._watch.start()
 
     async def stop(self, reason: str) -> None:
         """End every worker, which tells its sessions; returns when no process is left."""
         self.drain()
-        if self._watching is not None:
-            self._watching.cancel()
+        self._watch.stop()
         for worker, life in self._lives.items():
             if worker.runs:
                 worker.dismiss()
@@ -125,7 +129,7 @@ class Crew:
     def state(self) -> State:
         if self.draining:
             return "draining"
-        if self.failure is not None:
+        if self.failure is not None or self._watch.failure is not None:
             return "sick"
         return "ready" if self.places() else "loading"
 
@@ -199,8 +203,10 @@ class Crew:
             return await worker.live()
         except (OSError, ValueError) as exc:
             logger.error("worker %d cannot be kept: %s", worker.index, exc)
-            worker.kill()
-            return None
+        except Exception:  # noqa: BLE001 - the task's root: it is started again
+            logger.exception("worker %d cannot be kept: a fault of the daemon", worker.index)
+        worker.kill()
+        return None
 
     def _ends_all(self, worker: Worker) -> bool:
         """Whether the daemon cannot go on either: nobody was ready yet, and nobody will be."""
@@ -213,21 +219,24 @@ class Crew:
         self._failed.set()
         return True
 
-    async def _watch(self) -> None:
+    async def _look_after(self) -> float:
         """Says who is ready; whoever cannot serve any more is started again."""
-        ready: dict[int, int | None] = {}
-        while True:
-            looks = await self.look()
-            for worker in self:
-                if worker.silent_s > HUNG_S:
-                    logger.error("worker %d hangs", worker.index)
-                    worker.kill()
-                elif looks[worker.index].state == "sick":
-                    worker.dismiss()
-                elif worker.pid != ready.get(worker.index) and self._is_ready(worker):
-                    ready[worker.index] = worker.pid
-            loading = any(look.state == "loading" for look in looks.values())
-            await asyncio.sleep(LOADING_INTERVAL_S if loading else LOOK_INTERVAL_S)
+        looks = await self.look()
+        for worker in self:
+            look = functools.partial(self._look_at, worker)
+            if self._guard.look(str(worker.index), look) is not None:
+                worker.kill()
+        loading = any(look.state == "loading" for look in looks.values())
+        return LOADING_INTERVAL_S if loading else LOOK_INTERVAL_S
+
+    def _look_at(self, worker: Worker) -> None:
+        if worker.silent_s > HUNG_S:
+            logger.error("worker %d hangs", worker.index)
+            worker.kill()
+        elif worker.look is not None and worker.look.state == "sick":
+            worker.dismiss()
+        elif worker.pid != self._told_ready.get(worker.index) and self._is_ready(worker):
+            self._told_ready[worker.index] = worker.pid
 
     def _is_ready(self, worker: Worker) -> bool:
         if worker.look is None or worker.look.state != "ready":

@@ -175,7 +175,11 @@ class Worker:
         except Unreachable:
             return
         if answer.status_code == 200 and self._http is not None:
-            self.look = Look.read(answer.content)
+            try:
+                self.look = Look.read(answer.content)
+            except ValueError as exc:  # as if it had not answered: it is killed in the end
+                logger.error("worker %d says what is no look: %s", self.index, exc)
+                return
             self._answered_ns = self._clock.now_ns()
 
     def order(self, order: Order) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from engines.errors import EngineError
 from realtime import rtc_internals
 from realtime.access import is_loopback
+from realtime.admission import alone_fps
 from realtime.broadcast import build_broadcast
 from realtime.cast import Services, Studio
 from realtime.clock import MonotonicClock
@@ -21,6 +22,7 @@ from realtime.config import Config
 from realtime.consents import ConsentWatch
 from realtime.errors import AdmissionRefused, FrameError, ReenactdError, StartupError
 from realtime.ladder import smaller_canvases
+from realtime.load import usable_cores
 from realtime.pools import encode_pool, viewers_pool
 from realtime.records import prune
 from realtime.rehearsal import rehearse
@@ -115,7 +117,11 @@ class Daemon:
         self.sessions = Sessions(services)
         self.viewers = Viewers(services, self.sessions)
         self._consents = ConsentWatch(
-            services.studio.check_identity, self.sessions, services.wardrobe, services.records
+            services.studio.check_identity,
+            self.sessions,
+            services.wardrobe,
+            services.records,
+            services.clock,
         )
         self.failure: StartupError | None = None
         """why loading failed, if it did; the process ends then"""
@@ -205,7 +211,8 @@ class Daemon:
         """Whether a session can be opened, and if not, why, in one word."""
         if self.draining:
             return "draining"
-        if self.sessions.sick is not None or self.failure is not None:
+        watched = (self.sessions.sick, self.viewers.sick, self._consents.sick)
+        if self.failure is not None or any(watched):
             return "sick"
         return "ready" if self.ready else "loading"
 
@@ -302,8 +309,10 @@ class Daemon:
             return
         self.sessions.rehearsed(cost)
         logger.info(
-            "a frame takes %.1f ms of render time: room for about %d at server.min_fps = %g",
+            "a frame takes %.1f ms of render time, and about %.0f of processor time in all: "
+            "room for about %d at server.min_fps = %g",
             cost.render_ms,
-            1000 / max(cost.render_ms * min_fps, 1e-3),
+            cost.cpu_ms,
+            alone_fps(cost, usable_cores()) / min_fps,
             min_fps,
         )

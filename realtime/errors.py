@@ -4,6 +4,7 @@
     ├── FrameError            ends one frame: counted, reported at most once a second
     ├── SessionError          ends one session: its text is shown to that client
     │   ├── OfferRejected     the SDP offer cannot be answered (HTTP 400)
+    │   │   └── IceRestarted  another ICE session than the offer's (HTTP 422)
     │   ├── AdmissionRefused  no room for another session or viewer (HTTP 503)
     │   └── NobodyPerforms    there is nothing to watch (HTTP 404)
     └── StartupError          ends the process: exit code 2, the fix is in the text
@@ -32,6 +33,10 @@ class SessionError(ReenactdError):
 
 class OfferRejected(SessionError):
     """The client's SDP offer is malformed or asks for what is not served."""
+
+
+class IceRestarted(OfferRejected):
+    """Candidates of another ICE session than the one that the offer began."""
 
 
 class AdmissionRefused(SessionError):

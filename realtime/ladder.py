@@ -220,6 +220,8 @@ class Thinning:
     """Which camera frames are taken where fewer are wanted than come. One thread takes them."""
 
     def __init__(self) -> None:
+        self.thinned = 0
+        """frames that were let go"""
         self._max_fps: float | None = None
         self._due_ns = 0
 
@@ -233,6 +235,7 @@ class Thinning:
         interval_ns = round(NS_PER_S / self._max_fps)
         early_ns = self._due_ns - arrived_ns
         if early_ns > interval_ns // 4:
+            self.thinned += 1
             return False
         # Late by more than a frame is a pause, which is not made up for.
         on_time = early_ns > -interval_ns

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from realtime.clock import NS_PER_MS, NS_PER_S, Clock
 from realtime.frames import OutputFrame, Timings
+from realtime.reception import Reception
 from realtime.telemetry import Telemetry
 from realtime.tracing import Frame, Tracer
 
@@ -120,6 +121,8 @@ class SessionMetrics:
     """"ok", or why there is none"""
     camera_px: tuple[int, int] = (0, 0)
     """(width, height) of the newest camera picture"""
+    reception: Reception = Reception()
+    """what became of the camera's pictures on the way here"""
     session: str = ""
     """short id, for a trace only"""
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -139,6 +142,11 @@ class SessionMetrics:
             self.camera_px = (width_px, height_px)
             while self._arrivals_ns[0] < at_ns - WINDOW_NS:
                 self._arrivals_ns.popleft()
+
+    def received(self, reception: Reception) -> None:
+        """What is known by now of the way here; called on the event loop."""
+        self.telemetry.received(self.reception, reception)
+        self.reception = reception
 
     def sent(self, arrived_ns: int, stage_ns: Mapping[str, int]) -> None:
         """A new avatar frame goes to the encoder now; cards and repeats are not counted."""

@@ -6,13 +6,18 @@ Knows the text of SDP (RFC 8866) as lines, and no peer connection.
 
 from __future__ import annotations
 
-from realtime.errors import OfferRejected
+import re
+from collections.abc import Collection
+
+from realtime.errors import IceRestarted, OfferRejected
 
 MAX_SDP_BYTES = 64 * 1024
 MAX_LINES = 800
 """Chromium's offers with audio, video and data have about 250"""
 MAX_MEDIA = 4
 MAX_CANDIDATES = 64
+_UFRAG = re.compile(r"^(?:a=ice-ufrag:|a=candidate:.* ufrag )(\S+)", re.M)
+"""of a description or its part (RFC 8839 section 5.4), or of one candidate (RFC 8838 section 11)"""
 
 
 def check_offer(sdp: str) -> None:
@@ -46,6 +51,25 @@ def without_mdns(sdp: str) -> str:
     if len(kept) < len(lines):
         kept = [line for line in kept if not line.startswith("a=end-of-candidates")]
     return "".join(kept)
+
+
+def ice_sessions(sdp: str) -> frozenset[str]:
+    """The user name fragments in a description, which name its ICE sessions."""
+    return frozenset(_UFRAG.findall(sdp))
+
+
+def check_ice_session(fragment: str, known: Collection[str]) -> None:
+    """Refuse candidates of another ICE session, which by RFC 8839 section 4.4.1 would restart it.
+
+    Raises:
+        IceRestarted: it names one that is not known.
+    """
+    strange = sorted(ice_sessions(fragment).difference(known))
+    if strange:
+        raise IceRestarted(
+            f"ice-ufrag {strange[0][:40]!r} is not the offer's: ICE is not restarted here; "
+            "end this and post a new offer"
+        )
 
 
 def check_candidates(count: int) -> None:

@@ -38,8 +38,15 @@ from realtime.latest import Closed
 from realtime.link import LinkState
 from realtime.lips import SenderReport
 from realtime.metrics import SessionMetrics
-from realtime.offer import check_candidates, check_offer, without_mdns
-from realtime.rtc_receive import first_packet_ns
+from realtime.offer import (
+    check_candidates,
+    check_ice_session,
+    check_offer,
+    ice_sessions,
+    without_mdns,
+)
+from realtime.reception import Reception
+from realtime.rtc_receive import MendedReceiver, first_packet_ns
 from realtime.rtc_reports import ReportingSender
 from realtime.rtc_sound import SoundTrack
 
@@ -193,6 +200,7 @@ class PeerEvents(Protocol):
     def on_connection(self, state: str) -> None: ...
     def on_channel(self, channel: DataChannel) -> None: ...
     def on_message(self, label: str, message: str | bytes) -> None: ...
+    def on_broken(self, reason: str) -> None: ...
 
 
 class Peer:
@@ -219,6 +227,7 @@ class Peer:
         self._voice = voice
         self._sound: RTCRtpTransceiver | None = None
         self._candidates = 0
+        self._ice_sessions: frozenset[str] = frozenset()
         self._pc = RTCPeerConnection(configuration)
         self._video: RTCRtpTransceiver = self._pc.addTransceiver(output, direction=direction)
         order = CODEC_ORDER[config.codec]
@@ -232,8 +241,15 @@ class Peer:
             *(c for c in RTCRtpSender.getCapabilities("video").codecs if is_rtx(c)),
         ]
         self._video.setCodecPreferences(capabilities)
+        self._hear_receiver()
         self._pc.on("connectionstatechange", self._on_connection)
         self._pc.on("datachannel", self._on_channel)
+
+    def _hear_receiver(self) -> None:
+        sender, receiver = self._video.sender, self._video.receiver
+        if isinstance(receiver, MendedReceiver) and isinstance(sender, ReportingSender):
+            receiver.on_broken = self._events.on_broken
+            sender.way_up_s = receiver.way_s
 
     @property
     def camera(self) -> MediaStreamTrack:
@@ -250,6 +266,12 @@ class Peer:
         receivers = (self._video.receiver, self._sound.receiver if self._sound else None)
         camera, microphone = (getattr(receiver, "report", None) for receiver in receivers)
         return camera, microphone
+
+    @property
+    def reception(self) -> Reception:
+        """What became of the camera's packets and pictures on the way here."""
+        receiver = self._video.receiver
+        return receiver.reception if isinstance(receiver, MendedReceiver) else Reception()
 
     @property
     def link(self) -> LinkState:
@@ -279,6 +301,7 @@ class Peer:
             OfferRejected: whatever is wrong with the offer. The peer must be closed then.
         """
         check_offer(offer_sdp)
+        self._ice_sessions = ice_sessions(offer_sdp)
         try:
             negotiation = self._negotiate(without_mdns(offer_sdp))
             return await asyncio.wait_for(negotiation, NEGOTIATION_TIMEOUT_S)
@@ -331,8 +354,10 @@ class Peer:
         """Take a trickled SDP fragment (RFC 8840): a=mid, a=candidate, a=end-of-candidates.
 
         Raises:
+            IceRestarted: it is of another ICE session; nothing of it is taken.
             OfferRejected: it is malformed, or too many candidates were sent.
         """
+        check_ice_session(fragment, self._ice_sessions)
         mid: str | None = None
         for line in without_mdns(fragment).splitlines():
             name, _, value = line.strip().removeprefix("a=").partition(":")

@@ -113,8 +113,9 @@ class Ready:
     payloads: list[bytes]
     timestamp: int
     """1/90000 s"""
-    estimated: Callable[[int], None]
-    """is told the receiver's estimate, in bits per second"""
+    told: Callable[[int, int | None], None]
+    """is told the receiver's estimate, and what its link can be trusted to carry, in bits per
+    second; None where nothing bad is known of it"""
 
 
 class Steered:
@@ -151,7 +152,7 @@ class Steered:
     def pack(self, packet: Any | Ready) -> tuple[list[bytes], int]:
         """What aiortc calls for all that is no picture."""
         if isinstance(packet, Ready):
-            packet.estimated(self._target_bps)
+            packet.told(self._target_bps, self.bound_bps)
             return packet.payloads, packet.timestamp
         packed: tuple[list[bytes], int] = super().pack(packet)  # type: ignore[misc]
         return packed

@@ -25,13 +25,14 @@ from aiortc import (
     rtcrtptransceiver,
     rtp,
 )
-from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.codecs.h264 import H264Decoder, H264Encoder
+from aiortc.codecs.vpx import Vp8Decoder, Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 
 from realtime.config import Rtc
 from realtime.errors import StartupError
+from realtime.rtc_buffer import PromptJitterBuffer
 from realtime.rtc_encode import (
     PLAYOUT_DELAY_URI,
     Bitrates,
@@ -45,7 +46,6 @@ from realtime.rtc_receive import (
     MendedReceiver,
     OneThreadH264Decoder,
     OneThreadVp8Decoder,
-    PromptJitterBuffer,
 )
 from realtime.rtc_reports import SENDER_PRIVATES, ReportingSender
 
@@ -129,8 +129,15 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "RTCRtpReceiver.__init__",
             set(receiver.__init__.__code__.co_names),
-            _mangled("RTCRtpReceiver", RECEIVER_PRIVATES),
+            ("_track", *_mangled("RTCRtpReceiver", RECEIVER_PRIVATES)),
         ),
+        (
+            "RTCRtpReceiver._handle_rtp_packet",
+            set(receiver._handle_rtp_packet.__code__.co_names),
+            ("_data", "depayload"),
+        ),
+        ("NackGenerator", set(vars(rtcrtpreceiver.NackGenerator())), ("missing",)),
+        ("StreamStatistics", set(dir(rtcrtpreceiver.StreamStatistics)), ("packets_lost",)),
         (
             "RTCRtpReceiver",
             set(dir(receiver)),
@@ -148,6 +155,7 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             {name for part in vars(sender).values() for name in _names_in(part)},
             _mangled("RTCRtpSender", SENDER_PRIVATES),
         ),
+        ("RTCRtpSender.__init__", set(sender.__init__.__code__.co_names), ("_ssrc",)),
         (
             "RTCRtpSender",
             set(dir(sender)),
@@ -170,8 +178,12 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
             set(buffer) | set(dir(JitterBuffer)),
             ("_origin", "_packets", "_is_video", "_remove_frame", "add", "remove", "capacity"),
         ),
-        ("H264Encoder", set(dir(H264Encoder)), ("_encode_frame", "_split_bitstream")),
-        ("Vp8Encoder", set(dir(Vp8Encoder)), ("encode", "_packetize")),
+        ("H264Encoder", set(dir(H264Encoder)), ("_encode_frame", "_split_bitstream", "pack")),
+        ("H264Encoder", set(vars(H264Encoder())), ("codec",)),
+        ("Vp8Encoder", set(dir(Vp8Encoder)), ("encode", "pack", "_packetize")),
+        ("Vp8Encoder", set(vars(Vp8Encoder())), ("codec", "picture_id")),
+        ("H264Decoder", set(vars(H264Decoder())), ("codec",)),
+        ("Vp8Decoder", set(vars(Vp8Decoder())), ("codec",)),
         (
             "RTCRtpTransceiver.__init__",
             set(rtcrtptransceiver.RTCRtpTransceiver.__init__.__code__.co_names),

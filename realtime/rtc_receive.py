@@ -1,23 +1,25 @@
 """The receiving half of aiortc 1.16, mended for live video. Used by `rtc_internals.install` only.
 
-Upstream keeps every frame until the next one begins, asks for a lost packet once, waits for it
-without end, and hands over one frame at most per packet. Here: a frame leaves with its marker
-packet (RFC 3550 section 5.1), a NACK (RFC 4585 section 6.2.1) is repeated on a timer, a hole is
-given up after a deadline with a key frame found or asked for (PLI, section 6.3.1), and every
-complete frame leaves at once. Sound is not decoded: each packet leaves as it comes. Sender reports
+Upstream asks for a lost packet once, waits for it without end, and hands over one frame at most per
+packet. Here a NACK (RFC 4585 section 6.2.1) is repeated on a timer, a hole is given up after a
+deadline with a key frame found or asked for (PLI, section 6.3.1), and every complete frame leaves
+at once (`rtc_buffer.py`). Sound is not decoded: each packet leaves as it comes. Sender reports
 (RFC 3550 section 6.4.1) are kept. Knows no sessions and no pixels.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from aiortc import clock as wall
 from aiortc.codecs import is_rtx
 from aiortc.codecs.h264 import H264Decoder
 from aiortc.codecs.vpx import Vp8Decoder
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import NackGenerator, RTCRtpReceiver
@@ -27,6 +29,10 @@ from av.frame import Frame
 
 from realtime.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from realtime.lips import SenderReport, Unwrapped
+from realtime.reception import Reception
+from realtime.rtc_buffer import PromptJitterBuffer, TimedFrame
+
+logger = logging.getLogger(__name__)
 
 NACK_INTERVAL_NS = 30 * NS_PER_MS
 NACK_TRIES = 10
@@ -39,39 +45,8 @@ MAX_DECODED_PX = 8192 * 4320
 
 MAX_HEARD = 100
 """packets of sound that nobody has taken: two seconds"""
-MAX_TIMED = 64
-"""frames whose first packet's time is kept; what was lost must not pile up"""
-
-_START_CODE = b"\x00\x00\x01"
-_H264_SLICE, _H264_IDR, _H264_SPS = 1, 5, 7
-
-
-def is_key_frame(data: bytes) -> bool:
-    """Whether depayloaded data begins a key frame: VP8 by RFC 6386 section 9.1, else H.264 Annex B.
-
-    The two cannot be mistaken for each other: VP8's key frames carry the code 9d 01 2a at byte 3.
-    """
-    if len(data) > 5 and data[3:6] == b"\x9d\x01\x2a" and not data[0] & 1:
-        return True
-    if not data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
-        return False
-    at = data.find(_START_CODE)
-    while at != -1 and at + 3 < len(data):
-        nal_type = data[at + 3] & 0x1F
-        if nal_type in (_H264_IDR, _H264_SPS):
-            return True
-        if nal_type == _H264_SLICE:
-            return False
-        at = data.find(_START_CODE, at + 3)
-    return False
-
-
-class TimedFrame(JitterFrame):
-    """A frame to decode that knows when its first packet came."""
-
-    def __init__(self, data: bytes, timestamp: int, first_ns: int) -> None:
-        super().__init__(data, timestamp)
-        self.first_ns = first_ns
+FRESH_NS = 5 * NS_PER_S
+"""what an older sender report said of the way tells nothing any more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,107 +57,6 @@ class HeardPacket:
     ticks: int
     """RTP time stamp, unwrapped"""
     arrived_ns: int
-
-
-class PromptJitterBuffer(JitterBuffer):
-    """A video frame leaves when its marker packet is contiguous. Sound never comes in here.
-
-    While `awaiting_key`, frames that the decoder could only smear are dropped.
-    """
-
-    def __init__(
-        self,
-        capacity: int,
-        prefetch: int = 0,
-        is_video: bool = False,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(capacity, prefetch, is_video)
-        self.awaiting_key = is_video
-        self._clock = clock or MonotonicClock()
-        self._first_ns: dict[int, int] = {}
-        """RTP timestamp -> when its first packet came"""
-
-    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        if not self._is_video:
-            return False, None  # upstream would wait for four packets, or sixteen after a lost one
-        if packet.timestamp not in self._first_ns:
-            self._first_ns[packet.timestamp] = self._clock.now_ns()
-            if len(self._first_ns) > MAX_TIMED:
-                del self._first_ns[next(iter(self._first_ns))]
-        overflowed, frame = super().add(packet)
-        if overflowed:
-            self.awaiting_key = True
-            if frame is not None and not is_key_frame(frame.data):
-                frame = None
-        return overflowed, frame
-
-    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        while True:
-            frame = self._next_complete()
-            if frame is None:
-                return None
-            if self.awaiting_key and not is_key_frame(frame.data):
-                continue
-            if frame.data:  # padding packets make empty frames, which a decoder takes for the end
-                self.awaiting_key = False
-                return frame
-
-    def _next_complete(self) -> TimedFrame | None:
-        if self._origin is None:
-            return None
-        parts: list[bytes] = []
-        timestamp: int | None = None
-        for count in range(self.capacity):
-            packet = self._packets[(self._origin + count) % self.capacity]
-            if packet is None:
-                return None
-            if timestamp is None:
-                timestamp = packet.timestamp
-            elif packet.timestamp != timestamp:  # a sender without markers: upstream's rule
-                self.remove(count)
-                return self._timed(parts, timestamp)
-            parts.append(packet._data)  # type: ignore[attr-defined]
-            if packet.marker:
-                self.remove(count + 1)
-                return self._timed(parts, timestamp)
-        return None
-
-    def _timed(self, parts: list[bytes], timestamp: int) -> TimedFrame:
-        first_ns = self._first_ns.pop(timestamp, None)
-        if first_ns is None:  # of a stream far behind: it was forgotten
-            first_ns = self._clock.now_ns()
-        return TimedFrame(b"".join(parts), timestamp, first_ns)
-
-    def has_hole(self) -> bool:
-        """Whether packets wait behind a missing one."""
-        if self._origin is None:
-            return False
-        missing = False
-        for count in range(self.capacity):
-            if self._packets[(self._origin + count) % self.capacity] is None:
-                missing = True
-            elif missing:
-                return True
-        return False
-
-    def give_up(self) -> None:
-        """Drop what waits behind the hole: up to the next key frame held, else everything."""
-        if self._origin is None:
-            return
-        missing, last_held = False, -1
-        for count in range(self.capacity):
-            packet = self._packets[(self._origin + count) % self.capacity]
-            if packet is None:
-                missing = True
-                continue
-            last_held = count
-            if missing and is_key_frame(packet._data):  # type: ignore[attr-defined]
-                self.remove(count)
-                return
-        # The origin moves on instead of being forgotten, so that late packets stay late.
-        self.remove(last_held + 1)
-        self.awaiting_key = True
 
 
 @dataclass
@@ -242,6 +116,28 @@ class MendedReceiver(RTCRtpReceiver):
         self._unwrapped = Unwrapped()
         self._report: tuple[int, int] | None = None
         """when the newest sender report says, in ns of its sender's wall clock, and RTP ticks"""
+        self._way: tuple[int, float] | None = None
+        """when it came, and by how much later that was, by both wall clocks, than it was sent"""
+        self.on_broken: Callable[[str], None] = lambda reason: None
+        """is told why nothing is repaired any more"""
+        self._packets_lost = self._nacks = self._plis = 0
+
+    @property
+    def reception(self) -> Reception:
+        """What became of what was sent to it."""
+        stream = self._private("remote_streams").get(self._media_ssrc)
+        lost = 0 if stream is None else stream.packets_lost
+        self._packets_lost = max(self._packets_lost, lost)  # what comes twice lowers upstream's
+        counts = self._packets_lost, self._nacks, self._plis
+        dropped = self._buffer.dropped
+        return Reception(dropped["lost"], dropped["key"], dropped["backlog"], *counts)
+
+    def way_s(self) -> float | None:
+        """How long packets take from the other side, and what its wall clock is behind ours; None
+        where it has not told lately."""
+        if self._way is None or self._clock.now_ns() - self._way[0] > FRESH_NS:
+            return None
+        return self._way[1]
 
     @property
     def report(self) -> SenderReport | None:
@@ -261,6 +157,7 @@ class MendedReceiver(RTCRtpReceiver):
         await super().receive(parameters)
         if self._is_video and self._mend_task is None:
             self._mend_task = asyncio.create_task(self._mend())
+            self._mend_task.add_done_callback(self._mended)
 
     async def stop(self) -> None:
         if self._mend_task is not None:
@@ -277,13 +174,15 @@ class MendedReceiver(RTCRtpReceiver):
         if codec is not None and not is_rtx(codec):
             self._media_ssrc, self._media_codec = packet.ssrc, codec
         if self._private("decoder_queue").qsize() > MAX_DECODE_BACKLOG:
-            self._buffer.awaiting_key = True
+            self._buffer.skip_to_key("backlog")
         await super()._handle_rtp_packet(packet, arrival_time_ms)
         self._release_complete()
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpSrPacket):
             about = packet.sender_info
+            later_s = (wall.current_ntp_time() - about.ntp_timestamp) / 2**32
+            self._way = self._clock.now_ns(), later_s
             self._report = about.ntp_timestamp * NS_PER_S >> 32, about.rtp_timestamp
         await super()._handle_rtcp_packet(packet)
 
@@ -306,6 +205,19 @@ class MendedReceiver(RTCRtpReceiver):
         while (frame := self._buffer._remove_frame(0)) is not None:
             frame.timestamp = self._private("timestamp_mapper").map(frame.timestamp)
             self._private("decoder_queue").put((self._media_codec, frame))
+
+    async def _send_rtcp_nack(self, media_ssrc: int, lost: list[int]) -> None:
+        self._nacks += len(lost)
+        await super()._send_rtcp_nack(media_ssrc, lost)
+
+    async def _send_rtcp_pli(self, media_ssrc: int) -> None:
+        self._plis += 1
+        await super()._send_rtcp_pli(media_ssrc)
+
+    def _mended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            logger.error("lost packets are not asked for any more: %s", repr(fault), exc_info=fault)
+            self.on_broken(f"a fault of the daemon: lost packets cannot be repaired ({fault!r})")
 
     async def _mend(self) -> None:
         retries, hole = NackRetries(), HoleWatch()
@@ -343,6 +255,7 @@ RECEIVER_PRIVATES = (
     "decoder_thread",
     "jitter_buffer",
     "nack_generator",
+    "remote_streams",
     "timestamp_mapper",
 )
 """what `_private` may ask for; `rtc_internals.install` checks that upstream still has them"""

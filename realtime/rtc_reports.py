@@ -10,6 +10,7 @@ What a receiver reports of the link goes to a `LinkWatch`, whose bound the encod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from aiortc import clock as wall
@@ -27,7 +28,7 @@ from aiortc.rtp import (
 from aiortc.utils import uint32_add
 
 from realtime.clock import NS_PER_MS, Clock, MonotonicClock
-from realtime.link import LinkWatch
+from realtime.link import LinkWatch, Report
 from realtime.rtc_encode import Steered
 
 LONGEST_TRIP_S = 30.0
@@ -64,6 +65,8 @@ class ReportingSender(RTCRtpSender):
         super().__init__(*arguments)
         self._clock: Clock = MonotonicClock()
         self.link = LinkWatch(self._clock)
+        self.way_up_s: Callable[[], float | None] = lambda: None
+        """how long the other side's packets take, where it sends some: `MendedReceiver.way_s`"""
         self._sent: int | None = None
         """the track's time stamp of what was sent last"""
         self._origin: int | None = None
@@ -85,12 +88,18 @@ class ReportingSender(RTCRtpSender):
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
-                    self.link.reported(report.fraction_lost / 256, round_trip_s(report))
+                    lost_share, sent_bytes = report.fraction_lost / 256, self._sent_bytes
+                    trip_s = round_trip_s(report)
+                    self.link.reported(Report(lost_share, trip_s, self.way_up_s(), sent_bytes))
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             self._estimated(packet.fci)
         encoder, state = self._private("encoder"), self.link.state
         if isinstance(encoder, Steered):
             encoder.bound_bps = state.bound_bps
+
+    @property
+    def _sent_bytes(self) -> int:
+        return int(self._private("octet_count"))
 
     async def _retransmit(self, sequence_number: int) -> None:
         if self.link.may_repeat():
@@ -138,6 +147,7 @@ def round_trip_s(report: RtcpReceiverInfo) -> float | None:
 
 
 SENDER_PRIVATES = (
-    *("encoder", "lsr", "packet_count", "rtp_header_extensions_map", "rtp_timestamp", "track"),
+    *("encoder", "lsr", "octet_count", "packet_count", "rtp_header_extensions_map"),
+    *("rtp_timestamp", "track"),
 )
 """what is read and set there; `rtc_internals.install` checks that upstream still has them"""

@@ -54,14 +54,14 @@ class _SeatTrack(MediaStreamTrack):
         except Closed:
             self.stop()
             raise MediaStreamError from None
-        return Ready(coded.payloads, coded.timestamp, self._estimated)
+        return Ready(coded.payloads, coded.timestamp, self._told)
 
     def ticks_at(self, now_ns: int) -> int:
         """What the clock of a Feed's stamps reads, for sender reports: this side's own."""
         return pts_from_ns(now_ns)
 
-    def _estimated(self, bitrate_bps: int) -> None:
-        self._seat.estimate_bps = bitrate_bps
+    def _told(self, estimate_bps: int, bound_bps: int | None) -> None:
+        self._seat.estimate_bps, self._seat.bound_bps = estimate_bps, bound_bps
 
 
 class Hearing(SoundTrack):

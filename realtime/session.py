@@ -297,6 +297,7 @@ class Session:
             reason = self._end_reason(now_ns)
             if reason is not None:
                 self.close_soon(reason)
+        self._metrics.received(self._peer.reception)
         if self.phase == "live" and self._quality.due(now_ns):
             self._adapt(busy, now_ns)
 
@@ -316,6 +317,10 @@ class Session:
                 await self._change_canvas(self._quality.canvas_hw(rung))
         except (ReenactdError, EngineError) as exc:
             self._log.warning("the picture stays at %s: %s", current, exc)
+            self._quality.settle(rung, done=False)
+            return
+        except Exception as exc:  # noqa: BLE001 - the task's root: the ladder goes on without it
+            self._log.exception("the picture stays at %s: a fault of the daemon: %r", current, exc)
             self._quality.settle(rung, done=False)
             return
         self._worker.thinning.limit(rung.max_fps)
@@ -383,6 +388,7 @@ class Session:
         if started:
             self._services.render.remove(self._job)
             await self._worker.close()
+        self._metrics.received(self._peer.reception)
         await self._peer.close()
         for task in self._tasks:
             task.cancel()
@@ -419,6 +425,9 @@ class Session:
             self.obey(message)
         except MessageError as exc:
             self._tell({"type": "error", "message": str(exc)})
+
+    def on_broken(self, reason: str) -> None:
+        self.end(reason)
 
     def obey(self, message: str | bytes) -> None:
         """Do what a message of the `controls` channel asks for.
@@ -504,7 +513,7 @@ class Session:
             await asyncio.sleep(STATS_INTERVAL_S)
 
     def _numbers(self) -> dict[str, Any]:
-        now = self._metrics.snapshot()
+        now, received = self._metrics.snapshot(), self._metrics.reception
         return {
             "type": "stats",
             "state": self._gate.state,
@@ -528,7 +537,10 @@ class Session:
                 "track": self._worker.arrivals.dropped,
                 "render": self._job.tracked.dropped,
                 "output": self._outputs.dropped,
+                "rate": self._worker.thinning.thinned,
+                **received.drops,
             },
+            "received": received.repairs,
             "errors": self._errors.total,
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
             "quality": self._quality.describe(),

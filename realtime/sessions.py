@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from realtime.errors import AdmissionRefused
 from realtime.load import Load
 from realtime.memory import Trimmer
 from realtime.session import Session
+from realtime.watches import Guard, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +39,10 @@ class Sessions:
         self._telemetry = services.telemetry
         self._load = Load(services.render, services.clock)
         self._trimmer = Trimmer(services.maker.run)
-        self._watchdog: asyncio.Task[None] | None = None
-        self.sick: str | None = None
-        """why nobody can be served, if so"""
+        self._watch = Watch(self._look, "sessions", services.clock)
+        self._guard = Guard("session", services.clock)
+        self._cost_guard = Guard("cost", services.clock)
+        self._render_fault: str | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -48,7 +51,12 @@ class Sessions:
         return iter(list(self._sessions.values()))
 
     def start(self) -> None:
-        self._watchdog = asyncio.create_task(self._watch())
+        self._watch.start()
+
+    @property
+    def sick(self) -> str | None:
+        """Why nobody can be served, if so."""
+        return self._render_fault or self._watch.failure
 
     async def open(
         self, offer_sdp: str, identity_id: str, name: str | None = None
@@ -127,27 +135,32 @@ class Sessions:
         return None
 
     async def close_all(self, reason: str) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._watch.stop()
         await asyncio.gather(*(session.close(reason) for session in self._sessions.values()))
         self._trimmer.stop()
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.id, None)
         self._overdue.discard(session.id)
+        self._guard.forget(session.id)
         self._trimmer.soon()
 
-    async def _watch(self) -> None:
+    async def _look(self) -> float:
         """Independent of every worker thread."""
-        while True:
-            self.sick = self._services.render.ensure()
-            self._load.look({session.id: session.exertion for session in self})
-            for session in list(self._sessions.values()):
-                if self.sick is not None:
-                    session.close_soon(self.sick)
-                session.watch(self._load.busy)
-                self._place(session)
-            await asyncio.sleep(WATCH_INTERVAL_S)
+        self._render_fault = self._services.render.ensure()
+        exertions = {session.id: session.exertion for session in self}
+        self._cost_guard.look("cost", functools.partial(self._load.look, exertions))
+        for session in self:
+            if self.sick is not None:
+                session.close_soon(self.sick)
+            given_up = self._guard.look(session.id, functools.partial(self._look_at, session))
+            if given_up is not None:
+                session.close_soon(given_up)
+        return WATCH_INTERVAL_S
+
+    def _look_at(self, session: Session) -> None:
+        session.watch(self._load.busy)
+        self._place(session)
 
     def _place(self, session: Session) -> None:
         """A session to which nobody connects gives its place away; who comes late may find none."""

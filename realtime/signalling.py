@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from realtime.access import grant_of
 from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
-from realtime.errors import NobodyPerforms
+from realtime.errors import IceRestarted, NobodyPerforms
 from realtime.http_body import CLIENT_GONE, read_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
@@ -89,7 +89,7 @@ def add_whip(app: FastAPI, daemon: Daemon) -> None:
         "/whip/{session_id}",
         status_code=204,
         openapi_extra=_FRAGMENT_BODY,
-        responses=refusals(400, 404, 412, *BODY),
+        responses=refusals(400, 404, 412, *BODY, 422),
     )
     async def trickle(session_id: str, request: Request) -> Response:
         """More ICE candidates (RFC 9725 section 4.3.1)."""
@@ -130,7 +130,7 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
 
     @app.post("/whep", **watching)
     async def watch_latest(
-        request: Request, background: Background = "scene", size: Size = "full"
+        request: Request, background: Background = "scene", size: Size | None = None
     ) -> Response:
         """Watch the session that began last; survives the performer's reconnection."""
         grant = grant_of(request.scope)
@@ -142,12 +142,13 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         session: str,
         request: Request,
         background: Background = "scene",
-        size: Size = "full",
+        size: Size | None = None,
     ) -> Response:
         """Watch the session of a name. `transparent` is the avatar above its matte, one video of
         twice the height: colour extended under what is transparent, and below it the opacity.
-        `half` and `quarter` are of its width and height, but no less than 240 lines; everybody who
-        takes the same codec, background and size shares one encode."""
+        `half` and `quarter` are of its width and height, but no less than 240 lines; without a size
+        it is the largest that the link carries. Everybody who takes the same codec, background and
+        size shares one encode."""
         return await watch(request, Wish(session, background, size))
 
     @app.options("/whep/{session}/{viewer_id}", status_code=204)
@@ -159,7 +160,7 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         "/whep/{session}/{viewer_id}",
         status_code=204,
         openapi_extra=_FRAGMENT_BODY,
-        responses=refusals(400, 404, 412, *BODY),
+        responses=refusals(400, 404, 412, *BODY, 422),
     )
     async def trickle(session: str, viewer_id: str, request: Request) -> Response:
         """More ICE candidates."""
@@ -202,7 +203,11 @@ async def _trickle(resource: Resource | None, what: str, request: Request) -> Re
     expected = request.headers.get("If-Match")
     if expected is not None and expected not in (resource.etag, "*"):
         raise HTTPException(412, f"If-Match is not this {what}'s ETag; ICE restarts: post anew")
-    await resource.add_candidates(await read_text(request, SDP_FRAGMENT, MAX_FRAGMENT_BYTES))
+    fragment = await read_text(request, SDP_FRAGMENT, MAX_FRAGMENT_BYTES)
+    try:
+        await resource.add_candidates(fragment)
+    except IceRestarted as exc:  # RFC 9725 section 4.3.1, of who takes candidates and no restarts
+        raise HTTPException(422, str(exc)) from exc
     return Response(status_code=204)
 
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 
 from realtime.clock import NS_PER_S
+from realtime.reception import Reception
 
 BUCKETS_S = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075),
@@ -70,14 +71,22 @@ class Telemetry:
         self._out = self._counter("frames_out", "New avatar frames handed to the encoder.")
         self._dropped = self._counter(
             "frames_dropped",
-            "Camera frames that gave no new picture: a newer one came before track, render or "
-            "output took it, or there was nothing to show.",
+            "Camera frames that gave no new picture: they never came whole (lost), not in time "
+            "for the decoder (backlog) or before a key frame (key); fewer are taken (rate); a "
+            "newer one came before track, render or output took it; or there was nothing to show.",
             "reason",
         )
+        self._repairs = {
+            "packets_lost": self._counter(
+                "camera_packets_lost", "Camera packets that did not come at their first sending."
+            ),
+            "nacks": self._counter("camera_nacks", "Camera packets asked for again, each time."),
+            "plis": self._counter("camera_plis", "Key frames asked for of cameras."),
+        }
         self._errors = self._counter(
             "frame_errors", "Frames that a stage refused, or failed on by a bug.", "kind"
         )
-        for reason in ("track", "render", "output"):
+        for reason in ("track", "render", "output", "rate", *Reception().drops):
             self._dropped.labels(reason)
         for kind in ("refused", "bug"):
             self._errors.labels(kind)
@@ -112,6 +121,13 @@ class Telemetry:
 
     def arrived(self) -> None:
         self._in.inc()
+
+    def received(self, before: Reception, now: Reception) -> None:
+        """What became of one camera's packets and pictures since `before`."""
+        for reason, count in now.drops.items():
+            self._dropped.labels(reason).inc(count - before.drops[reason])
+        for name, count in now.repairs.items():
+            self._repairs[name].inc(count - before.repairs[name])
 
     def sent(self, latency_ns: int) -> None:
         """A new avatar frame goes to the encoder now."""

@@ -84,7 +84,8 @@ def openapi_with_tokens(app: FastAPI) -> dict[str, Any]:
 
 def _describe_guard(path: str, method: str, operation: dict[str, Any]) -> None:
     """What is asked of every call before its endpoint sees it, and what that may answer."""
-    operation["responses"].pop("422", None)  # FastAPI's own; here it is 400
+    if "HTTPValidationError" in str(operation["responses"].get("422")):
+        del operation["responses"]["422"]  # FastAPI's own; here it is 400
     statuses = {421}
     if path.startswith(PROTECTED) and method != "options":
         needed = needed_scope(path, method.upper())

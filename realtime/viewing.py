@@ -8,6 +8,7 @@ event loop. Knows no HTTP and no pictures.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from realtime.session import Session
 from realtime.sessions import LATEST, Sessions
 from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Audience, Background, Seat
+from realtime.watches import Guard, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ class Wish:
     session: str = LATEST
     """a session's name or id, or LATEST"""
     background: Background = "scene"
-    size: Size = "full"
+    size: Size | None = None
+    """None: as large as its link carries"""
 
 
 class Viewer:
@@ -106,6 +109,8 @@ class Viewer:
         reason = self._end_reason(now_ns) or self._follow(sessions, now_ns)
         if reason is not None:
             self.close_soon(reason)
+        elif (size := self._audience.refit(self._seat)) is not None:
+            logger.info("[viewer %s] its link asks for size %s", self.id[:6], size)
 
     def _end_reason(self, now_ns: int) -> str | None:
         rtc = self._services.config.rtc
@@ -180,6 +185,9 @@ class Viewer:
     def on_message(self, label: str, message: str | bytes) -> None:
         """Nor is it heard."""
 
+    def on_broken(self, reason: str) -> None:
+        self.close_soon(reason)
+
 
 class Viewers:
     """The registry. Lives on one event loop."""
@@ -188,7 +196,8 @@ class Viewers:
         self._services = services
         self._sessions = sessions
         self._viewers: dict[str, Viewer] = {}
-        self._watchdog: asyncio.Task[None] | None = None
+        self._watch = Watch(self._look, "viewers", services.clock)
+        self._guard = Guard("viewer", services.clock)
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -197,7 +206,12 @@ class Viewers:
         return iter(list(self._viewers.values()))
 
     def start(self) -> None:
-        self._watchdog = asyncio.create_task(self._watch())
+        self._watch.start()
+
+    @property
+    def sick(self) -> str | None:
+        """Why nobody is watched over, if so."""
+        return self._watch.failure
 
     async def open(self, offer_sdp: str, wish: Wish) -> tuple[Viewer, str]:
         """A new viewer and its SDP answer.
@@ -234,15 +248,17 @@ class Viewers:
         return self._viewers.get(viewer_id)
 
     async def close_all(self, reason: str) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._watch.stop()
         await asyncio.gather(*(viewer.close(reason) for viewer in list(self._viewers.values())))
 
     def _forget(self, viewer: Viewer) -> None:
         self._viewers.pop(viewer.id, None)
+        self._guard.forget(viewer.id)
 
-    async def _watch(self) -> None:
-        while True:
-            for viewer in list(self._viewers.values()):
-                viewer.watch(self._sessions)
-            await asyncio.sleep(WATCH_INTERVAL_S)
+    async def _look(self) -> float:
+        for viewer in self:
+            look = functools.partial(viewer.watch, self._sessions)
+            given_up = self._guard.look(viewer.id, look)
+            if given_up is not None:
+                viewer.close_soon(given_up)
+        return WATCH_INTERVAL_S

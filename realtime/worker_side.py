@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from realtime.access import GRANT, PROTECTED, needed_scope
 from realtime.daemon import Daemon
+from realtime.session import Session
 from realtime.worker_talk import GRANT_HEADER, LOOK, SECRET_HEADER, Look, Running, grant_of_text
 
 
@@ -62,7 +63,7 @@ def look_at(daemon: Daemon) -> Look:
         state=daemon.state,
         engine=daemon.engine,
         sessions=tuple(
-            Running(each.id, each.name, each.phase, each.age_s, each.phase != "new")
+            Running(each.id, each.name, each.phase, each.age_s, _counts(each))
             for each in daemon.sessions
         ),
         viewers=tuple(viewer.id for viewer in daemon.viewers),
@@ -70,3 +71,8 @@ def look_at(daemon: Daemon) -> Look:
         identities=frozenset(name for name in services.wardrobe.ids if daemon.is_ready(name)),
         ledger=daemon.sessions.ledger,
     )
+
+
+def _counts(session: Session) -> bool:
+    """As `Sessions` counts: an answered offer to which nobody connects gives its place away."""
+    return session.phase != "new" and not session.is_overdue

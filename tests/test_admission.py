@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from realtime.admission import MEMORY, Cost, Ledger, Second, forecast, note, refusal
+from realtime.admission import MEMORY, Cost, Ledger, Second, alone_fps, forecast, note, refusal
 
 MIN_FPS = 15
 MANY_CORES = 64
@@ -58,6 +58,11 @@ def test_the_rehearsal_counts_until_somebody_performs() -> None:
     assert answer(ledger, 1) == ""
     assert "2 sessions take 60 ms of render time" in answer(ledger, 2)
     assert answer(after([10], ledger=ledger), 2) == ""
+
+
+def test_one_alone_has_what_all_share() -> None:
+    assert alone_fps(Cost(render_ms=10, cpu_ms=40), cores=2) == 50
+    assert alone_fps(Cost(render_ms=25, cpu_ms=40), cores=8) == 40
 
 
 def test_the_first_is_never_refused_nor_is_anybody_while_nothing_is_known() -> None:

@@ -217,6 +217,7 @@ def test_a_limited_rate_is_met_and_never_exceeded(
     thinning.limit(max_fps)
     kept = taken(thinning, camera_fps, 10, jitter_ms)
     assert 0.95 * max_fps <= len(kept) / 10 <= max_fps + 0.2
+    assert thinning.thinned == round(10 * camera_fps) - len(kept)
 
 
 @pytest.mark.parametrize("limit", [None, 20.0])

@@ -58,6 +58,7 @@ LAYERS = (
         "realtime.picture_process",
         "realtime.portrait",
         "realtime.quality",
+        "realtime.reception",
         "realtime.private_files",
         "realtime.signing",
         "realtime.smoothing",
@@ -70,6 +71,7 @@ LAYERS = (
         "realtime.watermark_code",
         "realtime.watermark_field",
         "realtime.watermark_search",
+        "realtime.watches",
     ),
     ("realtime.tls", "realtime.trust"),
     ("realtime.c2pa_manifest", "realtime.drivers", "realtime.records"),
@@ -94,6 +96,7 @@ LAYERS = (
     ("realtime.load",),
     (
         "realtime.rtc",
+        "realtime.rtc_buffer",
         "realtime.rtc_encode",
         "realtime.rtc_internals",
         "realtime.rtc_receive",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.errors import OfferRejected
+from realtime.errors import IceRestarted, OfferRejected
 from realtime.offer import (
     MAX_CANDIDATES,
     MAX_LINES,
     MAX_SDP_BYTES,
     check_candidates,
+    check_ice_session,
     check_offer,
+    ice_sessions,
     without_mdns,
 )
 
@@ -63,3 +65,14 @@ def test_hidden_addresses_are_left_out_and_more_may_come() -> None:
 def test_an_offer_without_hidden_addresses_stays_as_it_is() -> None:
     sdp = HEAD + VIDEO + CANDIDATE + END
     assert without_mdns(sdp) == sdp
+
+
+def test_an_ice_session_is_known_by_its_name_wherever_it_stands() -> None:
+    two = f"a=ice-ufrag:one\r\n{VIDEO}a=ice-ufrag:t+/o\r\n"
+    assert ice_sessions(HEAD + two) == {"one", "t+/o"}
+    of_candidate = CANDIDATE.replace("host", "host generation 0 ufrag t+/o network-id 1")
+    for fragment in ("", CANDIDATE, of_candidate, f"a=ice-ufrag:one\r\n{of_candidate}", two):
+        check_ice_session(fragment, ice_sessions(two))
+    for fragment in ("a=ice-ufrag:three\r\n", of_candidate.replace("t+/o", "three"), two + two):
+        with pytest.raises(IceRestarted, match="is not the offer's.*post a new offer"):
+            check_ice_session(fragment, {"one"})

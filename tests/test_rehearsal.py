@@ -12,7 +12,7 @@ from realtime.errors import FrameError
 from realtime.frames import Controls, OutputFrame, Tracked
 from realtime.identity import Identity
 from realtime.pipeline import Pipeline
-from realtime.rehearsal import COUNTED_FRAMES, WARM_UP_FRAMES, rehearse
+from realtime.rehearsal import COUNTED_FRAMES, WARM_UP_FRAMES, WHOLE_FRAME, rehearse
 from tests.fakes import FakeReenactor, identity
 from tests.helpers import FakeIdentity, FakeNoOutput, FakePipeline, Script
 
@@ -50,3 +50,10 @@ def test_a_face_that_gives_no_avatar_is_an_error() -> None:
 
     with pytest.raises(FrameError, match="frame 0 of a made-up face gave no avatar"):
         rehearse(Blind(Script()), cast(Identity, FakeIdentity("juniper")))
+
+
+def test_what_is_not_rehearsed_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent_ns = iter(range(0, 10**12, 7_000_000))
+    monkeypatch.setattr("time.thread_time_ns", lambda: next(spent_ns))
+    cost = rehearse(FakePipeline(Script()), cast(Identity, FakeIdentity("juniper")))
+    assert cost.cpu_ms == WHOLE_FRAME * 7, "of all threads, for `admission` shares the cores by it"

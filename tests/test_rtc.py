@@ -22,8 +22,14 @@ from aiortc import (
     rtcrtpreceiver,
     rtp,
 )
+from aiortc import clock as wall
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtcrtpparameters import (
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpParameters,
+    RTCRtpReceiveParameters,
+)
+from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket
 from aiortc.sdp import SessionDescription
 from av import VideoFrame
 from OpenSSL import SSL
@@ -31,12 +37,15 @@ from OpenSSL import SSL
 from realtime import rtc, rtc_internals
 from realtime.clock import FakeClock, MonotonicClock
 from realtime.config import Rtc
-from realtime.errors import OfferRejected, StartupError
+from realtime.errors import IceRestarted, OfferRejected, StartupError
 from realtime.frames import Arrived, OutputFrame, Timings, Voice
 from realtime.latest import Closed
 from realtime.metrics import SessionMetrics
+from realtime.offer import ice_sessions
 from realtime.pools import encode_pool
+from realtime.reception import Reception
 from realtime.rtc import OutputTrack, Peer, drain, peer_configuration
+from realtime.rtc_buffer import PromptJitterBuffer
 from realtime.rtc_encode import PLAYOUT_DELAY_URI, Bitrates, FastH264Encoder
 from realtime.rtc_internals import (
     PlayoutDelayMap,
@@ -44,10 +53,11 @@ from realtime.rtc_internals import (
     check_upstream,
     install,
 )
-from realtime.rtc_receive import MendedReceiver, PromptJitterBuffer
+from realtime.rtc_receive import MendedReceiver, NackRetries
+from realtime.rtc_reports import ReportingSender
 from realtime.rtc_sound import SoundTrack
 from realtime.tracing import Tracer
-from tests.helpers import Camera
+from tests.helpers import Camera, until
 from tests.pictures import i420_of, texture
 
 
@@ -63,6 +73,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.broken: list[str] = []
 
     def on_connection(self, state: str) -> None:
         self.states.append(state)
@@ -73,16 +84,21 @@ class Listener:
     def on_message(self, label: str, message: str | bytes) -> None:
         pass
 
+    def on_broken(self, reason: str) -> None:
+        self.broken.append(reason)
+
 
 async def black() -> OutputFrame:
     await asyncio.sleep(0.02)
     return OutputFrame(i420_of(texture()), 320, 240, 0, 0, "LIVE", Timings(0), 0)
 
 
-def make_peer(config: Rtc | None = None, voice: SoundTrack | None = None) -> Peer:
+def make_peer(
+    config: Rtc | None = None, voice: SoundTrack | None = None, listener: Listener | None = None
+) -> Peer:
     config = config or Rtc()
     track = OutputTrack(black, MonotonicClock())
-    return Peer(config, peer_configuration(config), track, Listener(), voice)
+    return Peer(config, peer_configuration(config), track, listener or Listener(), voice)
 
 
 async def browser_offer(
@@ -475,6 +491,70 @@ async def test_trickled_candidates_are_taken_up_to_a_limit() -> None:
     with pytest.raises(OfferRejected, match="65 ICE candidates"):
         await peer.add_candidates("a=mid:0\r\n" + line)
     await peer.add_candidates("a=end-of-candidates\r\n")
+    await peer.close()
+
+
+async def test_candidates_of_another_ice_session_are_refused_whole() -> None:
+    peer = make_peer()
+    offer = await browser_offer()
+    await peer.answer(offer)
+    own = next(iter(ice_sessions(offer)))
+    line = "a=candidate:1 1 udp 2122260223 192.0.2.77 9999 typ host"
+    await peer.add_candidates(f"a=ice-ufrag:{own}\r\na=mid:0\r\n{line} ufrag {own}\r\n")
+    for fragment in (
+        f"a=ice-ufrag:new1\r\na=ice-pwd:{'p' * 22}\r\na=mid:0\r\n{line}\r\n",
+        f"a=mid:0\r\n{line} generation 0 ufrag new1 network-cost 50\r\n",
+    ):
+        with pytest.raises(IceRestarted, match="ice-ufrag 'new1' is not the offer's"):
+            await peer.add_candidates(fragment)
+    assert peer._candidates == 1
+    await peer.close()
+
+
+async def test_a_repair_that_fails_is_told_of_instead_of_ending_unheard(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(receiver: MendedReceiver, missing: set[int]) -> list[int]:
+        raise ZeroDivisionError("a bug")
+
+    listener = Listener()
+    peer = make_peer(listener=listener)
+    await peer.answer(await browser_offer())
+    receiver = peer._video.receiver
+    assert isinstance(receiver, MendedReceiver)
+    monkeypatch.setattr(NackRetries, "due", fail)
+    receiver._media_ssrc = 1
+    await receiver.receive(RTCRtpReceiveParameters())
+    await until(lambda: bool(listener.broken))
+    assert "lost packets cannot be repaired (ZeroDivisionError('a bug'))" in listener.broken[0]
+    assert "Traceback" in caplog.text
+    await peer.close()
+
+
+async def test_a_receiver_counts_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = make_peer()
+    await peer.answer(await browser_offer())
+    receiver = peer._video.receiver
+    assert isinstance(receiver, MendedReceiver) and peer.reception == Reception()
+    await receiver._send_rtcp_nack(1, [4, 5, 6])
+    await receiver._send_rtcp_pli(1)
+    receiver._buffer.dropped["lost"] += 2
+    assert peer.reception == Reception(lost=2, nacks=3, plis=1)
+    await peer.close()
+
+
+async def test_a_sender_knows_how_long_the_way_here_is() -> None:
+    peer = make_peer()
+    sender, receiver = peer._video.sender, peer._video.receiver
+    assert isinstance(sender, ReportingSender) and isinstance(receiver, MendedReceiver)
+    receiver._clock = clock = FakeClock(10**12)
+    assert sender.way_up_s() is None
+    sent = wall.current_ntp_time() - (3 << 31)  # 1.5 s ago
+    about = RtcpSenderInfo(ntp_timestamp=sent, rtp_timestamp=0, packet_count=0, octet_count=0)
+    await receiver._handle_rtcp_packet(RtcpSrPacket(ssrc=1, sender_info=about))
+    assert sender.way_up_s() == pytest.approx(1.5, abs=0.2)
+    clock.advance_ms(6000)
+    assert sender.way_up_s() is None, "too old"
     await peer.close()
 
 

@@ -14,6 +14,7 @@ from aiortc.codecs.vpx import vp8_depayload
 from realtime.clock import NS_PER_MS, FakeClock
 from realtime.errors import StartupError
 from realtime.link import bitrate_for
+from realtime.rtc_buffer import TimedFrame
 from realtime.rtc_encode import (
     H264_STEP,
     KEY_FRAME_PAUSE_NS,
@@ -27,12 +28,7 @@ from realtime.rtc_encode import (
     bitrate_moved,
     choose_h264,
 )
-from realtime.rtc_receive import (
-    OneThreadH264Decoder,
-    OneThreadVp8Decoder,
-    TimedFrame,
-    first_packet_ns,
-)
+from realtime.rtc_receive import OneThreadH264Decoder, OneThreadVp8Decoder, first_packet_ns
 
 RATES = Bitrates(start_bps=1_500_000, max_bps=3_000_000)
 

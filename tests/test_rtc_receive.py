@@ -9,15 +9,8 @@ import pytest
 from aiortc.rtp import RtpPacket
 
 from realtime.clock import NS_PER_MS, FakeClock
-from realtime.rtc_receive import (
-    MAX_TIMED,
-    NACK_TRIES,
-    HoleWatch,
-    NackRetries,
-    PromptJitterBuffer,
-    TimedFrame,
-    is_key_frame,
-)
+from realtime.rtc_buffer import MAX_TIMED, PromptJitterBuffer, TimedFrame, is_key_frame
+from realtime.rtc_receive import NACK_TRIES, HoleWatch, NackRetries
 
 VP8_KEY = b"\x10\x02\x00\x9d\x01\x2a\x40\x01"
 VP8_DELTA = b"\x11\x02\x00\x00\x00\x00\x00"
@@ -147,6 +140,24 @@ def test_an_overflowing_buffer_waits_for_a_key_frame() -> None:
         overflowed |= flag
         assert frame is None
     assert overflowed and buffer.awaiting_key
+
+
+def test_pictures_that_are_not_decoded_are_counted_by_their_reason() -> None:
+    buffer = PromptJitterBuffer(capacity=16, is_video=True)
+    buffer.add(packet(0, 0, VP8_DELTA, marker=True))
+    assert buffer.dropped == {"key": 1}, "before the first key frame"
+    buffer.add(packet(1, 1, VP8_KEY, marker=True))
+    for seq in (3, 4, 5):  # the second one never comes
+        buffer.add(packet(seq, seq // 2 + 1, VP8_DELTA))
+    buffer.give_up()
+    assert buffer.dropped == {"key": 1, "lost": 2}
+    buffer.add(packet(6, 6, VP8_DELTA, marker=True))
+    buffer.add(packet(7, 7, b"", marker=True))
+    assert buffer.dropped == {"key": 2, "lost": 2}, "padding is no picture"
+    buffer.add(packet(8, 8, VP8_KEY, marker=True))
+    buffer.skip_to_key("backlog")
+    buffer.add(packet(9, 9, VP8_DELTA, marker=True))
+    assert buffer.dropped == {"key": 2, "lost": 2, "backlog": 1}
 
 
 def test_sequence_numbers_wrap() -> None:

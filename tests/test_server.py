@@ -67,6 +67,14 @@ async def test_trickle_by_patch(stand: Stand) -> None:
     assert bad.status_code == 400 and "'x'" in bad.json()["error"]
     large = await stand.http.patch(session, content="a" * 20_000, headers=good)
     assert large.status_code == 413
+    restart = f"a=ice-ufrag:8hhY\r\na=ice-pwd:{'p' * 22}\r\n{body}"
+    for condition in ({"If-Match": "*"}, {"If-Match": etag}, {}):
+        refused = await stand.http.patch(session, content=restart, headers=FRAGMENT | condition)
+        assert refused.status_code == 422, "RFC 9725 section 4.3.1: candidates, but no restarts"
+        assert "ice-ufrag '8hhY' is not the offer's" in refused.json()["error"]
+    own = f"a=ice-ufrag:PAeF\r\n{body}"
+    same = await stand.http.patch(session, content=own, headers={**FRAGMENT, "If-Match": "*"})
+    assert same.status_code == 204
     lost = await stand.http.patch("/whip/none", content=body, headers=good)
     assert lost.status_code == 404
 

@@ -18,6 +18,7 @@ from realtime.clock import NS_PER_S
 from realtime.frames import Controls
 from realtime.server import create_app
 from realtime.sessions import OVERDUE
+from realtime.worker_side import look_at
 from tests.helpers import (
     FACE_LUMA,
     TOKEN,
@@ -35,7 +36,7 @@ LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
     "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "mark", "quality",
-    "recording", "link",
+    "recording", "link", "received",
 }  # fmt: skip
 
 
@@ -226,7 +227,9 @@ async def test_an_abandoned_offer_gives_its_place_away_long_before_it_is_given_u
             return (await stand.http.post("/whip", content=offer, headers=sdp)).status_code
 
         assert [await post(), await post()] == [201, 503], "for a moment it is kept"
+        assert look_at(stand.daemon).sessions[0].counts
         await until(lambda: len(stand.daemon.sessions._overdue) == 1)
+        assert not look_at(stand.daemon).sessions[0].counts, "nor in a crew of processes"
         performer = await performing(stand)
         assert len(stand.daemon.sessions) == 2 and await post() == 503, "this one uses its place"
         await performer.close()

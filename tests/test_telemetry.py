@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from realtime.clock import NS_PER_MS
+from realtime.reception import Reception
 from realtime.telemetry import BUCKETS_S, GpuMemory, Standing, Telemetry
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -70,6 +71,20 @@ def test_frames_drops_and_errors_are_counted() -> None:
     assert found["reenactd_frames_dropped_total{reason=track}"] == 0, "there before the first"
     assert found["reenactd_frame_errors_total{kind=bug}"] == 1
     assert found["reenactd_frame_errors_total{kind=refused}"] == 0
+
+
+def test_what_became_of_a_camera_is_added_up() -> None:
+    telemetry = Telemetry()
+    before = Reception(lost=1, key=2, backlog=0, packets_lost=5, nacks=7, plis=1)
+    for was, now in ((Reception(), before), (before, before), (Reception(), Reception(lost=3))):
+        telemetry.received(was, now)
+    found = samples(telemetry)
+    assert found["reenactd_frames_dropped_total{reason=lost}"] == 4
+    assert found["reenactd_frames_dropped_total{reason=key}"] == 2
+    assert found["reenactd_frames_dropped_total{reason=backlog}"] == 0
+    assert found["reenactd_camera_packets_lost_total{}"] == 5
+    assert found["reenactd_camera_nacks_total{}"] == 7
+    assert found["reenactd_camera_plis_total{}"] == 1
 
 
 def test_what_stands_is_told_anew_each_time() -> None:

@@ -54,7 +54,9 @@ async function connect() {
   const mine = new Viewer(token(), kinds, (stream) => play(stream, () => mine === viewer), () => lose(mine));
   viewer = mine;
   try {
-    await mine.connect(`${path}?${new URLSearchParams({ background: wanted, size })}`);
+    // Unasked, the whole picture becomes smaller where the link does not carry it.
+    const asked = wantedSize === "auto" && size === "full" ? {} : { size };
+    await mine.connect(`${path}?${new URLSearchParams({ background: wanted, ...asked })}`);
   } catch (error) {
     if (!(error instanceof WhepError)) throw error;
     return lose(mine, error);

@@ -16,6 +16,7 @@ from av.video.frame import PictureType
 from realtime.clock import SOUND_CLOCK_HZ, VIDEO_CLOCK_HZ
 from realtime.frames import F32, OutputFrame
 from realtime.sinks.fragments import FilmFile
+from realtime.sinks.sizes import resized, same_shape
 from realtime.sinks.sound_line import BLOCK, SoundLine
 
 FRAGMENT = VIDEO_CLOCK_HZ
@@ -29,7 +30,8 @@ _LIMITED = 1
 
 
 class Film:
-    """Pictures and voice into one file, until `close`.
+    """Pictures and voice into one file, until `close`. All pictures have the first one's size: a
+    player that is told of another one in the middle shows the rest stretched, or nothing.
 
     Args:
         began: the time of the first picture, as those of all others in 1/90000 s of one clock.
@@ -63,6 +65,10 @@ class Film:
         self._sound = self._container.add_stream("aac", rate=SOUND_CLOCK_HZ, layout="stereo")
         self._sound.bit_rate = SOUND_BPS
 
+    def takes(self, output: OutputFrame) -> bool:
+        """Whether a picture can be shown in it, if larger or smaller."""
+        return same_shape((output.width_px, output.height_px), self.size_px)
+
     @property
     def seconds(self) -> float:
         return max(0, self._last) / VIDEO_CLOCK_HZ
@@ -76,7 +82,10 @@ class Film:
         at = stamp - self._began
         self._line.fill(_sound_ticks(at - SOUND_PATIENCE))
         self._lay_sound()
-        frame = av.VideoFrame.from_numpy_buffer(output.i420, format="yuv420p")
+        # Scaled with its marks: the invisible one's cells are a share of the height.
+        fits = (output.width_px, output.height_px) == self.size_px
+        i420 = output.i420 if fits else resized(output.i420, self.size_px)
+        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         frame.pts, frame.time_base = at, Fraction(1, VIDEO_CLOCK_HZ)
         if self._key < 0 or at - self._key >= FRAGMENT:
             frame.pict_type, self._key = PictureType.I, at

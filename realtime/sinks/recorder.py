@@ -2,8 +2,9 @@
 
 Pictures come from the output gate, so they are marked, and cards are cards. A film must not skip
 for a moment's delay, so here a queue stands where everything else is newest-wins; it is bounded,
-and a picture that finds it full is dropped and counted. Sound is small and is kept. Knows no
-sessions and no network.
+and a picture that finds it full is dropped and counted. Sound is small and is kept. Where the
+session's pictures become smaller or larger, the film goes on in its first size. Knows no sessions
+and no network.
 """
 
 from __future__ import annotations
@@ -312,7 +313,7 @@ class Recorder:
 
     def _is_full(self, film: Film, output: OutputFrame) -> bool:
         return (
-            (output.width_px, output.height_px) != film.size_px
+            not film.takes(output)
             or film.seconds >= self._config.max_minutes * 60
             or film.file.bytes >= self._config.max_mib * BYTES_PER_MIB
         )

@@ -5,8 +5,10 @@
                                    thread
 
 A Seat is bounded. Whoever does not take coded pictures in time loses all that wait and goes on with
-the next key frame; nobody else notices. Runs on the event loop. Knows no peer connections and no
-threads: `rtc_viewers.py` makes the encoders and sends what a Seat gives.
+the next key frame; nobody else notices. Whose link is too narrow for a size gets the next smaller
+one after a while, unless it chose its size, and the larger one again when there is room
+(`fitting.py`). Runs on the event loop. Knows no peer connections and no threads: `rtc_viewers.py`
+makes the encoders and sends what a Seat gives.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from av import VideoFrame
 
@@ -25,7 +27,9 @@ from realtime.capture_times import CaptureTimes
 from realtime.clock import NS_PER_S, Clock
 from realtime.frames import U8, OutputFrame
 from realtime.latest import AsyncLatest, Closed
+from realtime.link import bitrate_for
 from realtime.rtc import picture_of
+from realtime.sinks.fitting import Fit, refitted
 from realtime.sinks.sizes import DIVISOR, Scaler, Size
 from realtime.sound import Sound
 
@@ -34,6 +38,14 @@ logger = logging.getLogger(__name__)
 Background = Literal["scene", "transparent"]
 """the whole picture, or the avatar and the mark above their matte"""
 Kind = tuple[Background, Size]
+
+
+class _Key(NamedTuple):
+    """Of a Feed."""
+
+    codec: str
+    kind: Kind
+
 
 MAX_WAITING = 8
 """coded pictures that a viewer may be late by: a quarter of a second"""
@@ -46,6 +58,7 @@ class Encoder(Protocol):
     """What `rtc_encode.py` has for each codec."""
 
     target_bitrate: int
+    bound_bps: int | None
     made_key_frame: bool
 
     def encode(
@@ -72,6 +85,10 @@ class Seat:
         """coded pictures that were not taken in time, or could not be decoded any more"""
         self.estimate_bps: int | None = None
         """what the viewer says that its link carries"""
+        self.bound_bps: int | None = None
+        """what its link can be trusted to carry; None where nothing was lost or late"""
+        self.fit: Fit | None = None
+        """what it gets as long as its link allows no more; None where it chose its size"""
         self.since_ns = 0
         """when it came to the feed that it is at"""
         self._waiting: deque[Coded] = deque()
@@ -185,6 +202,7 @@ class Feed:
         pts = self._times.stamp(output, self._clock.now_ns())
         if (target_bps := self._target_bps()) is not None:
             self._encoder.target_bitrate = target_bps
+        self._encoder.bound_bps = self._bound_bps(i420)
         asked, self._key_asked = self._key_asked, False
         payloads, timestamp = await self._loop.run_in_executor(
             self._executor, self._encode_now, i420, pts, asked
@@ -217,6 +235,16 @@ class Feed:
             bounds.append(self._max_bps)
         return min(bounds, default=None)
 
+    def _bound_bps(self, i420: U8) -> int | None:
+        """What the links can be trusted to carry. Where several share the encode, the weakest does
+        not lower it below what pictures of this size need: it soon gets smaller ones."""
+        bounds = [seat.bound_bps for seat in self.seats if seat.bound_bps is not None]
+        if not bounds:
+            return None
+        if len(self.seats) == 1:
+            return bounds[0]
+        return max(min(bounds), bitrate_for(*self._scaler.wh_of(i420)))
+
 
 class Audience:
     """Everybody who watches one session.
@@ -244,7 +272,9 @@ class Audience:
         self._executor = executor
         self._clock = clock
         self._on_cutout = on_cutout
-        self._feeds: dict[tuple[str, Kind], Feed] = {}
+        self._feeds: dict[_Key, Feed] = {}
+        self._picture_wh: tuple[int, int] | None = None
+        """of what was shown last"""
         self._scalers: dict[Kind, Scaler] = {}
 
     def __len__(self) -> int:
@@ -257,35 +287,69 @@ class Audience:
 
     def show(self, output: OutputFrame) -> None:
         """Every picture that leaves the session's output gate, as it leaves it."""
+        self._picture_wh = output.width_px, output.height_px
         for feed in self._feeds.values():
             feed.show(output)
 
-    def join(self, seat: Seat, codec: str, background: Background, size: Size = "full") -> None:
-        """From the next key frame on, which is asked for, the seat gets the session's pictures."""
-        kind = background, size
-        key = codec, kind
-        if key not in self._feeds:
-            self._feeds[key] = self._begin(codec, kind)
-            if self._cutouts() == 1 and background == "transparent":
-                self._on_cutout(True)
-        self._feeds[key].join(seat)
+    def join(
+        self, seat: Seat, codec: str, background: Background, size: Size | None = None
+    ) -> None:
+        """From the next key frame on, which is asked for, the seat gets the session's pictures.
+
+        Args:
+            size: None for the largest that its link carries.
+        """
+        seat.fit = Fit() if size is None else None
+        self._seat(seat, _Key(codec, (background, size or "full")))
+
+    def refit(self, seat: Seat) -> Size | None:
+        """Called several times a second: gives the seat another size where its link asks for one,
+        and it did not choose its own. Returns that size."""
+        key = self._key_of(seat)
+        if key is None or seat.fit is None or self._picture_wh is None:
+            return None
+        background, size = key.kind
+        width, height = self._picture_wh
+        parts = 2 if background == "transparent" else 1
+        now_ns = self._clock.now_ns()
+        seat.fit = refitted(seat.fit, seat.bound_bps, (width, height), now_ns, parts)
+        if seat.fit.size == size:
+            return None
+        self._seat(seat, _Key(key.codec, (background, seat.fit.size)))
+        self._unseat(seat, key)
+        return seat.fit.size
 
     def leave(self, seat: Seat) -> None:
         """An encode that nobody needs any more ends."""
-        for key, feed in list(self._feeds.items()):
-            if seat in feed.seats:
-                feed.seats.remove(seat)
-                if not feed.seats:
-                    feed.close()
-                    del self._feeds[key]
-                    self._forget_scaler(key[1])
-                    if key[1][0] == "transparent" and not self._cutouts():
-                        self._on_cutout(False)
+        key = self._key_of(seat)
+        if key is not None:
+            self._unseat(seat, key)
 
     def ask_for_key_frame(self, seat: Seat) -> None:
-        for feed in self._feeds.values():
-            if seat in feed.seats:
-                feed.ask_for_key_frame()
+        key = self._key_of(seat)
+        if key is not None:
+            self._feeds[key].ask_for_key_frame()
+
+    def _seat(self, seat: Seat, key: _Key) -> None:
+        if key not in self._feeds:
+            self._feeds[key] = self._begin(key.codec, key.kind)
+            if self._cutouts() == 1 and key.kind[0] == "transparent":
+                self._on_cutout(True)
+        self._feeds[key].join(seat)
+
+    def _unseat(self, seat: Seat, key: _Key) -> None:
+        feed = self._feeds[key]
+        feed.seats.remove(seat)
+        if feed.seats:
+            return
+        feed.close()
+        del self._feeds[key]
+        self._forget_scaler(key.kind)
+        if key.kind[0] == "transparent" and not self._cutouts():
+            self._on_cutout(False)
+
+    def _key_of(self, seat: Seat) -> _Key | None:
+        return next((key for key, feed in self._feeds.items() if seat in feed.seats), None)
 
     def close(self) -> None:
         """The session is over. The seats stay open: their viewers may find another session."""

@@ -8,20 +8,30 @@ import errno
 import os
 import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
+import numpy as np
 import pytest
 
 from realtime.capture_times import CaptureTimes
 from realtime.clock import FakeClock
-from realtime.config import Recording
-from realtime.frames import OutputFrame, Timings, Voice
+from realtime.config import Output, Recording
+from realtime.frames import U8, Composited, OutputFrame, Timings, Voice
 from realtime.opus import silence
 from realtime.sinks import recorder as recorder_module
 from realtime.sinks.film import Film
 from realtime.sinks.recorder import Progress, Recorder, RecordingError
+from realtime.stages.emit import Emit
+from realtime.stages.mark import Mark
+from realtime.watermark import Payload
+from realtime.watermark_search import Search
+from tests import performers
 from tests.helpers import until
+from tests.marks import label_seen
 from tests.sinks.test_film import picture, times_of
 
 
@@ -103,6 +113,62 @@ async def test_a_film_that_is_long_or_large_enough_is_followed_by_another(
     assert len(lengths) >= 3 and sum(lengths) == 100
     assert said.bytes == size_of(said.files)
     assert said.seconds == pytest.approx((100 - len(lengths)) / 30, abs=0.02)
+
+
+PAYLOAD = Payload(0xC0FFEE42)
+
+
+@cache
+def marked(width_px: int) -> list[OutputFrame]:
+    """Half a second of a performer before a wall, as pipelines of that size send it."""
+    height_px, made = width_px * 3 // 4, []
+    mark, emit = Mark(Output(), PAYLOAD), Emit()
+    for rgb in performers.pictures("performer1")[:15]:
+        how = cv2.INTER_AREA
+        sized = np.asarray(cv2.resize(rgb, (width_px, height_px), interpolation=how), np.uint8)
+        made.append(emit(mark(Composited(sized)), 1, 0, "LIVE", Timings(0)))
+    return made
+
+
+def pictures_of(path: Path) -> list[U8]:
+    """(H, W) luma of all."""
+    with av.open(str(path)) as film:
+        return [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
+
+
+@pytest.mark.parametrize("widths", [(640, 320, 640), (320, 640, 480)])
+async def test_a_film_goes_on_while_the_pictures_change_their_size_and_both_marks_stay(
+    tmp_path: Path, widths: tuple[int, ...]
+) -> None:
+    """Up and down the quality ladder: one film, in its first size."""
+    shoot = await Shoot(tmp_path).start()
+    for width in widths:
+        for shown in marked(width):
+            shoot.go(1, shown)
+    said = await shoot.recorder.close()
+    assert len(said.files) == 1 and said.seconds == pytest.approx(44 / 30, abs=0.01)
+    pictures = pictures_of(Path(said.files[0]))
+    assert {luma.shape for luma in pictures} == {(widths[0] * 3 // 4, widths[0])}
+    assert len(pictures) == 45
+    for luma, width in zip(pictures[::15], widths, strict=True):
+        as_sent = np.asarray(cv2.resize(luma, (width, width * 3 // 4)), np.uint8)
+        assert label_seen(as_sent), f"of {width} pixels"
+    for part in (pictures, pictures[15:30]):
+        search = Search()
+        for luma in part[::3]:
+            search.add(luma)
+        finding = search.find()
+        assert finding.payload == PAYLOAD and finding.marked
+        assert finding.alignment.size == pytest.approx(1, abs=0.02), "nothing is stretched"
+
+
+async def test_pictures_of_another_shape_begin_a_new_film(tmp_path: Path) -> None:
+    shoot = await Shoot(tmp_path).start()
+    for width_px, height_px in ((160, 120), (120, 160)):
+        i420 = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
+        shoot.go(3, OutputFrame(i420, width_px, height_px, 0, 0, "LIVE", Timings(0), 0))
+    said = await shoot.recorder.close()
+    assert [len(times_of(Path(path))) for path in said.files] == [3, 3]
 
 
 async def test_a_recording_without_pictures_leaves_nothing(tmp_path: Path) -> None:

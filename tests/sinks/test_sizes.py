@@ -12,9 +12,18 @@ from PIL import Image
 
 from realtime.config import Output
 from realtime.frames import U8, Composited, OutputFrame, Timings
+from realtime.ladder import rungs_of
 from realtime.rtc import picture_of
 from realtime.rtc_encode import Bitrates, FastH264Encoder
-from realtime.sinks.sizes import MIN_HEIGHT_PX, Scaler, Size, scaled, scaled_wh
+from realtime.sinks.sizes import (
+    MIN_HEIGHT_PX,
+    Scaler,
+    Size,
+    resized,
+    same_shape,
+    scaled,
+    scaled_wh,
+)
 from realtime.stages.cutout import cut_out
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
@@ -138,3 +147,31 @@ def test_several_encodes_scale_a_picture_once() -> None:
     assert scaler(one) is scaler(one) and scaler.made == 1
     assert scaler(other) is not scaler(one) and scaler.made == 3
     assert scaled(one, "full", stacked=False) is one
+
+
+def test_a_picture_made_larger_is_the_same_picture() -> None:
+    small = marked(320, 240)
+    large = resized(small.i420, (640, 480))
+    assert large.shape == (720, 640) and large.flags.c_contiguous
+    assert np.array_equal(resized(large, (320, 240)).shape, small.i420.shape)
+    off = np.abs(resized(large, (320, 240)).astype(int) - small.i420).mean()
+    assert off < 1, "there and back"
+
+
+@pytest.mark.parametrize("whole", [(640, 480), (854, 480), (1280, 720), (642, 482), (160, 1080)])
+def test_the_ladders_canvases_are_of_one_shape(whole: tuple[int, int]) -> None:
+    for rung in rungs_of(*whole):
+        assert same_shape((rung.width_px, rung.height_px), whole)
+        assert same_shape(whole, (rung.width_px, rung.height_px))
+    assert not same_shape((whole[1], whole[0]), whole)
+    assert not same_shape((whole[0], whole[1] * 8 // 9), whole)
+
+
+def test_a_scaler_tells_what_it_makes() -> None:
+    output = marked(640, 480)
+    assert output.stacked_i420 is not None
+    for size in ("full", "half"):
+        for stacked, i420 in ((False, output.i420), (True, output.stacked_i420)):
+            scaler = Scaler(size, stacked=stacked)
+            width, height = scaler.wh_of(i420)
+            assert scaler(i420).shape == (height * 3 // 2, width)

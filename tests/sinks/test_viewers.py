@@ -15,6 +15,8 @@ from av import VideoFrame
 from realtime.clock import NS_PER_S, FakeClock
 from realtime.frames import OutputFrame, Timings
 from realtime.latest import Closed
+from realtime.link import bitrate_for
+from realtime.sinks.fitting import NARROW_NS, ROOMY_NS
 from realtime.sinks.viewers import MAX_WAITING, SETTLING_NS, Audience, Coded, Seat
 from realtime.sound import Sound
 from tests.helpers import until
@@ -26,6 +28,7 @@ class FakeEncoder:
     def __init__(self, codec: str) -> None:
         self.codec = codec
         self.target_bitrate = 2_500_000
+        self.bound_bps: int | None = None
         self.made_key_frame = False
         self.encoded = 0
         self.broken = False
@@ -176,6 +179,58 @@ async def test_the_lowest_settled_estimate_counts(hall: Hall) -> None:
     hall.clock.advance_ms(SETTLING_NS * 1000 // NS_PER_S)
     await hall.show()
     assert hall.encoders[0].target_bitrate == 900_000
+
+
+def large(seq: int = 1) -> OutputFrame:
+    i420 = np.zeros((720, 640), np.uint8)
+    return OutputFrame(i420, 640, 480, seq, 0, "LIVE", Timings(0), 0)
+
+
+async def test_an_encode_keeps_to_its_viewers_links(hall: Hall) -> None:
+    alone = Seat()
+    hall.audience.join(alone, "H264", "scene", "full")
+    await hall.show(large())
+    assert hall.encoders[0].bound_bps is None
+    alone.bound_bps = 100_000
+    await hall.show(large())
+    assert hall.encoders[0].bound_bps == 100_000, "nobody else has less of it"
+    other = Seat()
+    hall.audience.join(other, "H264", "scene", "full")
+    await hall.show(large())
+    assert hall.encoders[0].bound_bps == bitrate_for(640, 480), "what the others can watch"
+    alone.bound_bps = 900_000
+    await hall.show(large())
+    assert hall.encoders[0].bound_bps == 900_000
+
+
+async def test_a_weak_link_gets_smaller_pictures_and_larger_ones_when_it_recovers(
+    hall: Hall,
+) -> None:
+    strong, weak, chosen = Seat(), Seat(), Seat()
+    hall.audience.join(strong, "H264", "scene")
+    hall.audience.join(weak, "H264", "scene")
+    hall.audience.join(chosen, "H264", "scene", "full")
+    weak.bound_bps = chosen.bound_bps = 150_000
+
+    async def pass_by(seconds: float) -> list[str]:
+        said: list[str] = []
+        for _ in range(round(seconds * 2)):
+            await hall.show(large())
+            hall.clock.advance_ms(500 - 33)
+            sizes = [hall.audience.refit(seat) for seat in (strong, weak, chosen)]
+            said += [size for size in sizes if size is not None]
+        return said
+
+    assert await pass_by(NARROW_NS / NS_PER_S) == []
+    assert await pass_by(1) == ["half"]
+    assert hall.audience.encodes == 2 and len(hall.audience) == 3
+    await until(lambda: hall.encoders[1].encoded > 0 and not weak.needs_key)
+    assert (await weak.take()).payloads == [b"240"]
+    assert hall.encoders[1].bound_bps == 150_000
+    weak.bound_bps = 600_000
+    assert await pass_by(ROOMY_NS / NS_PER_S - 1) == []
+    assert await pass_by(2) == ["full"]
+    assert hall.audience.encodes == 1, "nobody watches the smaller ones any more"
 
 
 async def test_cutouts_are_asked_for_while_they_are_watched(hall: Hall) -> None:
