@@ -90,6 +90,7 @@ def read_record(path: Path, before: Sequence[Report], progress: Progressing) -> 
         text = f"Record {path.name} is broken at line {check.broken_line}: {check.reason}."
         return Report(_RECORD, State.TAMPERED, "certain", text, session)
     span = f"{check.began_at} to {check.last_at}" + ("" if check.complete else ", without an end")
+    span += f", {check.missing} of its lines could not be written" if check.missing else ""
     text = f"Record {path.name} is intact: {check.lines} lines, {check.network}, {span}."
     if check.origin is None:
         stranger = f"{text} Its signer is not known here."

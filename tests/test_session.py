@@ -35,7 +35,7 @@ LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
     "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "mark", "quality",
-    "recording", "link",
+    "recording", "link", "unrecorded",
 }  # fmt: skip
 
 
