@@ -5,12 +5,13 @@ The daemon listens on loopback, where every web page that the user visits can re
 (DNS rebinding, as in CVE-2024-28224), same-origin only for what changes state, and a strict content
 security policy. Other origins may use WHIP and WHEP where the configuration names them; a token
 made for others grants one scope (`tokens.py`). Wrong tokens are answered slowly, one after the
-other, and POSTs are counted. Knows no sessions.
+other, and POSTs are counted, those of each token apart. Knows no sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 import math
 import os
@@ -23,7 +24,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtime.buckets import TokenBucket
+from realtime.buckets import Buckets
 from realtime.clock import Clock, MonotonicClock
 from realtime.errors import StartupError
 from realtime.tokens import Grant, Right, TokenRefused, Tokens
@@ -44,6 +45,8 @@ NEEDED_SCOPE: tuple[tuple[str, Right], ...] = (
 """the beginning of a path, and the scope that opens it; the first counts. All else is for admins"""
 READ_ONLY = ("/api/identities",)
 """of these, to look only: whoever may perform here does not decide who is kept here"""
+BOUND = ("/whip", "/api/status")
+"""all that a token opens which publishes one session, as a phone's"""
 SHARED = ("/whip", "/whep")
 """what pages of the configured origins may call"""
 GRANT = "reenactd.grant"
@@ -52,6 +55,8 @@ FAILURE_DELAY_S = 0.1
 """each; so that many guesses take long, whoever makes them"""
 MAX_WAITING_FAILURES = 64
 POST_BURST_S = 3.0
+MAX_HOLDERS = 256
+"""of tokens, whose POSTs are counted apart"""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CORS_HEADERS = {
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -177,7 +182,8 @@ class Guard:
     ) -> None:
         self._app = app
         self._clock = clock or MonotonicClock()
-        self._posts = TokenBucket(post_rate_per_s, max(1.0, post_rate_per_s * POST_BURST_S))
+        burst = max(1.0, post_rate_per_s * POST_BURST_S)
+        self._posts = Buckets(post_rate_per_s, burst, MAX_HOLDERS)
         self._failure = asyncio.Lock()
         self._waiting_failures = 0
         self._tokens = tokens
@@ -223,13 +229,17 @@ class Guard:
         foreign = origin is not None and shared_with is None and not same_origin(origin, host)
         if foreign and scope["method"] not in SAFE_METHODS:
             return _refuse(403, f"origin {(origin or '')[:100]!r} may not change anything here")
+        token = ""  # what everybody may call is counted together
         if scope["path"].startswith(PROTECTED):
-            refusal = self._unauthorised(scope, headers.get("authorization", ""))
+            token = _bearer(headers)
+            refusal = self._unauthorised(scope, token)
             if refusal is not None:
                 return refusal
-        if scope["method"] == "POST" and (wait_s := self._posts.take(self._clock.now_ns())):
-            after = {"Retry-After": str(math.ceil(wait_s))}
-            return _refuse(429, "too many requests: server.post_rate_per_s", after)
+        if scope["method"] == "POST":
+            holder = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+            if wait_s := self._posts.take(holder, self._clock.now_ns()):
+                after = {"Retry-After": str(math.ceil(wait_s))}
+                return _refuse(429, "too many requests: server.post_rate_per_s", after)
         return None
 
     async def _slowly(self, refusal: JSONResponse) -> JSONResponse:
@@ -244,33 +254,52 @@ class Guard:
             self._waiting_failures -= 1
         return refusal
 
-    def _unauthorised(self, scope: Scope, header: str) -> JSONResponse | None:
+    def _unauthorised(self, scope: Scope, token: str) -> JSONResponse | None:
         """Note what the token grants; or why the call is refused."""
-        scheme, _, given = header.partition(" ")
         try:
-            grant = self._tokens.read(given.strip() if scheme.lower() == "bearer" else "")
+            grant = self._tokens.read(token)
         except TokenRefused as exc:
             if scope["method"] == "OPTIONS":
                 return None
             return _refuse(401, str(exc), {"WWW-Authenticate": "Bearer"})
         scope[GRANT] = grant
-        needed = needed_scope(scope["path"], scope["method"])
-        if grant.scope in ("admin", needed) or scope["method"] == "OPTIONS":
+        path, method = scope["path"], scope["method"]
+        if method == "OPTIONS" or opens(grant, path, method):
             return None
+        needed = needed_scope(path, method)
+        if grant.is_bound and needed == grant.scope:
+            text = f"this token publishes session {grant.session} and does nothing else"
+            return _refuse(403, f"{text}; {path[:100]} needs another")
         keys = "" if needed == "admin" else f"a token of scope {needed}, or "
         return _refuse(
             403,
-            f"this token has scope {grant.scope}; {scope['path'][:100]} needs {keys}"
-            "the daemon's own token",
+            f"this token has scope {grant.scope}; {path[:100]} needs {keys}the daemon's own token",
         )
+
+
+def opens(grant: Grant, path: str, method: str) -> bool:
+    """Whether a grant opens a protected path for a method."""
+    if grant.is_bound and not _is_below(path, BOUND):
+        return False
+    return grant.scope in ("admin", needed_scope(path, method))
 
 
 def needed_scope(path: str, method: str) -> Right:
     """Which scope opens a protected path for a method."""
     for beginning, needed in NEEDED_SCOPE:
-        if path == beginning or path.startswith(f"{beginning}/"):
+        if _is_below(path, (beginning,)):
             return "admin" if beginning in READ_ONLY and method not in SAFE_METHODS else needed
     return "admin"
+
+
+def _is_below(path: str, beginnings: tuple[str, ...]) -> bool:
+    return any(path == beginning or path.startswith(f"{beginning}/") for beginning in beginnings)
+
+
+def _bearer(headers: Headers) -> str:
+    """The token that a request brings; empty where it brings none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _refuse(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -18,7 +18,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from engines.errors import EngineError
-from realtime import __version__
+from realtime import __version__, cli_consent
 from realtime.cli_bench import ConfigFile, bench_app, size_of
 from realtime.cli_identity import identity_app
 from realtime.cli_models import EXIT_INTERRUPTED, models_app
@@ -202,6 +202,13 @@ def render(
             "fictional or public-domain.",
         ),
     ] = None,
+    release: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For third-party: the document in which they agreed."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="I have read the statement, and it is true.")
+    ] = False,
     background: Annotated[
         str, typer.Option(help="identity, color, blur or camera (your real room).")
     ] = "identity",
@@ -221,7 +228,8 @@ def render(
     """Turn a video file into the avatar: every frame, in order, with its sound.
 
     Frames without a face hold the last picture for half a second, then show a card, as in a live
-    session. The result replaces OUT only once it is complete.
+    session. The result replaces OUT only once it is complete. A portrait file is asked about as in
+    `identity add`; its signed consent is kept beside the film's record, the picture is not.
     """
     width, height = (None, None) if size is None else size_of(size)
     config = load(
@@ -238,10 +246,13 @@ def render(
     require_system_libraries()
     from realtime.frames import Controls
     from realtime.messages import changed
-    from realtime.render import Job, render_with_progress
+    from realtime.render import Job, is_portrait_file, render_with_progress
 
     controls = changed(Controls(), {"background": background, "color": color})
-    render_with_progress(Job(source, target, identity, consent, controls), config)
+    lent = None
+    if is_portrait_file(identity):
+        lent = cli_consent.lent(Path(identity), consent, release, yes, config)
+    render_with_progress(Job(source, target, identity, lent, controls), config)
 
 
 @app.command(cls=Verdicts)

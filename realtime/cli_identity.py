@@ -5,8 +5,6 @@ Shows, asks and prints; what is done is in `realtime.enrolment`.
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,15 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from realtime import cli_consent
 from realtime.cli_bench import ConfigFile
+from realtime.cli_consent import EXIT_DECLINED
 from realtime.config import load
 from realtime.errors import ConfigError, IdentityError
 
 if TYPE_CHECKING:
     from realtime.consent import ConsentRecord
-    from realtime.enrolment import Enrolment, Picture
+    from realtime.enrolment import Enrolment
 
-EXIT_DECLINED = 1
 METHOD = "attested at the command line, no live check"
 
 identity_app = typer.Typer(no_args_is_help=True, help="The people that an avatar can be.")
@@ -127,7 +126,7 @@ def identity_add(
     """
     config = load(config_file, {})
     from realtime import picture_file
-    from realtime.consent import STATEMENTS, consent_kind
+    from realtime.consent import consent_kind
     from realtime.enrolment import Enrolment, Wish
 
     kind = consent_kind(consent, "--consent")
@@ -136,44 +135,21 @@ def identity_add(
         kind,
         METHOD,
         identity,
-        None if release is None else picture_file.sha256(picture_file.read_bytes(release)),
+        cli_consent.sha256_of(release),
         None if expires is None else _end_of(expires),
     )
     enrolment = Enrolment(config.identities)
     identity_id = enrolment.check(wish)
-    if not yes and not _someone_is_there():
+    if not yes and not cli_consent.someone_is_there():
         raise ConfigError("nobody is there to confirm the statement: read it, then give --yes")
     picture = enrolment.look_at(picture_file.read_bytes(photo), str(photo))
-    for line in picture.examined.advice:
-        print(f"advice: {line}")
-    print(f"statement ({kind}): {STATEMENTS[kind]}")
-    if not yes and not _confirmed(picture, preview):
+    if not cli_consent.confirmed(picture, kind, preview, ask=not yes):
         print("nothing was added")
         raise typer.Exit(EXIT_DECLINED)
-    if yes and preview is not None:
-        _write_crop(picture, preview)
     enrolment.add(picture, wish)
     print(f"added {identity_id}: {kind}, {METHOD}")
     if kind == "self":
         print("no live check was made, and the record says so; the page can make one")
-
-
-def _confirmed(picture: Picture, preview: Path | None) -> bool:
-    """Ask, with the face to look at; the picture goes again unless it was asked for."""
-    with tempfile.TemporaryDirectory(prefix="reenactd-") as folder:
-        path = preview or Path(folder) / "face.png"
-        _write_crop(picture, path)
-        print(f"the face that was found: {path}")
-        return typer.confirm("Is that the face, and is the statement true?", default=False)
-
-
-def _write_crop(picture: Picture, path: Path) -> None:
-    from PIL import Image
-
-    try:
-        Image.fromarray(picture.examined.crop_rgb).save(path, "PNG")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _end_of(day: str) -> datetime:
@@ -251,7 +227,7 @@ def identity_import(
         if trust is not None:
             return trust.replace(" ", "").lower() == found.replace(" ", "")
         print(f"signed by an unknown key: {found}")
-        if not _someone_is_there():
+        if not cli_consent.someone_is_there():
             raise ConfigError("nobody is there to compare it: then give it with --trust")
         return typer.confirm("Is that the fingerprint you were told?", default=False)
 
@@ -266,14 +242,10 @@ def _enrolment(config_file: Path | None) -> Enrolment:
     return Enrolment(config.identities)
 
 
-def _someone_is_there() -> bool:
-    return sys.stdin.isatty()
-
-
 def _agree(yes: bool, question: str) -> None:
     if yes:
         return
-    if not _someone_is_there():
+    if not cli_consent.someone_is_there():
         raise ConfigError("nobody is there to ask: give --yes")
     if not typer.confirm(question, default=False):
         print("nothing was changed")

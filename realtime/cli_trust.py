@@ -1,19 +1,21 @@
-"""`reenactd trust` and `reenactd tls`: the keys that this installation signs with, and serves with.
+"""`reenactd trust` and `reenactd tls`: the keys that this installation signs with, believes, and
+serves with.
 
 Shows and asks; keys are made and kept in `realtime.trust`, certificates in `realtime.tls`.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from realtime import cli_consent
+from realtime.cli_bench import ConfigFile
+from realtime.cli_consent import EXIT_DECLINED
+from realtime.config import load
 from realtime.errors import ConfigError
-
-EXIT_DECLINED = 1
 
 trust_app = typer.Typer(no_args_is_help=True, help="The keys that sign consents and records.")
 tls_app = typer.Typer(no_args_is_help=True, help="A certificate for other machines' browsers.")
@@ -52,12 +54,42 @@ def trust_rotate(
     """Sign with new keys from now on; what was signed before can still be checked."""
     from realtime.trust import Keyring
 
-    if not yes and not sys.stdin.isatty():
+    if not yes and not cli_consent.someone_is_there():
         raise ConfigError("nobody is there to ask: give --yes")
     if not yes and not typer.confirm("Make new keys? The old ones are deleted.", default=False):
         print("nothing was changed")
         raise typer.Exit(EXIT_DECLINED)
     print(f"own key from now on: {Keyring().rotate()}")
+
+
+@trust_app.command("forget")
+def trust_forget(
+    fingerprint: Annotated[
+        list[str], typer.Argument(metavar="FINGERPRINT", help="As `reenactd trust show` has it.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Without a question.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Believe a key no longer: what it signed does not hold here, running sessions of it end.
+
+    Of another installation whose identity was imported, or one that was used here before a
+    rotation. An import asks again whether to believe it.
+    """
+    from realtime.enrolment import Enrolment
+    from realtime.trust import Keyring
+
+    keyring, enrolment = Keyring(), Enrolment(load(config_file, {}).identities)
+    given = " ".join(fingerprint)
+    key = keyring.find(given)
+    ended = enrolment.signed_by(key.public_key)
+    print(f"identities that can then no longer be used: {', '.join(ended) or 'none'}")
+    if not yes and not cli_consent.someone_is_there():
+        raise ConfigError("nobody is there to ask: give --yes")
+    if not yes and not typer.confirm(f"Forget the key {key.fingerprint}?", default=False):
+        print("nothing was changed")
+        raise typer.Exit(EXIT_DECLINED)
+    keyring.forget(given)
+    print(f"{key.fingerprint}: forgotten; a running daemon ends its sessions within a second")
 
 
 @tls_app.command("init")

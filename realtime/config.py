@@ -49,6 +49,19 @@ ENV_PREFIX = "REENACTD_"
 ENV_DELIMITER = "__"
 LABEL_OFF = "off"
 """the value of output.label that takes the visible mark away"""
+LABELS = (
+    *("AI", "AI avatar", "AI-generated", "AI generated", "AI modified", "Made with AI"),
+    *("Synthetic", "Synthetic media", "Deepfake"),
+    *("KI", "KI-Avatar", "KI-generiert", "KI-erzeugt", "Synthetisch"),
+    *("IA", "Avatar IA", "Generado con IA", "Generado por IA", "Generato con IA", "Gerado por IA"),
+    *("Sintetico",),
+    *("AI-gegenereerd", "AI-genererad", "AI-genereret"),
+)
+"""what the visible mark may say without a reason: each tells that the picture is synthetic, in
+letters that the mark's font has (no accents); upper or lower case"""
+
+
+_DISCLOSING = frozenset(label.casefold() for label in LABELS)
 
 
 class _Section(BaseModel):
@@ -93,7 +106,7 @@ class Server(_Section):
     min_fps: float = Field(15.0, ge=0, le=60)
     """a further performer whom the machine could not serve so fast is refused, too; 0: nobody is"""
     post_rate_per_s: float = Field(10.0, gt=0, le=1000)
-    """offers, pictures and commands by HTTP; three seconds' worth at once, then 429"""
+    """offers, pictures, commands by HTTP with one token; three seconds' worth at once, then 429"""
     max_viewers: int = Field(8, ge=0, le=256)
     """WHEP viewers at the same time, over all performers; one more is refused with HTTP 503"""
     cors_origins: tuple[str, ...] = ()
@@ -175,9 +188,10 @@ class Output(_Section):
     """without a new frame for this long, an output holds"""
     recover_frames: int = Field(5, ge=1, le=60)
     """good frames in a row before a card gives way to the avatar again"""
-    label: str = Field("AI", min_length=1, max_length=16)
-    """the visible mark; "off" takes it away and needs label_off_reason. No setting takes away the
-    invisible one"""
+    label: str = Field("AI", max_length=16)
+    """the visible mark: "AI", "AI avatar", "AI-generated", "Synthetic" or the like, also in German,
+    French, Spanish, Italian, Portuguese, Dutch, Swedish or Danish; any other text, "off", which
+    takes it away, and none at all need label_off_reason. No setting takes away the invisible one"""
     label_position: Literal["top-right", "top-left", "bottom-right", "bottom-left"] = "top-right"
     """the corner in which it stands"""
     label_height: float = Field(0.05, ge=0.04, le=0.2)
@@ -185,17 +199,29 @@ class Output(_Section):
     label_style: Literal["dark", "light"] = "dark"
     """white letters on dark, or dark ones on white"""
     label_off_reason: str | None = Field(None, max_length=200)
-    """why the visible mark is off, for the log and the session's record"""
+    """why the visible mark is off, or says something else than that the picture is synthetic; for
+    the log and the session's record"""
+
+    @field_validator("label")
+    @classmethod
+    def _blank_is_off(cls, label: str) -> str:
+        return " ".join(label.split()) or LABEL_OFF
 
     @field_validator("label_off_reason")
     @classmethod
     def _off_with_a_reason_only(cls, reason: str | None, info: ValidationInfo) -> str | None:
         reason = (reason or "").strip()
-        off = info.data.get("label") == LABEL_OFF
-        if off and not reason:
-            raise ValueError(f"must say why, for output.label is {LABEL_OFF!r}; write a sentence")
-        if reason and not off:
-            raise ValueError(f"must be unset while output.label is not {LABEL_OFF!r}; remove it")
+        label = info.data.get("label")
+        if label is None:  # was refused itself
+            return reason or None
+        discloses = label.casefold() in _DISCLOSING
+        if not discloses and not reason:
+            raise ValueError(
+                f"must say why, for output.label = {label!r} does not tell that the picture is "
+                f"synthetic; write a sentence, or take one of {', '.join(LABELS)}"
+            )
+        if reason and discloses:
+            raise ValueError(f"must be unset while output.label is {label!r}; remove it")
         return reason or None
 
 

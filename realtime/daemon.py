@@ -227,7 +227,12 @@ class Daemon:
             raise AdmissionRefused(LOADING) from None
 
     async def open_session(
-        self, offer_sdp: str, identity_id: str | None, name: str | None = None
+        self,
+        offer_sdp: str,
+        identity_id: str | None,
+        name: str | None = None,
+        *,
+        obeys: bool = True,
     ) -> tuple[Session, str]:
         """As `Sessions.open`, once everything is loaded.
 
@@ -241,7 +246,7 @@ class Daemon:
         if self.draining:
             raise AdmissionRefused(ENDING)
         identity = identity_id or self.services.config.identities.default
-        return await self.sessions.open(offer_sdp, identity, name)
+        return await self.sessions.open(offer_sdp, identity, name, obeys=obeys)
 
     async def open_viewer(self, offer_sdp: str, wish: Wish) -> tuple[Viewer, str]:
         """As `Viewers.open`, unless the end is near.

@@ -7,20 +7,16 @@ its hash. Reading identities and making avatars of them is `identity.py`'s.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
-
-from realtime import identity_archive, picture_file, picture_process, signing
+from realtime import identity_archive, identity_files, picture_file, picture_process, signing
 from realtime.config import Identities
 from realtime.consent import SCOPE, STATEMENTS, ConsentKind, ConsentRecord, LiveCheck
 from realtime.errors import IdentityError, StartupError
@@ -48,6 +44,8 @@ class Wish:
     expires_at: datetime | None = None
     live_check: LiveCheck | None = None
     """passed by the person in this very picture, as the caller has seen to"""
+    scope: str = SCOPE
+    """what it is for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +111,8 @@ class Enrolment:
             raise IdentityError(
                 f"name {wish.name[:80]!r}: must be 1 to {MAX_NAME} characters on one line"
             )
-        if wish.kind == "third-party" and wish.release_sha256 is None:
-            raise IdentityError(
-                "third-party: give the document in which the person agreed (--release FILE); its "
-                "SHA-256 is kept in the record, the document stays with you"
-            )
-        if wish.kind != "third-party" and wish.release_sha256 is not None:
-            raise IdentityError(f"a release document belongs to third-party, not to {wish.kind}")
-        if wish.live_check is not None and wish.kind != "self":
-            raise IdentityError(f"a live check belongs to self, not to {wish.kind}")
-        if wish.release_sha256 is not None:
-            if re.fullmatch("[0-9a-f]{64}", wish.release_sha256) is None:
-                raise IdentityError("the release's SHA-256: must be 64 lower-case hex digits")
-        if wish.expires_at is not None and wish.expires_at <= datetime.now(timezone.utc):
-            raise IdentityError(
-                f"expires {wish.expires_at.isoformat()}: lies in the past; give a later date"
-            )
-        identity_id = wish.identity_id or _slug(name)
+        check_terms(wish)
+        identity_id = wish.identity_id or identity_files.slug(name)
         self._check_free(identity_id)
         return identity_id
 
@@ -141,26 +124,36 @@ class Enrolment:
             StartupError: it cannot be written; nothing is left behind.
         """
         identity_id = self.check(wish)
-        portrait_png = _png(picture.rgba)
-        record = ConsentRecord(
-            wish.kind,
-            STATEMENTS[wish.kind],
-            picture_file.sha256(portrait_png),
-            wish.method,
-            datetime.now(timezone.utc).replace(microsecond=0),
-            wish.expires_at,
-            scope=SCOPE,
-            release_sha256=wish.release_sha256,
-            live_check=wish.live_check,
-        )
+        portrait_png = identity_files.as_png(picture.rgba)
         files = {
             "portrait.png": portrait_png,
-            "crop.png": _png(picture.examined.crop_rgb),
-            "identity.json": _json({"name": wish.name.strip()}),
-            "consent.json": _json(self._keyring.sign(record.fields())),
+            "crop.png": identity_files.as_png(picture.examined.crop_rgb),
+            "identity.json": identity_files.as_json({"name": wish.name.strip()}),
+            "consent.json": self.sign(wish, picture_file.sha256(portrait_png)),
         }
         self._write(identity_id, files)
         return identity_id
+
+    def sign(self, wish: Wish, portrait_sha256: str) -> bytes:
+        """A `consent.json` of now, signed; the wish must have been checked."""
+        record = ConsentRecord(
+            wish.kind,
+            STATEMENTS[wish.kind],
+            portrait_sha256,
+            wish.method,
+            datetime.now(timezone.utc).replace(microsecond=0),
+            wish.expires_at,
+            scope=wish.scope,
+            release_sha256=wish.release_sha256,
+            live_check=wish.live_check,
+        )
+        return identity_files.as_json(self._keyring.sign(record.fields()))
+
+    def is_revoked(self, picture: Picture, file_sha256: str) -> bool:
+        """Whether a consent for this file, or for the portrait that would be made of it, was taken
+        back here."""
+        made = picture_file.sha256(identity_files.as_png(picture.rgba))
+        return any(map(self._keyring.is_portrait_revoked, (file_sha256, made)))
 
     def own(self) -> list[Own]:
         """All that did not ship, by id; those that may not be used as well."""
@@ -192,10 +185,11 @@ class Enrolment:
         because = because.strip()
         if len(because) > MAX_REASON or any(unicodedata.category(c) == "Cc" for c in because):
             raise IdentityError(f"reason: must be at most {MAX_REASON} characters on one line")
-        self._keyring.revoke(record.digest)  # first: from here on it does not hold
+        # First: from here on it does not hold.
+        self._keyring.revoke(record.digest, record.portrait_sha256)
         now = datetime.now(timezone.utc).replace(microsecond=0)
         revoked = replace(record, revoked_at=now, revoked_because=because or None)
-        write_private(path, _json(self._keyring.sign(revoked.fields())))
+        write_private(path, identity_files.as_json(self._keyring.sign(revoked.fields())))
 
     def delete(self, identity_id: str) -> int:
         """Remove every byte that was made of the portrait: the folder, and what networks kept.
@@ -272,18 +266,32 @@ class Enrolment:
         rgba = picture_process.decode(files["portrait.png"], name)
         crop = examine(rgba, self._find_faces or _camera_find_faces, name).crop_rgb
         shown = identity_archive.name_in(files.get("identity.json"), name)
-        identity_id = identity_id or _slug(shown)
+        identity_id = identity_id or identity_files.slug(shown)
         self._check_free(identity_id)
-        if self._keyring.origin_of(record.signed_by) is None:
-            if not believe(record.signed_by):
-                raise IdentityError(
-                    f"{name}: signed by the key {signing.fingerprint(record.signed_by)}, which "
-                    "is not believed here; nothing was imported"
-                )
-            self._keyring.trust(record.signed_by)
-        look = {"identity.json": _json({"name": shown}), "crop.png": _png(crop)}
+        is_new = self._keyring.origin_of(record.signed_by) is None
+        if is_new and not believe(record.signed_by):
+            raise IdentityError(
+                f"{name}: signed by the key {signing.fingerprint(record.signed_by)}, which "
+                "is not believed here; nothing was imported"
+            )
+        look = {
+            "identity.json": identity_files.as_json({"name": shown}),
+            "crop.png": identity_files.as_png(crop),
+        }
         self._write(identity_id, {**files, **look})
+        try:  # only now: an import that failed must not leave its signer believed
+            if is_new:
+                self._keyring.trust(record.signed_by)
+        except StartupError:
+            shutil.rmtree(self._root / identity_id, ignore_errors=True)
+            raise
         return identity_id
+
+    def signed_by(self, public_key: str) -> list[str]:
+        """The ids of the identities whose consent carries this key's signature."""
+        return [
+            folder.name for folder in self._store.own_folders() if _signer(folder) == public_key
+        ]
 
     def _own(self, identity_id: str, done: str) -> Path:
         folder = self._store.folder(identity_id)
@@ -307,47 +315,40 @@ class Enrolment:
         )
 
     def _write(self, identity_id: str, files: Mapping[str, bytes]) -> None:
-        unfinished: Path | None = None
-        try:
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            unfinished = Path(tempfile.mkdtemp(dir=self._root, prefix=".unfinished-"))
-            for name, content in files.items():
-                write_private(unfinished / name, content)
-            unfinished.rename(self._root / identity_id)
-        except OSError as error:
-            raise StartupError(
-                f"{self._root / identity_id}: cannot be written: {error.strerror}"
-            ) from error
-        finally:
-            if unfinished is not None and unfinished.exists():
-                shutil.rmtree(unfinished, ignore_errors=True)
+        identity_files.write(self._root / identity_id, files)
+
+
+def check_terms(wish: Wish) -> None:
+    """
+    Raises:
+        IdentityError: what it says of the consent breaks a rule.
+    """
+    if wish.kind == "third-party" and wish.release_sha256 is None:
+        raise IdentityError(
+            "third-party: give the document in which the person agreed (--release FILE); its "
+            "SHA-256 is kept in the record, the document stays with you"
+        )
+    if wish.kind != "third-party" and wish.release_sha256 is not None:
+        raise IdentityError(f"a release document belongs to third-party, not to {wish.kind}")
+    if wish.live_check is not None and wish.kind != "self":
+        raise IdentityError(f"a live check belongs to self, not to {wish.kind}")
+    if wish.release_sha256 is not None:
+        if re.fullmatch("[0-9a-f]{64}", wish.release_sha256) is None:
+            raise IdentityError("the release's SHA-256: must be 64 lower-case hex digits")
+    if wish.expires_at is not None and wish.expires_at <= datetime.now(timezone.utc):
+        raise IdentityError(
+            f"expires {wish.expires_at.isoformat()}: lies in the past; give a later date"
+        )
+
+
+def _signer(folder: Path) -> str | None:
+    try:
+        return ConsentRecord.read(folder / "consent.json").signed_by
+    except IdentityError:  # a record that cannot be read holds by nobody's word
+        return None
 
 
 def _camera_find_faces(rgb: U8) -> list[FaceTrack]:
     from realtime.drivers.camera import find_faces
 
     return find_faces(rgb)
-
-
-def _slug(name: str) -> str:
-    """An id of a name, as far as its letters have a form in ASCII."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:MAX_NAME]
-    if not slug:
-        raise IdentityError(f"name {name!r}: no id can be made of it; give one with --id")
-    return slug
-
-
-def _png(picture: U8) -> bytes:
-    """(H, W, 3 or 4) as a PNG that holds pixels and nothing else."""
-    if picture.shape[2] == 4 and (picture[:, :, 3] == 255).all():
-        picture = picture[:, :, :3]
-    code = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    written, content = cv2.imencode(".png", cv2.cvtColor(picture, code))
-    if not written:
-        raise StartupError("the portrait cannot be written as PNG")
-    return bytes(content.tobytes())
-
-
-def _json(fields: Mapping[str, object]) -> bytes:
-    return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()

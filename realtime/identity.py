@@ -4,6 +4,7 @@ An identity is a folder: `portrait.png`, `consent.json` beside it, and optionall
 with a display name and the background's tint. Some ship with the package, and their records are
 pinned here; a user's own lie in the state directory, and their records must be signed by a key that
 this installation believes. A portrait whose bytes are not those that its record names is refused.
+A portrait file that is lent for one run (`lending.py`) has such a record, too.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import PortraitError
-from realtime import picture_file, portrait
+from realtime import picture_file, picture_process, portrait
 from realtime.config import Identities, state_directory
-from realtime.consent import ATTESTED, ConsentRecord, consent_kind
+from realtime.consent import ATTESTED, ConsentRecord
 from realtime.drivers import camera
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import F32, U8, FaceTrack
-from realtime.signing import digest, fingerprint
+from realtime.signing import fingerprint
 from realtime.trust import Keyring
 
 if TYPE_CHECKING:
@@ -75,6 +76,18 @@ class IdentityCard:
     """how much stands behind the consent: `consent.CHECKED` or `consent.ATTESTED`"""
     own: bool = False
     """it did not ship: it can be revoked, exported and deleted"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A portrait file that may be worn in one run, made by `lending.lend` only."""
+
+    path: Path
+    rgba: U8
+    """(H, W, 4) its pixels"""
+    consent: ConsentRecord
+    signed: bytes
+    """the record as it is to be kept"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,9 @@ class IdentityStore:
     ) -> Identity:
         """Check and encode an identity for a canvas of this height and width; takes about a second.
 
+        A portrait that did not ship may have come from elsewhere, byte for byte, as it was signed
+        there. So it is decoded in a process of its own, as when it was taken in.
+
         Raises:
             IdentityError: unknown, damaged, without valid consent, or not one face.
         """
@@ -155,33 +171,25 @@ class IdentityStore:
                 f"{path}: its SHA-256 is {found}, but {folder / 'consent.json'} names another; "
                 "restore the portrait, or have the consent given anew for this one"
             )
-        rgba = portrait.decode(data, path)
+        if self.is_shipped(folder):
+            rgba = portrait.decode(data, path)
+        else:
+            rgba = picture_process.decode(data, str(path))
         return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw)
 
     def from_portrait(
-        self, path: Path, kind: str, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
+        self, lent: Lent, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
     ) -> Identity:
-        """An identity for this run only, from a picture file.
-
-        Args:
-            kind: why it may be used, one of `consent.CONSENT_KINDS`; the caller attests it.
+        """An identity for this run only.
 
         Raises:
-            IdentityError: the kind is none, the file is no portrait, or it shows not one face.
+            IdentityError: its consent does not hold, or it shows not one face.
         """
-        known = consent_kind(kind, "--consent")
-        data = picture_file.read_bytes(path)
-        now = datetime.now(timezone.utc)
-        consent = ConsentRecord(
-            known,
-            f"stated as {known!r} by who started this run",
-            picture_file.sha256(data),
-            "command line, for this run only",
-            now,
-        )
-        consent = replace(consent, digest=digest(consent.fields()))
-        look = _Look(path.stem, _rgb(_GREY), zlib.crc32(data))
-        return self._encode(portrait.decode(data, path), path, look, consent, reenactor, canvas_hw)
+        path, consent = lent.path, lent.consent
+        self._check_signer(path, consent)
+        consent.check_valid(path, datetime.now(timezone.utc))
+        look = _Look(path.stem, _rgb(_GREY), int(consent.portrait_sha256[:8], 16))
+        return self._encode(lent.rgba, path, look, consent, reenactor, canvas_hw)
 
     def _encode(  # noqa: PLR0913 - everything that an identity is made of
         self,

@@ -13,11 +13,8 @@ PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
 
 
-def write_private(path: Path, content: bytes, *, replace: bool = True) -> bool:
+def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 under its name only once it is complete and on the disk.
-
-    Args:
-        replace: whether a file of that name gives way; else it stays, and False is returned.
 
     Raises:
         StartupError: it cannot be written; nothing is left behind.
@@ -31,19 +28,11 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> bool:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            if replace:
-                unfinished.replace(path)
-                return True
-            path.hardlink_to(unfinished)  # fails where the name is taken, unlike a rename
+            unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
-    except FileExistsError:
-        if replace or not path.is_file():
-            raise StartupError(f"{path}: cannot be written: something else is there") from None
-        return False
     except OSError as error:
         raise StartupError(f"{path}: cannot be written: {error.strerror or error}") from error
-    return True
 
 
 def read_private(path: Path) -> bytes | None:

@@ -9,6 +9,8 @@ A record holds no picture, no name and no measure of a face. Whoever has the sig
 another one: it shows that nobody else changed it, not that its owner told the truth.
 
 Records are kept, or deleted whole after some days (`prune`); `deleted.txt` says which and when.
+Beside the record of a film that was made of a portrait file lies its consent, which nothing else
+keeps: `records/PAYLOAD.consent.json`.
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from realtime import signing
 from realtime.config import state_directory
 from realtime.errors import TrustError
+from realtime.private_files import write_private
 from realtime.trust import Keyring, Origin
 
 INTERVAL_S = 10.0
 """a line at least so often, while a session runs"""
 FORMAT = 1
 START, END = "start", "end"
+GAP = "gap"
+"""lines are missing, for they could not be written"""
 DELETED = "deleted.txt"
 """beside the records: a line for each that is gone, with its payload and the day"""
 _FIRST = "0" * 64
@@ -71,6 +76,8 @@ class RecordCheck:
     """what is wrong with it"""
     complete: bool = False
     """it tells the session's end; else the session runs, or was cut off"""
+    missing: int = 0
+    """lines that could not be written, as it says itself"""
     origin: Origin | None = None
     """whose key signed it; None: nobody's who is believed here"""
     public_key: str = ""
@@ -109,6 +116,7 @@ class RecordWriter:
         self._subject = subject
         self._lines = 0
         self._whole_bytes = 0
+        self._torn = False
         self._before = _FIRST
 
     def start(self, **fields: Any) -> None:
@@ -132,21 +140,32 @@ class RecordWriter:
             **fields,
         }
         text = signing.canonical(signing.sign(bare, self._key)) + b"\n"
+        if self._torn:
+            self._mend()
         try:
             written = self._file.write(text)
             if written != len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
+            self._torn = True
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file.fileno(), self._whole_bytes)
+                self._mend()
             raise
         self._lines += 1
         self._whole_bytes += len(text)
         self._before = hashlib.sha256(text).hexdigest()
 
+    def _mend(self) -> None:
+        """Take away what a failed write left, so that another can follow."""
+        os.ftruncate(self._file.fileno(), self._whole_bytes)
+        self._file.seek(self._whole_bytes)
+        self._torn = False
+
     def abandon(self) -> None:
-        """Let go of a file that takes no more."""
+        """Let go of a file that takes no more; one to which nothing was written goes."""
         with contextlib.suppress(OSError):
+            if self._whole_bytes == 0:
+                self.path.unlink(missing_ok=True)
             self._file.close()
 
     def close(self) -> None:
@@ -175,6 +194,21 @@ def find_record(payload: str, directory: Path | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
+def keep_consent(payload: str, signed: bytes, directory: Path | None = None) -> Path:
+    """Keep a consent that holds for one film, as it was signed, beside the film's record.
+
+    Raises:
+        StartupError: it cannot be written.
+    """
+    path = _consent_beside((directory or records_directory()) / f"{payload}.jsonl")
+    write_private(path, signed)
+    return path
+
+
+def _consent_beside(record: Path) -> Path:
+    return record.with_name(f"{record.stem}.consent.json")
+
+
 def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
     """Delete the records whose last line is older than that. Returns their payloads.
 
@@ -192,6 +226,7 @@ def prune(keep: timedelta, directory: Path | None = None) -> list[str]:
             continue
         with _opened_private(folder / DELETED) as notes:
             notes.write(f"{path.stem} {datetime.now(timezone.utc).date().isoformat()}\n")
+        _consent_beside(path).unlink(missing_ok=True)
         path.unlink()
         deleted.append(path.stem)
     return deleted
@@ -301,6 +336,9 @@ def _after(check: RecordCheck, fields: Mapping[str, Any]) -> RecordCheck:
     identity, consent = fields.get("identity"), fields.get("consent_sha256")
     if isinstance(identity, str) and check.identities[-1:] != (identity,):
         check = replace(check, identities=(*check.identities, identity))
+    missing = fields.get("missing")
+    if fields.get("event") == GAP and isinstance(missing, int):
+        check = replace(check, missing=check.missing + missing)
     if isinstance(consent, str) and check.consents[-1:] != (consent,):
         check = replace(check, consents=(*check.consents, consent))
     return replace(

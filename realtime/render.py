@@ -19,12 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from realtime import pacing
 from realtime.clock import NS_PER_S
 from realtime.config import Config
-from realtime.errors import FrameError, IdentityError, StartupError
+from realtime.errors import FrameError, StartupError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
-from realtime.identity import Identity, IdentityStore
+from realtime.identity import Identity, IdentityStore, Lent
 from realtime.media_file import MediaReader, Timeline, VideoWriter
 from realtime.pipeline import NoOutput, Pipeline, TrackStage
 from realtime.provenance import FileProvenance
+from realtime.records import keep_consent
 from realtime.studio import load_networks
 
 CALIBRATE_WITHIN_S = 10.0
@@ -191,13 +192,16 @@ class Job:
     target: Path
     identity: str
     """an identity's id, or the path of a portrait"""
-    consent: str | None
+    lent: Lent | None
+    """that portrait, with the consent for this run"""
     controls: Controls
 
 
 def render_with_progress(job: Job, config: Config) -> None:
     """Render with a progress bar, and say what became of the frames."""
     performance = assemble(job, config)
+    if job.lent is not None:
+        keep_consent(str(performance.pipeline.marks.payload), job.lent.signed)
     console = Console(highlight=False)
     columns = (
         TextColumn("{task.description}"),
@@ -229,9 +233,8 @@ def render_with_progress(job: Job, config: Config) -> None:
     console.print(f"{job.target}: {_summary(outcome)}", markup=False, soft_wrap=True)
     marks = performance.pipeline.marks
     console.print(f"marked {marks.payload}", markup=False, soft_wrap=True)
-    if marks.label_off_reason:
-        said = f"without the visible mark: {marks.label_off_reason}"
-        console.print(said, markup=False, soft_wrap=True)
+    if marks.warning is not None:
+        console.print(marks.warning, markup=False, soft_wrap=True)
     for note in provenance.notes:
         console.print(note, markup=False, soft_wrap=True)
 
@@ -240,18 +243,13 @@ def assemble(job: Job, config: Config) -> Performance:
     """
     Raises:
         EngineError: the network cannot be run.
-        IdentityError: the identity is unknown, or a portrait has no consent.
+        IdentityError: the identity is unknown, or its consent does not hold.
     """
     reenactor = load_networks(config)
     store = IdentityStore(config.identities)
     canvas_hw = (config.video.height_px, config.video.width_px)
-    if _is_portrait_file(job.identity):
-        if job.consent is None:
-            raise IdentityError(
-                f"{job.identity}: a portrait file needs --consent KIND: why may it be used?"
-            )
-        path = Path(job.identity)
-        identity = store.from_portrait(path, job.consent, reenactor, canvas_hw)
+    if job.lent is not None:
+        identity = store.from_portrait(job.lent, reenactor, canvas_hw)
     else:
         identity = store.load(job.identity, reenactor, canvas_hw)
     return Performance(
@@ -262,7 +260,7 @@ def assemble(job: Job, config: Config) -> Performance:
     )
 
 
-def _is_portrait_file(identity: str) -> bool:
+def is_portrait_file(identity: str) -> bool:
     """Ids have neither a suffix nor a separator."""
     return "." in identity or "/" in identity or Path(identity).is_file()
 

@@ -32,6 +32,7 @@ from realtime.cast import Studio
 from realtime.clock import Clock, MonotonicClock
 from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
+from realtime.connections import BoundedProtocol
 from realtime.daemon import Daemon, Host, build_services
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
@@ -309,6 +310,7 @@ async def _serve(
     server = Uvicorn(
         uvicorn.Config(
             app,
+            http=BoundedProtocol,
             lifespan="off",
             ws="none",
             log_config=None,

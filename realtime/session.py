@@ -78,6 +78,9 @@ class _SessionLog(_LoggerAdapter):
 class Session:
     """One performer's session. Everything public is called on the event loop."""
 
+    obeys = True
+    """its client may say who is shown and how, not only send a camera"""
+
     def __init__(
         self,
         session_id: str,
@@ -118,7 +121,9 @@ class Session:
         self._job = RenderJob(cast.pipeline, desk)
         self._worker = self._make_worker(desk)
         cast.pipeline.on_motion = services.broadcast.seat(session_id)
-        self._logbook = Logbook(self._subject, services.records.post, clock)
+        self._logbook = Logbook(
+            self._subject, services.records.post, clock, services.telemetry.unrecorded
+        )
         camera = CameraClock()
         self._times = CaptureTimes(clock.now_ns(), camera)
         self._sound = Sound(clock, self._is_muted, camera)
@@ -273,8 +278,8 @@ class Session:
         self._logbook.begin(self._live.identity)
         marks = self._pipeline.marks
         self._log.info("connecting as %s, marked %s", self._live.identity.id, marks.payload)
-        if marks.label_off_reason:
-            self._log.warning("without the visible mark: %s", marks.label_off_reason)
+        if marks.warning is not None:
+            self._log.warning("%s", marks.warning)
         return answer
 
     async def add_candidates(self, fragment: str) -> None:
@@ -422,6 +427,8 @@ class Session:
         if label != "controls":
             return
         try:
+            if not self.obeys and not isinstance(parse(message, self._live.controls), Ping):
+                raise MessageError("this token publishes a camera; the owner's page directs it")
             self.obey(message)
         except MessageError as exc:
             self._tell({"type": "error", "message": str(exc)})
@@ -546,6 +553,7 @@ class Session:
             "quality": self._quality.describe(),
             "link": asdict(self._peer.link),
             "recording": None if self._recorder is None else asdict(self._recorder.progress),
+            "unrecorded": self._logbook.problem,
         }
 
     def _tell(self, message: Mapping[str, Any]) -> bool:

@@ -59,12 +59,13 @@ class Sessions:
         return self._render_fault or self._watch.failure
 
     async def open(
-        self, offer_sdp: str, identity_id: str, name: str | None = None
+        self, offer_sdp: str, identity_id: str, name: str | None = None, *, obeys: bool = True
     ) -> tuple[Session, str]:
         """A new session and its SDP answer.
 
         Args:
             name: under which viewers find it; made up if None.
+            obeys: whether it does what its client's `controls` channel says.
 
         Raises:
             AdmissionRefused: all places are taken, the machine could not serve one more, or the
@@ -95,6 +96,7 @@ class Sessions:
             cast = await make_cast(self._services, identity_id)
             session_id = secrets.token_urlsafe(24)
             session = Session(session_id, self._services, cast, self._forget, name)
+            session.obeys = obeys
             self._sessions[session.id] = session
         finally:
             self._opening -= 1

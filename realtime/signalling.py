@@ -70,14 +70,18 @@ def add_whip(app: FastAPI, daemon: Daemon) -> None:
     ) -> Response:
         """An SDP offer in, a session and the SDP answer out.
 
-        `name` is what viewers find the session by; an offer that takes no video back is good.
+        `name` is what viewers find the session by; an offer that takes no video back is good. A
+        token of one session chooses no identity.
         """
         name = _checked_name(request, name)
+        bound = _is_bound(request)
+        if bound and identity is not None:
+            raise HTTPException(403, "this token publishes a session; it chooses no identity")
         offer = await read_text(request, SDP, MAX_SDP_BYTES)
         await daemon.wait_until_loaded()
         if await request.is_disconnected():  # nobody hears the answer
             return Response(status_code=CLIENT_GONE)
-        session, answer = await daemon.open_session(offer, identity, name)
+        session, answer = await daemon.open_session(offer, identity, name, obeys=not bound)
         return _created(daemon, f"/whip/{session.id}", session, answer)
 
     @app.options("/whip/{session_id}", status_code=204)
@@ -235,6 +239,11 @@ def _checked_name(request: Request, name: str | None) -> str | None:
             check_session(request, name)
         return grant.session
     return name
+
+
+def _is_bound(request: Request) -> bool:
+    grant = grant_of(request.scope)
+    return grant is not None and grant.is_bound
 
 
 def check_session(request: Request, session: str) -> None:

@@ -100,6 +100,9 @@ class Telemetry:
         )
         for direction in ("down", "up"):
             self._stepped.labels(direction)
+        self._unrecorded = self._counter(
+            "record_failures", "Lines of session records that could not be written."
+        )
         self._build = self._gauge("build_info", "What runs.", "version", "engine", "loop")
         self._ready = self._gauge("ready", "1 where a session can be opened, as of /readyz.")
         self._sessions = self._gauge("sessions", "Sessions by phase.", "phase")
@@ -148,6 +151,10 @@ class Telemetry:
     def stepped(self, *, down: bool) -> None:
         """A session's quality changed."""
         self._stepped.labels("down" if down else "up").inc()
+
+    def unrecorded(self) -> None:
+        """A line of a session's record could not be written."""
+        self._unrecorded.inc()
 
     def render(self, standing: Standing, accept: str = "") -> tuple[bytes, str]:
         """The text and its content type: OpenMetrics where the Accept header asks for it."""

@@ -6,8 +6,8 @@ Nothing of these is stored: the key is derived from the daemon's token (whose fi
 so that what was given out survives a restart, and a new token file takes all of it back.
 
 A code is for who cannot be given a token without others seeing it, as a phone that reads it from a
-screen: it is exchanged once, soon, for a token that publishes one session. Codes are kept in memory
-only. Knows no HTTP.
+screen: it is exchanged once, soon, for a token that publishes one session and does nothing else.
+Codes are kept in memory only. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ class Grant:
     """the only session that it is for; None: any"""
     expires_s: int | None = None
     """since 1970; None: never"""
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it lets somebody perform in one session, and do nothing else."""
+        return self.scope == "publish" and self.session is not None
 
     @property
     def expires(self) -> str | None:

@@ -2,14 +2,16 @@
 
     trust/records.key    Ed25519, signs consents and session records      mode 0600
     trust/keys.json      public keys: its own, those it had before, and those it was told to trust
-    trust/revoked.json   digests of consents that were withdrawn: no copy of one holds any more
+    trust/revoked.json   digests of consents that were withdrawn: no copy of one holds any more;
+                         and SHA-256 of their portraits, which no file render takes any more
     trust/c2pa.key       ES256, signs files (C2PA)                        mode 0600
     trust/c2pa.pem       its certificate, and the root that signed it
     trust/c2pa-roots.pem that root, and the ones before it
 
 In the state directory; made when first needed. `rotate` makes new keys and keeps the old public
-ones, so that old signatures can still be checked. The keys lie unencrypted, for a daemon starts
-without a person: who can read the owner's files can sign in their name.
+ones, so that old signatures can still be checked; `forget` takes one of them out. The keys lie
+unencrypted, for a daemon starts without a person: who can read the owner's files can sign in their
+name. Files are replaced as a whole, so they are read without a lock; who changes one holds it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -84,18 +86,19 @@ class Keyring:
 
     def rotate(self) -> str:
         """New keys for all that is signed from now on. Returns the new fingerprint."""
-        old = self._signing_key()
-        keys = [
-            KnownKey(key.public_key, "retired" if key.origin == "own" else key.origin, key.since)
-            for key in self.known()
-        ]
-        if all(key.public_key != _public(old) for key in keys):  # keys.json was lost
-            keys.append(KnownKey(_public(old), "retired", _now()))
-        new = Ed25519PrivateKey.generate()
-        # Public keys first: were this to stop in between, every signature could still be checked.
-        self._write_keys([*keys, KnownKey(_public(new), "own", _now())])
-        write_private(self.directory / "records.key", _pem(new))
-        self._make_media_keys()
+        with self._alone():
+            old = self._own()
+            keys = [
+                replace(key, origin="retired" if key.origin == "own" else key.origin)
+                for key in self.known()
+            ]
+            if old is not None and all(key.public_key != old for key in keys):
+                keys.append(KnownKey(old, "retired", _now()))  # keys.json was lost
+            new = Ed25519PrivateKey.generate()
+            # Public keys first: were this to stop in between, all signatures could be checked.
+            self._write_keys([*keys, KnownKey(_public(new), "own", _now())])
+            write_private(self.directory / "records.key", _pem(new))
+            self._make_media_keys()
         return self._fingerprint(new)
 
     def sign(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -129,24 +132,65 @@ class Keyring:
         for key in self.known():
             if key.public_key == public_key:
                 return key.origin
-        if self.exists and _public(self._signing_key()) == public_key:
-            return "own"
-        return None
+        return "own" if public_key == self._own() else None
 
     def trust(self, public_key: str) -> None:
         """Believe signatures of a key of another installation from now on."""
-        if self.origin_of(public_key) is None:
-            self._write_keys([*self.known(), KnownKey(public_key, "imported", _now())])
+        with self._alone():
+            if self.origin_of(public_key) is None:
+                self._write_keys([*self.known(), KnownKey(public_key, "imported", _now())])
 
-    def revoke(self, digest: str) -> None:
-        """Never again believe the consent with this digest, whoever signed it."""
-        revoked = self._revoked()
-        if digest not in revoked:
-            fields = {"revoked": [*revoked, digest]}
+    def forget(self, fingerprint: str) -> KnownKey:
+        """Believe signatures of a key no longer, until somebody says to trust it again.
+
+        Args:
+            fingerprint: as `signing.fingerprint` writes it; spaces and case do not count.
+
+        Raises:
+            TrustError: no such key is believed here, or it is the one that signs.
+        """
+        with self._alone():
+            found = self.find(fingerprint)
+            if found.origin == "own" or found.public_key == self._own():
+                raise TrustError(
+                    f"{found.fingerprint}: is the key that signs here; `reenactd trust rotate` "
+                    "first, then forget this one"
+                )
+            self._write_keys([key for key in self.known() if key != found])
+        return found
+
+    def find(self, fingerprint: str) -> KnownKey:
+        """The key of that fingerprint, among those that are believed.
+
+        Raises:
+            TrustError: there is none.
+        """
+        for key in self.known():
+            if _bare(key.fingerprint) == _bare(fingerprint):
+                return key
+        raise TrustError(
+            f"fingerprint {fingerprint[:80]!r}: no such key is believed here; "
+            "`reenactd trust show` names those that are"
+        )
+
+    def revoke(self, digest: str, portrait_sha256: str) -> None:
+        """Never again believe the consent with this digest, whoever signed it.
+
+        Args:
+            portrait_sha256: of the portrait that it names.
+        """
+        with self._alone():
+            revoked = self._revoked()
+            added = {"revoked": digest, "portraits": portrait_sha256}
+            fields = {name: sorted({*revoked[name], value}) for name, value in added.items()}
             write_private(self.directory / "revoked.json", signing.canonical(fields))
 
     def is_revoked(self, digest: str) -> bool:
-        return digest in self._revoked()
+        return digest in self._revoked()["revoked"]
+
+    def is_portrait_revoked(self, sha256: str) -> bool:
+        """Whether a consent for this very picture was taken back here."""
+        return sha256 in self._revoked()["portraits"]
 
     def media_keys(self) -> MediaKeys:
         """What files are signed with, made at the first need and once it has ended."""
@@ -164,7 +208,8 @@ class Keyring:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """While no other process makes keys that belong together.
+        """While nobody else changes what lies here: no other process, no other thread. Not to be
+        entered twice: the second would wait for the first.
 
         Raises:
             TrustError: the folder cannot be used.
@@ -177,7 +222,8 @@ class Keyring:
                 f"{self.directory}: cannot be used: {error.strerror or error}"
             ) from error
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # some network file systems know no locks
+                fcntl.flock(folder, fcntl.LOCK_EX)
             yield
         finally:
             os.close(folder)
@@ -195,16 +241,28 @@ class Keyring:
         logger.warning("made a certificate for signed files in %s", self.directory)
 
     def _signing_key(self) -> Ed25519PrivateKey:
+        key = self._read_signing_key()
+        if key is None:
+            with self._alone():
+                key = self._read_signing_key()  # another process may have been faster
+                if key is None:
+                    key = Ed25519PrivateKey.generate()
+                    write_private(self.directory / "records.key", _pem(key))
+                    self._write_keys([*self.known(), KnownKey(_public(key), "own", _now())])
+                    name, place = self._fingerprint(key), self.directory
+                    logger.warning("made this installation's signing key %s in %s", name, place)
+        return key
+
+    def _own(self) -> str | None:
+        """The public key of what signs now; makes none."""
+        key = self._read_signing_key()
+        return None if key is None else _public(key)
+
+    def _read_signing_key(self) -> Ed25519PrivateKey | None:
         path = self.directory / "records.key"
         content = read_private(path)
         if content is None:
-            made = Ed25519PrivateKey.generate()
-            if write_private(path, _pem(made), replace=False):
-                self._write_keys([*self.known(), KnownKey(_public(made), "own", _now())])
-                name = self._fingerprint(made)
-                logger.warning("made this installation's signing key %s in %s", name, path.parent)
-            content = read_private(path)  # another process may have been faster
-            assert content is not None
+            return None
         try:
             key = serialization.load_pem_private_key(content, None)
         except (ValueError, TypeError) as error:
@@ -219,18 +277,19 @@ class Keyring:
         ]
         write_private(self.directory / "keys.json", signing.canonical({"keys": entries}))
 
-    def _revoked(self) -> list[str]:
+    def _revoked(self) -> dict[str, list[str]]:
         path = self.directory / "revoked.json"
         content = read_private(path)
         if content is None:
-            return []
+            return {"revoked": [], "portraits": []}
         try:
-            revoked = signing.parse(content)["revoked"]
-            if not all(isinstance(entry, str) for entry in revoked):
+            fields = signing.parse(content)
+            revoked, portraits = list(fields["revoked"]), list(fields.get("portraits", []))
+            if not all(isinstance(entry, str) for entry in (*revoked, *portraits)):
                 raise ValueError("entries must be texts")
         except (signing.Malformed, KeyError, TypeError, ValueError) as error:
             raise TrustError(f"{path}: is damaged ({error}); restore it from a copy") from error
-        return list(revoked)
+        return {"revoked": revoked, "portraits": portraits}
 
     @staticmethod
     def _fingerprint(key: Ed25519PrivateKey) -> str:
@@ -242,6 +301,10 @@ def _known_key(entry: dict[str, Any]) -> KnownKey:
     if len(bytes.fromhex(key)) != 32 or origin not in get_args(Origin):
         raise ValueError(f"{key[:16]}: no key of a known origin")
     return KnownKey(key, cast(Origin, origin), since)
+
+
+def _bare(fingerprint: str) -> str:
+    return "".join(fingerprint.split()).lower()
 
 
 def _public(key: Ed25519PrivateKey) -> str:

@@ -180,9 +180,10 @@ def _of_file(check: RecordCheck, runs: bool) -> Report:
             " It has no end, though nobody writes it any more: the session was cut off by a crash, "
             "a power cut or a full disk, or its last lines were taken away."
         )
+    missing = f", {check.missing} of its lines could not be written" if check.missing else ""
     text = (
         f"Record {check.path.name} is intact: {check.lines} lines, {check.network}, "
-        f"{check.began_at} to {check.last_at}.{ending}"
+        f"{check.began_at} to {check.last_at}{missing}.{ending}"
     )
     session = check.payload or None
     if check.origin is None:

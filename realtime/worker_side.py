@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from realtime.access import GRANT, PROTECTED, needed_scope
+from realtime.access import GRANT, PROTECTED, opens
 from realtime.daemon import Daemon
 from realtime.session import Session
 from realtime.worker_talk import GRANT_HEADER, LOOK, SECRET_HEADER, Look, Running, grant_of_text
@@ -45,7 +45,7 @@ class FromParent:
             scope[GRANT] = grant_of_text(said)
         if scope["method"] == "OPTIONS" or not path.startswith((*PROTECTED, LOOK)):
             return None
-        if said is None or scope[GRANT].scope not in ("admin", needed_scope(path, scope["method"])):
+        if said is None or not opens(scope[GRANT], path, scope["method"]):
             return JSONResponse({"error": "this token does not open this path"}, 403)
         return None
 

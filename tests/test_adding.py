@@ -182,6 +182,22 @@ async def test_posts_are_counted() -> None:
         assert (await stand.http.get("/api/status")).status_code == 200
 
 
+async def test_each_token_has_its_own_count_of_posts() -> None:
+    """Who was given a view link cannot keep the owner from taking a consent back."""
+    async with standing(config_with(server={"post_rate_per_s": 1.0})) as stand:
+        made = [stand.tokens.make("view", f"of-{number}", 60)[0] for number in range(2)]
+        viewers = [{"Authorization": f"Bearer {token}"} for token in made]
+        junk = [await stand.http.post("/whep", content="x", headers=viewers[0]) for _ in range(5)]
+        assert [answer.status_code for answer in junk] == [415, 415, 415, 429, 429]
+        for headers in (viewers[1], {}):
+            assert (await stand.http.post("/whep", headers=headers)).status_code == 415
+        revoked = await stand.http.post("/api/own-identities/ada/revocation", json={})
+        assert revoked.status_code == 400, "there is no ada"
+        outside = [await stand.http.post("/x", headers={"Authorization": "x"}) for _ in range(4)]
+        assert outside[-1].status_code == 429, "who needs no token is counted, too"
+        assert (await stand.http.post("/whep", content="x")).status_code == 415
+
+
 async def test_wrong_tokens_are_answered_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -87,7 +87,7 @@ def test_a_mistake_is_one_line(drawn: Path, more: tuple[str, ...], line: str) ->
 
 
 def test_who_is_asked_can_decline(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.cli_identity._someone_is_there", lambda: True)
+    monkeypatch.setattr("realtime.cli_consent.someone_is_there", lambda: True)
     arguments = ("add", str(drawn), "--name", "Ada", "--consent", "fictional")
     output = said(*arguments, code=1, answer="n\n")
     assert "the face that was found" in output and "nothing was added" in output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.config import Config, environment_name, layers, load, origin_of
+from realtime.config import LABELS, Config, environment_name, layers, load, origin_of
 from realtime.errors import ConfigError
 
 
@@ -66,6 +66,24 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     assert config.tracking == Config().tracking
 
 
+@pytest.mark.parametrize("label", [*LABELS, "ai", " AI ", "SYNTHETIC", "made  with AI"])
+def test_a_label_that_discloses_needs_no_reason(label: str) -> None:
+    output = load(None, {"output": {"label": label}}).output
+    assert output.label == " ".join(label.split()) and output.label_off_reason is None
+
+
+@pytest.mark.parametrize(("label", "held"), [("HD", "HD"), ("", "off"), ("  ", "off")])
+def test_any_other_label_has_its_reason(label: str, held: str) -> None:
+    output = load(None, {"output": {"label": label, "label_off_reason": "a film"}}).output
+    assert (output.label, output.label_off_reason) == (held, "a film")
+
+
+def test_every_label_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    said = " ".join(page.partition("## What the label may say")[2].split())
+    assert [label for label in LABELS if label not in said] == []
+
+
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
@@ -80,6 +98,17 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("[vmc]\nlisten = ':0'", "[vmc] listen = ':0': must be HOST:PORT"),
         ("[vtube_studio]\nurl = 'x'", "[vtube_studio] url = 'x': must be as ws://127.0.0.1:8001"),
         ("[output]\nlabel = 'off'", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = ' '", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = ''", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = 'HD'", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = 'LIVE'", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = '\u200b'", "[output] label_off_reason = None: must say why, for"),
+        ("[output]\nlabel = 'A I'", "[output] label_off_reason = None: must say why, for"),
+        (
+            "[output]\nlabel = 'KI'\nlabel_off_reason = 'x'",
+            "[output] label_off_reason = 'x': must be unset while output.label is 'KI'",
+        ),
+        (f"[output]\nlabel = '{'AI' * 9}'", "[output] label = 'AIAIAI"),
         (
             "[output]\nlabel_off_reason = 'x'",
             "[output] label_off_reason = 'x': must be unset while",

@@ -35,8 +35,9 @@ def test_without_its_comment_marks_each_line_is_right(tmp_path: Path) -> None:
 
 
 def test_what_was_chosen_is_set_in_it(tmp_path: Path) -> None:
-    chosen = load(None, {"server": {"port": 9000}, "output": {"label": 'A "I"\u00e9'}})
-    is_set = {("server", "port"), ("output", "label")}
+    label = {"label": 'A "I"\u00e9', "label_off_reason": "a test of quotes"}
+    chosen = load(None, {"server": {"port": 9000}, "output": label})
+    is_set = {("server", "port"), ("output", "label"), ("output", "label_off_reason")}
     text = as_toml(chosen, lambda *name: name in is_set)
     (tmp_path / "r.toml").write_text(text, encoding="utf-8")
     assert load(tmp_path / "r.toml", {}) == chosen

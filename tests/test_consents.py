@@ -16,6 +16,8 @@ from realtime.enrolment import Wish
 from realtime.identity import Identity, IdentityStore
 from realtime.records import RecordCheck, check_record, find_record, records_directory
 from realtime.session import Session
+from realtime.signing import fingerprint
+from realtime.trust import Keyring
 from tests import helpers
 from tests.helpers import Camera, FakeIdentity, FakeStudio, Performer, Stand, standing, until
 from tests.portraits import enrolment, picture_bytes
@@ -55,7 +57,15 @@ async def performing(stand: Stand, identity: str) -> tuple[Performer, Session]:
     return performer, next(session for session in stand.daemon.sessions)
 
 
-@pytest.mark.parametrize("how", ["revoke", "delete", "break"])
+def forget(identity_id: str) -> None:
+    """Believe the key no longer that signed its consent."""
+    signer = IdentityStore(Identities()).consent(identity_id).signed_by
+    assert signer is not None
+    Keyring().rotate()
+    Keyring().forget(fingerprint(signer))
+
+
+@pytest.mark.parametrize("how", ["revoke", "delete", "break", "forget"])
 async def test_a_consent_that_ends_ends_its_session(
     me: None, how: str, figure: Callable[[str], None]
 ) -> None:
@@ -65,6 +75,8 @@ async def test_a_consent_that_ends_ends_its_session(
         began_s = time.monotonic()
         if how == "break":
             (studio.store.folder("me") / "consent.json").write_text("{}")
+        elif how == "forget":
+            forget("me")
         else:
             getattr(enrolment(), how)("me")
         await until(lambda: bool(performer.heard("closed")))
@@ -83,6 +95,7 @@ async def test_a_consent_that_ends_ends_its_session(
         await performer.close()
     check = record_of(session)
     assert check.intact and check.complete
+    assert check.origin == (None if how == "forget" else "own")
 
 
 async def test_who_wears_another_goes_on(me: None) -> None:
@@ -140,23 +153,39 @@ async def test_a_session_leaves_a_record_of_what_it_showed(monkeypatch: pytest.M
     assert '"label":{"height_permille":50,"text":"AI"}' in text
 
 
-async def test_a_full_disk_is_said_once_and_the_session_goes_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("mended", [True, False])
+async def test_a_full_disk_is_told_to_the_performer_and_the_session_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mended: bool
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    async with standing() as stand:
-        performer, session = await performing(stand, "coral")
-        monkeypatch.setattr(records.RecordWriter, "write", full)
-        stand.script.fault = "no_face"
-        await until(lambda: "No space left on device" in caplog.text)
-        stand.script.fault = ""
-        await until(lambda: is_live(performer))
-        await performer.close()
-        await until(lambda: len(stand.daemon.sessions) == 0)
+    monkeypatch.setattr("realtime.logbook.INTERVAL_S", 0.2)
+    async with standing(studio=Adding()) as stand:
+        performer, session = await performing(stand, "juniper")
+        await until(lambda: performer.stat("unrecorded") is None)
+        with monkeypatch.context() as patch:
+            patch.setattr(records.RecordWriter, "write", full)
+            performer.say(type="identity", id="coral")
+            await until(lambda: performer.stat("unrecorded") == "No space left on device")
+            assert session.identity_id == "coral" and is_live(performer)
+            counted = (await stand.http.get("/metrics")).text
+            assert "reenactd_record_failures_total 0.0" not in counted
+            if not mended:
+                await performer.close()
+                await until(lambda: len(stand.daemon.sessions) == 0)
+                await stand.daemon.services.records.run(lambda: None)
+        if mended:
+            await until(lambda: performer.stat("unrecorded") is None)
+            await performer.close()
+            await until(lambda: len(stand.daemon.sessions) == 0)
     assert caplog.text.count("No space left") == 1
-    monkeypatch.undo()
+    assert caplog.text.count("can be written again") == mended
+    check = record_of(session)
+    assert check.intact and check.complete is mended
+    assert (check.missing > 0) is mended
+    coral = IdentityStore(Identities()).consent("coral")
+    assert (coral.digest in check.consents) is mended, "as whom, although that line is missing"
 
 
 async def test_a_place_that_cannot_be_written_is_said_once(
@@ -166,5 +195,25 @@ async def test_a_place_that_cannot_be_written_is_said_once(
     (tmp_path / "state" / "reenactd" / "records").write_text("in the way")
     async with standing() as stand:
         performer, _ = await performing(stand, "coral")
+        await until(lambda: bool(performer.stat("unrecorded")))
         await performer.close()
     assert caplog.text.count("record cannot be written") == 1
+
+
+async def test_a_record_that_could_not_begin_begins_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("realtime.logbook.INTERVAL_S", 0.2)
+    place = tmp_path / "state" / "reenactd" / "records"
+    place.parent.mkdir(parents=True)
+    place.write_text("in the way")
+    async with standing(studio=Adding()) as stand:
+        performer, session = await performing(stand, "coral")
+        await until(lambda: bool(performer.stat("unrecorded")))
+        place.unlink()
+        await until(lambda: performer.stat("unrecorded") is None)
+        await performer.close()
+        await until(lambda: len(stand.daemon.sessions) == 0)
+    check = record_of(session)
+    assert check.intact and check.complete
+    assert check.consents == (IdentityStore(Identities()).consent("coral").digest,)

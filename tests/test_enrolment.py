@@ -279,6 +279,61 @@ def test_an_exported_identity_is_believed_where_its_key_is(
     assert IdentityStore(Identities()).consent("ada-l").signed_by == key
 
 
+@pytest.mark.parametrize("failing", ["_write", "trust"])
+def test_a_failed_import_leaves_nobody_believed_and_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def full(*_: object) -> None:
+        raise StartupError("/x: cannot be written: No space left on device")
+
+    made = enrolment()
+    added(made)
+    data, key = made.packed("ada-l")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(Keyring if failing == "trust" else Enrolment, failing, full)
+    with pytest.raises(StartupError, match="No space left"):
+        enrolment().take_in(data, "ada", None, lambda key: True)
+    assert Keyring().origin_of(key) is None
+    root = tmp_path / "elsewhere" / "reenactd" / "identities"
+    assert not root.exists() or list(root.iterdir()) == []
+
+
+def test_what_a_forgotten_key_signed_is_not_worn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = enrolment()
+    added(made)
+    data, key = made.packed("ada-l")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    there = enrolment()
+    there.take_in(data, "ada", None, lambda key: True)
+    added(there, identity_id="mine")
+    assert usable("ada-l") and there.signed_by(key) == ["ada-l"]
+    Keyring().forget(signing.fingerprint(key))
+    assert not usable("ada-l") and usable("mine")
+    with pytest.raises(IdentityError, match="which is not believed here"):
+        IdentityStore(Identities()).consent("ada-l")
+    with pytest.raises(IdentityError, match="not believed here"):  # it is asked about again
+        there.take_in(data, "ada", "again", lambda key: False)
+
+
+def test_a_portrait_that_did_not_ship_is_decoded_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An imported one holds the bytes that somebody else wrote."""
+    added(enrolment())
+    decoded: list[str] = []
+
+    def elsewhere(data: bytes, name: str) -> Any:
+        decoded.append(name)
+        return portrait.decode(data, Path(name))
+
+    monkeypatch.setattr(picture_process, "decode", elsewhere)
+    matte: Callable[..., Any] = lambda rgb: np.ones(rgb.shape[:2], np.float32)  # noqa: E731
+    store = IdentityStore(Identities(), find_faces=one_face, person_matte=matte)
+    for identity_id in ("coral", "ada-l"):
+        store.load(identity_id, fakes.FakeReenactor().as_reenactor(), fakes.CANVAS)
+    assert decoded == [str(store.folder("ada-l") / "portrait.png")]
+
+
 def archive(by: Any = zipfile.ZIP_DEFLATED, **changes: Any) -> bytes:
     """An exported identity with other contents; None leaves a file out."""
     portrait = picture_bytes()

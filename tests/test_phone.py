@@ -82,8 +82,13 @@ async def test_a_code_is_exchanged_once_for_one_session(stand: Stand) -> None:
     own = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers={**SDP, **bearer})
     assert own.status_code == 201
     assert stand.daemon.sessions.find(invitation["session"]) is not None
-    for path in ("/api/phone", "/api/tokens", f"/whep/{invitation['session']}"):
+    for path in ("/api/phone", "/api/tokens", f"/whep/{invitation['session']}", "/api/verify"):
         assert (await stand.http.post(path, headers=bearer)).status_code == 403, path
+    for path in ("/api/identities", "/api/identities/juniper/portrait", "/api/verify/x"):
+        refused = await stand.http.get(path, headers=bearer)
+        assert refused.status_code == 403, path
+        said = refused.json()["error"]
+        assert f"publishes session {invitation['session']} and does nothing else" in said
 
 
 @pytest.mark.parametrize(

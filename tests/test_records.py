@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -18,16 +19,18 @@ from realtime.errors import TrustError
 from realtime.findings import Report, State
 from realtime.records import (
     END,
+    GAP,
     RecordWriter,
     Subject,
     check_record,
     deleted_on,
     find_record,
+    keep_consent,
     prune,
     records_directory,
 )
 from realtime.trust import Keyring
-from realtime.verify_signed import look_for_record
+from realtime.verify_signed import look_for_record, read_record
 from tests.helpers import config_with, standing, until
 
 SUBJECT = Subject("0123abcd", "network", "ab" * 32, {"text": "AI", "height_permille": 50})
@@ -57,6 +60,47 @@ def test_a_record_tells_what_was_shown_and_holds_no_more() -> None:
     assert check.consents == ("22" * 32, "44" * 32)
     assert check.began_at <= check.last_at
     assert (check.broken_line, check.reason) == (None, "")
+
+
+@pytest.mark.parametrize("mendable", [True, False])
+def test_a_line_that_failed_half_way_leaves_room_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, mendable: bool
+) -> None:
+    writer = RecordWriter(SUBJECT, Keyring().signer())
+    writer.start(identity="11" * 32)
+    truncate, whole = os.ftruncate, writer._file
+
+    class Full:
+        """Takes ten bytes of a line, as a disk with ten bytes left."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(whole, name)
+
+        def write(self, text: bytes) -> int:
+            return whole.write(text[:10])
+
+    def broken(*_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(writer, "_file", Full())
+    if not mendable:
+        monkeypatch.setattr(os, "ftruncate", broken)
+    with pytest.raises(OSError, match="No space left"):
+        writer.write("output", state="LIVE")
+    monkeypatch.setattr(writer, "_file", whole)
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    writer.write(GAP, missing=1)
+    writer.write(END)
+    writer.close()
+    check = check_record(writer.path)
+    assert (check.intact, check.complete, check.lines, check.missing) == (True, True, 3, 1)
+    assert "1 of its lines could not be written" in read_record(writer.path, [], _no).text
+
+
+def test_a_record_to_which_nothing_was_written_goes() -> None:
+    writer = RecordWriter(SUBJECT, Keyring().signer())
+    writer.abandon()
+    assert find_record(SUBJECT.payload) is None
 
 
 def test_every_flipped_byte_is_reported_at_its_line() -> None:
@@ -172,9 +216,11 @@ def test_a_full_disk_leaves_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None
 def test_old_records_are_deleted_whole_and_it_is_known() -> None:
     old, young = written(payload="0000000a"), written(payload="0000000b")
     content = young.read_bytes()
+    consents = [keep_consent(payload, b"{}") for payload in ("0000000a", "0000000b")]
     aged_s = datetime.now(timezone.utc).timestamp() - 31 * 86_400
     os.utime(old, (aged_s, aged_s))
     assert prune(timedelta(days=30)) == ["0000000a"]
+    assert [path.exists() for path in consents] == [False, True], "it goes with its record"
     assert not old.exists() and find_record("0000000a") is None
     today = datetime.now(timezone.utc).date().isoformat()
     assert deleted_on("0000000a") == today and deleted_on("0000000b") is None

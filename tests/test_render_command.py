@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import stat
 from pathlib import Path
 
 import av
@@ -10,10 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from realtime import cli
+from realtime import cli, enrolment
+from realtime.consent import ConsentRecord
 from realtime.media_file import MediaReader, Timeline, VideoWriter
+from realtime.records import check_record, records_directory
+from realtime.trust import Keyring
+from tests.portraits import one_face
 
 FRAMES = 30
+PORTRAIT = Path(__file__).parents[1] / "realtime" / "identities" / "slate" / "portrait.png"
 
 
 def with_sound(source: Path, target: Path) -> Path:
@@ -81,7 +88,7 @@ def test_a_portrait_file_needs_a_reason_and_is_used_once(
     tmp_path: Path, performer_clip: Path
 ) -> None:
     source = with_sound(performer_clip, tmp_path / "in.mp4")
-    portrait = Path(__file__).parents[1] / "realtime" / "identities" / "slate" / "portrait.png"
+    portrait = PORTRAIT
     arguments = ["render", str(source), str(tmp_path / "o.mp4"), "--identity", str(portrait)]
 
     refused = CliRunner().invoke(cli.app, arguments)
@@ -90,4 +97,48 @@ def test_a_portrait_file_needs_a_reason_and_is_used_once(
 
     accepted = CliRunner().invoke(cli.app, [*arguments, "--consent", "fictional"])
     assert accepted.exit_code == 0, accepted.output
+    assert "statement (fictional): This picture shows no real person" in accepted.output
     assert pictures(tmp_path / "o.mp4")[0].shape == (FRAMES, 480, 640, 3)
+    (record,) = records_directory().glob("*.jsonl")
+    kept = record.with_name(f"{record.stem}.consent.json")
+    consent = ConsentRecord.read(kept)
+    assert check_record(record).consents == (consent.digest,)
+    assert consent.portrait_sha256 == hashlib.sha256(portrait.read_bytes()).hexdigest()
+    assert consent.signed_by is not None and Keyring().origin_of(consent.signed_by) == "own"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("self",), "nobody is there to confirm the statement"),
+        (("public-domain",), "nobody is there to confirm the statement"),
+        (("third-party", "--yes"), "give the document in which the person agreed"),
+        (("third-party", "--yes", "--release", "none.pdf"), "none.pdf: cannot be read"),
+        (("self", "--yes", "--release", str(PORTRAIT)), "belongs to third-party, not to self"),
+        (("because", "--yes"), "--consent = 'because': must be one of self"),
+    ],
+)
+def test_a_portrait_file_is_asked_about_as_an_identity(
+    tmp_path: Path, more: tuple[str, ...], said: str
+) -> None:
+    files = [str(tmp_path / "in.mp4"), str(tmp_path / "o.mp4")]
+    arguments = ["render", *files, "--identity", str(PORTRAIT), "--consent", *more]
+    refused = CliRunner().invoke(cli.app, arguments)
+    assert said in str(refused.exception) and "\n" not in str(refused.exception)
+    if "nobody" in said:
+        assert "statement (" in refused.output, "there is something to read"
+    assert not records_directory().exists()
+
+
+def test_who_is_asked_can_decline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, performer_clip: Path
+) -> None:
+    monkeypatch.setattr("realtime.cli_consent.someone_is_there", lambda: True)
+    monkeypatch.setattr(enrolment, "_camera_find_faces", one_face)
+    target = tmp_path / "o.mp4"
+    arguments = ["render", str(performer_clip), str(target), "--identity", str(PORTRAIT)]
+    declined = CliRunner().invoke(cli.app, [*arguments, "--consent", "fictional"], input="n\n")
+    assert declined.exit_code == 1 and "nothing was rendered" in declined.output
+    assert "the face that was found" in declined.output
+    assert not target.exists() and not records_directory().exists()

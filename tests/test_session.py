@@ -36,7 +36,7 @@ LOOPS = ("asyncio", "uvloop")
 STATS_FIELDS = {
     "type", "state", "reason", "identity", "calibrated", "face", "fps_in", "fps_out",
     "latency_ms", "server_ms", "stages_ms", "drops", "errors", "camera", "mark", "quality",
-    "recording", "link", "received",
+    "recording", "link", "received", "unrecorded",
 }  # fmt: skip
 
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
-from tests.helpers import Stand, config_with, standing
+from tests.helpers import Camera, Performer, Stand, config_with, standing, until
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
@@ -82,15 +83,75 @@ async def test_a_token_of_one_session_is_for_that_session(stand: Stand) -> None:
         "/whip?name=right", content=CHROMIUM_OFFER, headers={**SDP, **publisher}
     )
     assert other.status_code == 403 and "is for session 'left'" in other.json()["error"]
+    dressed = await stand.http.post(
+        "/whip?identity=coral", content=CHROMIUM_OFFER, headers={**SDP, **publisher}
+    )
+    assert dressed.status_code == 403 and "chooses no identity" in dressed.json()["error"]
     own = await stand.http.post("/whip", content=CHROMIUM_OFFER, headers={**SDP, **publisher})
     assert own.status_code == 201
-    assert stand.daemon.sessions.find("left") is not None
+    session = stand.daemon.sessions.find("left")
+    assert session is not None and session.identity_id == "juniper"
     viewer = await holder(stand, scope="view", session="left")
     for path, status in (("/whep/right", 403), ("/whep/latest", 403), ("/whep/left", 201)):
         response = await stand.http.post(path, content=CHROMIUM_OFFER, headers={**SDP, **viewer})
         assert response.status_code == status, path
     latest = await stand.http.post("/whep", content=CHROMIUM_OFFER, headers={**SDP, **viewer})
     assert latest.headers["Location"].startswith("/whep/left/")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/status", 200),
+        ("PATCH", "/whip/x", 404),
+        ("DELETE", "/whip/x", 404),
+        ("GET", "/api/identities", 403),
+        ("GET", "/api/identities/juniper/portrait", 403),
+        ("POST", "/api/identities", 403),
+        ("POST", "/api/verify", 403),
+        ("GET", "/api/verify/x", 403),
+        ("DELETE", "/api/verify/x", 403),
+        ("GET", "/api/sessions", 403),
+        ("POST", "/api/sessions/left/commands", 403),
+        ("POST", "/api/phone/exchange", 403),
+        ("POST", "/whep/left", 403),
+        ("GET", "/whipper", 403),
+    ],
+)
+async def test_a_publisher_of_one_session_does_nothing_else(
+    stand: Stand, method: str, path: str, status: int
+) -> None:
+    publisher = await holder(stand, scope="publish", session="left")
+    answer = await stand.http.request(method, path, headers=publisher)
+    assert answer.status_code == status
+    assert all("\n" not in text for text in answer.json().values() if isinstance(text, str))
+
+
+async def test_a_publisher_of_one_session_directs_nothing(stand: Stand) -> None:
+    publisher = await holder(stand, scope="publish", session="left")
+    async with httpx.AsyncClient(
+        transport=stand.http._transport, base_url=stand.http.base_url, headers=publisher
+    ) as phone:
+        performer = Performer(phone, Camera())
+        await performer.connect()
+        for message in (
+            {"type": "identity", "id": "coral"},
+            {"type": "controls", "values": {"background": "camera"}},
+            {"type": "calibrate"},
+        ):
+            performer.say(**message)
+        await until(lambda: len(performer.heard("error")) == 3)
+        assert "the owner's page directs it" in performer.heard("error")[0]["message"]
+        performer.say(type="ping", t=1)
+        await until(lambda: bool(performer.heard("pong")))
+        session = stand.daemon.sessions.find("left")
+        assert session is not None and session.identity_id == "juniper"
+        assert session._live.controls.background == "identity"
+        told = {"type": "identity", "id": "coral"}
+        await stand.http.post("/api/sessions/left/commands", json=told)
+        await until(lambda: session.identity_id == "coral")
+        await phone.delete(performer.location)
+        await performer.close()
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,16 @@ def test_one_of_another_version_is_refused_in_words(fields: object) -> None:
     body = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
     with pytest.raises(TokenRefused):
         maker.read(f"{body}.{maker._signature(body)}")
+
+
+@pytest.mark.parametrize(
+    ("grant", "bound"),
+    [
+        (Grant("publish", "left"), True),
+        (Grant("publish"), False),
+        (Grant("view", "left"), False),
+        (Grant("admin", "left"), False),
+    ],
+)
+def test_a_publisher_of_one_session_is_bound_to_it(grant: Grant, bound: bool) -> None:
+    assert grant.is_bound is bound

@@ -7,6 +7,8 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from typer.testing import CliRunner
 
-from realtime import cli, signing
+from realtime import cli, signing, trust
 from realtime.errors import StartupError, TrustError
+from realtime.private_files import write_private
 from realtime.trust import Keyring
 
 
@@ -117,12 +120,67 @@ def test_a_stranger_is_believed_once_told_so(keyring: Keyring) -> None:
 
 def test_a_revoked_digest_stays_revoked(keyring: Keyring) -> None:
     assert not keyring.is_revoked("ab" * 32)
-    keyring.revoke("ab" * 32)
-    keyring.revoke("cd" * 32)
+    keyring.revoke("ab" * 32, "12" * 32)
+    keyring.revoke("cd" * 32, "34" * 32)
+    keyring.revoke("cd" * 32, "34" * 32)
     assert keyring.is_revoked("ab" * 32) and keyring.is_revoked("cd" * 32)
+    assert keyring.is_portrait_revoked("12" * 32) and keyring.is_portrait_revoked("34" * 32)
+    assert not keyring.is_revoked("12" * 32) and not keyring.is_portrait_revoked("ab" * 32)
     (keyring.directory / "revoked.json").write_bytes(b'{"revoked": 3}')
     with pytest.raises(TrustError, match=r"revoked\.json: is damaged"):
         keyring.is_revoked("ef" * 32)
+
+
+def test_a_list_of_before_portraits_were_noted_is_read(keyring: Keyring) -> None:
+    keyring.init()
+    path = keyring.directory / "revoked.json"
+    write_private(path, signing.canonical({"revoked": ["ab" * 32]}))
+    assert keyring.is_revoked("ab" * 32) and not keyring.is_portrait_revoked("12" * 32)
+    keyring.revoke("cd" * 32, "34" * 32)
+    assert keyring.is_revoked("ab" * 32) and keyring.is_portrait_revoked("34" * 32)
+
+
+@pytest.mark.parametrize("what", ["revoke", "trust"])
+def test_changes_at_the_same_time_are_all_kept(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def slow(path: Path, content: bytes) -> None:
+        time.sleep(0.02)
+        write_private(path, content)
+
+    keyring.init()
+    monkeypatch.setattr(trust, "write_private", slow)
+    keys = [key_of(signing.sign({}, Ed25519PrivateKey.generate())) for _ in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        if what == "trust":
+            list(pool.map(keyring.trust, keys))
+        else:
+            list(pool.map(keyring.revoke, keys, keys))
+    held = keyring.is_revoked if what == "revoke" else keyring.origin_of
+    assert all(held(key) for key in keys)
+
+
+def test_a_forgotten_key_is_believed_no_longer(keyring: Keyring) -> None:
+    stranger, own = key_of(signing.sign({}, Ed25519PrivateKey.generate())), keyring.sign({})
+    keyring.trust(stranger)
+    spelt = signing.fingerprint(stranger).replace(" ", "").upper()
+    assert keyring.forget(spelt).public_key == stranger
+    assert keyring.origin_of(stranger) is None and keyring.origin_of(key_of(own)) == "own"
+    with pytest.raises(TrustError, match="no such key is believed here"):
+        keyring.forget(spelt)
+    keyring.rotate()
+    keyring.forget(signing.fingerprint(key_of(own)))
+    assert keyring.origin_of(key_of(own)) is None
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_key_that_signs_cannot_be_forgotten(keyring: Keyring, listed: bool) -> None:
+    own = key_of(keyring.sign({}))
+    if not listed:  # then there is nothing to forget it from
+        (keyring.directory / "keys.json").unlink()
+    with pytest.raises(TrustError, match="rotate` first" if listed else "no such key"):
+        keyring.forget(signing.fingerprint(own))
+    assert keyring.origin_of(own) == "own"
 
 
 def test_the_certificate_for_files_is_a_leaf_of_a_root_whose_key_is_gone(keyring: Keyring) -> None:
@@ -151,9 +209,20 @@ def test_the_command_line_makes_shows_and_rotates() -> None:
     assert f"retired   {own[10:50]}"[:49] in shown and "2 local CAs" in shown
 
 
-def test_nobody_rotates_by_accident() -> None:
+def test_nobody_rotates_or_forgets_by_accident() -> None:
     refused = CliRunner().invoke(cli.app, ["trust", "rotate"])
     assert "give --yes" in str(refused.exception)
+    stranger = key_of(signing.sign({}, Ed25519PrivateKey.generate()))
+    Keyring().trust(stranger)
+    arguments = ["trust", "forget", *signing.fingerprint(stranger).split()]
+    refused = CliRunner().invoke(cli.app, arguments)
+    assert "give --yes" in str(refused.exception)
+    assert Keyring().origin_of(stranger) == "imported"
+    done = CliRunner().invoke(cli.app, [*arguments, "--yes"])
+    assert done.exit_code == 0 and "can then no longer be used: none" in done.output
+    assert Keyring().origin_of(stranger) is None
+    again = CliRunner().invoke(cli.app, [*arguments, "--yes"])
+    assert "no such key is believed here" in str(again.exception)
 
 
 def test_processes_that_need_files_signed_at_once_make_one_pair(tmp_path: Path) -> None:

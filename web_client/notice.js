@@ -31,7 +31,7 @@ export function noticeFor({ camera, link, stats, loading = false }) {
 /** What to say below a running picture; null when all is well. */
 function liveNotice(stats) {
   const under = (code, detail = "") => ({ code, detail, over: false });
-  if (stats.state === "LIVE") return null;
+  if (stats.state === "LIVE") return stats.unrecorded ? under("unrecorded", stats.unrecorded) : null;
   if (stats.state === "START" && stats.reason === "starting") return under("start");
   if (stats.face && stats.face !== "ok") return under(`face-${stats.face}`);
   if (!stats.calibrated) return under("calibrating");

@@ -141,6 +141,11 @@ export const WORDS = {
     text: "Turn a little more toward the camera.",
     tone: "waiting",
   },
+  unrecorded: {
+    title: "This session’s signed record cannot be written",
+    text: "What you show is marked as ever. The daemon tries again by itself. {detail}",
+    tone: "waiting",
+  },
   hold: { title: "Holding the last frame", text: "{detail}", tone: "waiting" },
   card: {
     title: "Viewers see the card",

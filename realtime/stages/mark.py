@@ -48,7 +48,15 @@ class Marks:
     label: str
     """as it stands in them; empty while it is off"""
     label_off_reason: str | None
-    """why, if it is"""
+    """why it is, or why it does not tell that the picture is synthetic"""
+
+    @property
+    def warning(self) -> str | None:
+        """For people: what is missing from the visible mark, and why; None where nothing is."""
+        if self.label_off_reason is None:
+            return None
+        without = f"with the label {self.label!r}, which discloses nothing"
+        return f"{without if self.label else 'without the visible mark'}: {self.label_off_reason}"
 
 
 class _Patch(NamedTuple):

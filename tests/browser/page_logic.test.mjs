@@ -52,6 +52,14 @@ test("START, calibration, HOLD and CARD are told apart", () => {
   assert.equal(code({ state: "CARD", reason: "no new picture arrives" }), "card");
 });
 
+test("a record that cannot be written is said while all else is well", () => {
+  const said = live({ unrecorded: "No space left on device" });
+  assert.deepEqual(said, { code: "unrecorded", detail: "No space left on device", over: false });
+  assert.ok(WORDS.unrecorded);
+  assert.equal(live({ unrecorded: null }), null);
+  assert.equal(live({ unrecorded: "x", state: "CARD", face: "none" }).code, "face-none");
+});
+
 test("a daemon that still loads is not called slow to connect", () => {
   const view = { camera: ON, link: linkIn("connecting"), stats: null };
   assert.equal(noticeFor({ ...view, loading: true }).code, "loading");

@@ -25,6 +25,7 @@ LIVE_STATES: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"state": "START", "calibrated": False}, "Learning your neutral face", "Starting"),
     ({"state": "HOLD", "reason": "no new picture arrives"}, "Holding the last frame", "Hold"),
     ({"state": "CARD", "reason": "no new picture"}, "Viewers see the card", "Card"),
+    ({"unrecorded": "disk is full"}, "This session’s signed record cannot be written", "Live"),
 )
 NO_CAMERA = """
 navigator.mediaDevices.getUserMedia = async () => {

@@ -84,7 +84,7 @@ def test_colour_is_above_and_the_matte_below() -> None:
     rng = np.random.default_rng(0)
     alpha = cv2.resize(rng.integers(0, 256, (6, 8)).astype(np.uint8), (64, 48))
     picture = np.full((48, 64, 3), (200, 90, 40), np.uint8)
-    big = Output(label="A", label_height=0.2)
+    big = Output(label="AI", label_height=0.2)
     marked = Mark(big, PAYLOAD)(Composited(picture, Cutout(picture, np.asarray(alpha, np.uint8))))
     output = Emit()(marked, 0, 0, "LIVE", Timings(0))
     assert output.stacked_i420 is not None and output.stacked_i420.shape == (48 * 3, 64)

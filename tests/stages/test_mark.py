@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
-from realtime.config import Output
+from realtime.config import LABELS, Output
 from realtime.errors import FrameError
 from realtime.frames import U8, Composited
+from realtime.logbook import label_record
 from realtime.stages.mark import Mark, Marks
 from realtime.watermark import Payload
 
@@ -103,7 +106,36 @@ def test_the_same_picture_is_marked_the_same_way() -> None:
 
 def test_a_picture_too_small_for_the_mark_is_refused() -> None:
     with pytest.raises(FrameError, match="too small for the mark"):
-        Mark(Output(label="AI AI AI AI"), PAYLOAD)(Composited(flat(0, 48, 32)))
+        Mark(Output(label="AI-generated"), PAYLOAD)(Composited(flat(0, 48, 32)))
+
+
+@pytest.mark.parametrize("letter", sorted({letter for label in LABELS for letter in label}))
+def test_the_font_has_every_letter_of_the_labels(letter: str) -> None:
+    font = ImageFont.load_default(size=40)
+    missing = font.getmask("\ufffe")
+    assert bytes(font.getmask(letter)) != bytes(missing)
+
+
+@pytest.mark.parametrize(
+    ("label", "warning"),
+    [
+        ({}, None),
+        ({"label": "off", "label_off_reason": "a film"}, "without the visible mark: a film"),
+        (
+            {"label": "HD", "label_off_reason": "a film"},
+            "with the label 'HD', which discloses nothing: a film",
+        ),
+    ],
+)
+def test_a_label_that_discloses_nothing_is_said_and_recorded(
+    label: dict[str, str], warning: str | None
+) -> None:
+    output = Output(**label)
+    marks = Mark(output, PAYLOAD).marks
+    assert marks.warning == warning
+    recorded = label_record(marks, output)
+    assert recorded.get("off_because") == label.get("label_off_reason")
+    assert recorded["text"] == {"off": "", "HD": "HD"}.get(label.get("label", ""), "AI")
 
 
 def test_odd_pictures_are_refused() -> None:
@@ -118,6 +150,7 @@ def test_odd_pictures_are_refused() -> None:
         ("MarkedCutout", "realtime/stages/mark.py"),
         ("OutputFrame", "realtime/stages/emit.py"),
         ("Identity", "realtime/identity.py"),
+        ("Lent", "realtime/lending.py"),
     ],
 )
 def test_only_one_file_constructs_what_may_be_shown(name: str, maker: str) -> None:
@@ -125,13 +158,18 @@ def test_only_one_file_constructs_what_may_be_shown(name: str, maker: str) -> No
         return isinstance(func.value, ast.Name) and func.value.id == "nn"
 
     def calls(path: Path) -> bool:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        named = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
         return any(
             (isinstance(func, ast.Name) and func.id == name)
             or (isinstance(func, ast.Attribute) and func.attr == name and not of_torch(func))
-            for func in named
+            for func in called(path)
         )
 
     sources = [path for top in ("engines", "realtime") for path in (ROOT / top).rglob("*.py")]
     assert [str(path.relative_to(ROOT)) for path in sources if calls(path)] == [maker]
+
+
+@functools.cache
+def called(path: Path) -> list[ast.expr]:
+    """What a file calls; each is read once for all names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
