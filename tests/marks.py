@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -24,9 +26,15 @@ def mark_score(luma: U8 | F32, payload: Payload) -> float:
 
 def label_seen(luma: U8) -> bool:
     """Whether white letters on a dark pill lie where the default settings put them."""
-    height, width = luma.shape
+    drawn, box = _label(*luma.shape)
+    return float(np.corrcoef(drawn.ravel(), luma[box].ravel())[0, 1]) > 0.8
+
+
+@lru_cache(maxsize=8)
+def _label(height: int, width: int) -> tuple[U8, tuple[slice, slice]]:
+    """As it is drawn on grey, and where it lies."""
     blank = np.full((height, width, 3), 128, np.uint8)
     drawn = Mark(Output(), Payload(0))(Composited(blank)).rgb[:, :, 1]
     rows, columns = np.nonzero(drawn != 128)
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    return float(np.corrcoef(drawn[box].ravel(), luma[box].ravel())[0, 1]) > 0.8
+    return drawn[box], box
