@@ -207,15 +207,13 @@ async def _feed(
 def _sigterm() -> Iterator[asyncio.Event]:
     """Set by that signal: who stops a service should see the card as well."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
-    try:
+    with contextlib.suppress(NotImplementedError):  # Windows ends a process without asking it
         loop.add_signal_handler(signal.SIGTERM, ended.set)
-    except NotImplementedError:  # Windows ends a process without asking it
-        yield ended
-        return
     try:
         yield ended
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _send(camera: VirtualCamera, picture: U8) -> None:

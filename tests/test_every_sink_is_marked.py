@@ -58,7 +58,7 @@ from tests.staging import (
 )
 
 LEAST_SCORE = 6.0
-"""without a mark, or with another's, it is below 5"""
+"""without a mark it is below 5"""
 MOST_LIKENESS = 0.2
 """to the camera's picture; two that have nothing in common stay below"""
 FAULTS = ("no_face", "render_raises", "render_hangs", "render_killed", "camera_pauses")
