@@ -24,6 +24,21 @@ def mark_score(luma: U8 | F32, payload: Payload) -> float:
     return float(agreement[0, 0] / agreement.std())
 
 
+def mark_here(luma: U8, payload: Payload) -> float:
+    """How much a picture agrees with that session's pattern at its place, in standard deviations:
+    below 5 without the mark. Ten times as fast as `mark_score`."""
+    height, width = luma.shape
+    fine = luma.astype(np.float32) - cv2.blur(luma, (7, 7))
+    detail, pattern = np.clip(fine, -4, 4), _pattern(payload, width, height)
+    loudness = np.sqrt(np.vdot(detail, detail) * np.vdot(pattern, pattern))
+    return float(np.vdot(detail, pattern) / max(loudness, 1e-6) * np.sqrt(luma.size))
+
+
+@lru_cache(maxsize=8)
+def _pattern(payload: Payload, width: int, height: int) -> F32:
+    return draw_pattern(payload, width, height).astype(np.float32)
+
+
 def label_seen(luma: U8) -> bool:
     """Whether white letters on a dark pill lie where the default settings put them."""
     drawn, box = _label(*luma.shape)

@@ -1,11 +1,9 @@
 """Every picture that leaves carries the visible and the invisible mark, whatever breaks.
 
 One session with real WebRTC peers, a film and a virtual camera. From the composite on the stages
-are the real ones, and so is the one that looks at a camera picture's size. Of every sink every
-picture is measured: it has the label and is not the camera's; so is every picture that goes to the
-encoders, which carries the invisible mark as well. Of what comes out of a codec the invisible mark
-is measured in all cards and all avatars together: of a single flat picture a codec may leave less
-than can be told from chance.
+are the real ones, and so is the one that looks at a camera picture's size. Of every sink, and of
+what goes to the encoders, every picture is measured: it has the label, carries the session's
+invisible mark, and is not the camera's.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ from tests.helpers import (
     config_with,
     until,
 )
-from tests.marks import label_seen, mark_score
+from tests.marks import label_seen, mark_here
 from tests.pictures import HEIGHT, WIDTH, correlation, luma_of, texture
 from tests.running import Running
 from tests.staging import (
@@ -57,8 +55,8 @@ from tests.staging import (
     staged,
 )
 
-LEAST_SCORE = 6.0
-"""without a mark it is below 5"""
+LEAST_SCORE = 10.0
+"""without a mark it is below 5; after a codec it was 48 or more"""
 MOST_LIKENESS = 0.2
 """to the camera's picture; two that have nothing in common stay below"""
 FAULTS = ("no_face", "render_raises", "render_hangs", "render_killed", "camera_pauses")
@@ -117,7 +115,7 @@ async def test_every_picture_of_every_sink_is_marked_whatever_breaks(
         await asyncio.to_thread(running.stop)
 
     assert told["mark"] == str(PAYLOAD) and {frame.payload for frame in sent} == {PAYLOAD.id}
-    assert_marked(distinct(sent))
+    assert_marked("encoders", distinct(sent))
     sinks = {
         "performer": [seen.luma for seen in stage.performer.seen],
         "viewer": [seen.luma for seen in stage.viewer.seen],
@@ -125,26 +123,19 @@ async def test_every_picture_of_every_sink_is_marked_whatever_breaks(
         "film": lumas_of(Path(begun["files"][0])),
     }
     for name, lumas in sinks.items():
-        assert_marked_on_the_whole(name, lumas)
+        assert_marked(name, lumas)
+        assert sum(map(is_card, lumas)) > 10 and not all(map(is_card, lumas)), name
         assert_not_the_camera(name, lumas)
 
 
-def assert_marked(lumas: list[U8], payload: Payload = PAYLOAD) -> None:
-    assert lumas
+def assert_marked(sink: str, lumas: list[U8], payload: Payload = PAYLOAD) -> None:
+    assert lumas, sink
     for number, luma in enumerate(lumas):
-        assert label_seen(luma), f"picture {number} has no visible mark"
-        score = mark_score(luma, payload)
-        assert score > LEAST_SCORE, f"picture {number} has no invisible mark: {score:.1f}"
-
-
-def assert_marked_on_the_whole(sink: str, lumas: list[U8]) -> None:
-    assert len(lumas) > 30, sink
-    for number, luma in enumerate(lumas):
-        assert label_seen(luma), f"{sink}: picture {number} has no visible mark"
-    for card in (True, False):
-        kind = [luma for luma in lumas if is_card(luma) == card]
-        score = mark_score(np.mean(kind, axis=0), PAYLOAD)
-        assert score > LEAST_SCORE, f"{sink}: no invisible mark in {len(kind)}: {score:.1f}"
+        # The virtual camera's picture is larger than it was made, but for its own card.
+        made = np.asarray(cv2.resize(luma, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+        assert label_seen(luma) or label_seen(made), f"{sink}: picture {number} has no visible mark"
+        score = mark_here(luma, payload)
+        assert score > LEAST_SCORE, f"{sink}: picture {number} has no invisible mark: {score:.1f}"
 
 
 def assert_not_the_camera(sink: str, lumas: list[U8]) -> None:
@@ -189,7 +180,7 @@ def test_every_picture_of_a_rendered_file_is_marked(tmp_path: Path, performer_cl
     assert outcome.live and outcome.held and outcome.cards
     lumas = lumas_of(tmp_path / "out.mp4")
     assert len(lumas) == outcome.frames
-    assert_marked(lumas)
+    assert_marked("file", lumas)
 
 
 class _Identity:
@@ -210,10 +201,10 @@ def shortened(clip: Path, path: Path) -> Path:
 
 
 def test_the_measure_tells_marked_from_unmarked() -> None:
-    """A picture without a mark, or with another session's, would be found out."""
+    """A picture without a mark would be found out."""
     rgb = np.repeat(texture(WIDTH, HEIGHT)[:, :, None], 3, axis=2)
     made = Emit()(Mark(Output(), PAYLOAD)(Composited(rgb)), 0, 0, "LIVE", Timings(0))
     luma = made.i420[:HEIGHT]
-    assert label_seen(luma) and mark_score(luma, PAYLOAD) > LEAST_SCORE
-    assert not label_seen(rgb[:, :, 0]) and mark_score(rgb[:, :, 0].copy(), PAYLOAD) < 5
+    assert label_seen(luma) and mark_here(luma, PAYLOAD) > LEAST_SCORE
+    assert not label_seen(rgb[:, :, 0]) and mark_here(rgb[:, :, 0].copy(), PAYLOAD) < 5
     assert made.payload == PAYLOAD.id
