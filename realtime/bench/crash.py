@@ -118,8 +118,12 @@ async def record(directory: Path) -> None:
         print((count - 1) / FPS, recorder.progress.seconds, flush=True)
 
 
-def kill_once(directory: Path, after_s: float) -> Remains:
+def kill_once(directory: Path, after_s: float, *, then_sign: bool = True) -> Remains:
     """
+    Args:
+        after_s: from when there is a film.
+        then_sign: as the daemon's next start does, where the `c2pa` extra is there.
+
     Raises:
         ReenactdError: the victim ended by itself, or left no film.
     """
@@ -136,7 +140,8 @@ def kill_once(directory: Path, after_s: float) -> Remains:
     if len(films) != 1 or victim.returncode != -9:
         raise ReenactdError(f"{directory}: {len(films)} films after {victim.returncode}")
     remains = inspect(films[0], told[-1])
-    return sign(films[0], remains, own_state) if is_installed() else remains
+    wanted = then_sign and is_installed()
+    return sign(films[0], remains, own_state) if wanted else remains
 
 
 def sign(film: Path, remains: Remains, environment: dict[str, str]) -> Remains:
