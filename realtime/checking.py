@@ -28,7 +28,7 @@ from realtime.clock import NS_PER_S, Clock
 from realtime.consent import LiveCheck as Passed
 from realtime.daemon import Daemon
 from realtime.enrolment import Picture
-from realtime.errors import IdentityError
+from realtime.errors import IdentityError, NobodyPerforms
 from realtime.http_body import PICTURE_BODY
 from realtime.live_check import TOTAL_S, LiveCheck, Progress
 from realtime.session import Session
@@ -160,10 +160,10 @@ def add_checking(app: FastAPI, daemon: Daemon, checks: Checks, look: Look) -> No
     """
 
     def named(name: str) -> Session:
-        for session in daemon.sessions:
-            if name in (session.id, session.id[:6]):
-                return session
-        raise HTTPException(404, f"there is no session {name[:64]!r}: start the camera first")
+        try:
+            return daemon.sessions.named(name)
+        except NobodyPerforms as exc:
+            raise HTTPException(404, f"{exc}: start the camera first") from exc
 
     @app.post(
         "/api/identities/check",

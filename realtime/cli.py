@@ -163,7 +163,7 @@ def trace(
 
 @app.command()
 def record(
-    session: Annotated[str, typer.Argument(help="As `reenactd top` names it.")],
+    session: Annotated[str, typer.Argument(help="Its name or id, as `reenactd top` shows them.")],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Move the films there once they are whole."),

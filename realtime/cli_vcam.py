@@ -12,7 +12,12 @@ from realtime.cli_bench import ConfigFile, size_of
 
 def vcam(
     session: Annotated[
-        str, typer.Option(help="Id of a session.", show_default="the only one, or the latest")
+        str,
+        typer.Option(
+            metavar="SESSION",
+            help="A session's name or id, as `reenactd top` shows them.",
+            show_default="the only one, or the latest",
+        ),
     ] = "",
     device: Annotated[
         str | None,
@@ -21,7 +26,11 @@ def vcam(
     fps: Annotated[float, typer.Option(min=1, max=60, help="Pictures per second.")] = 30.0,
     size: Annotated[
         str | None,
-        typer.Option(metavar="WIDTHxHEIGHT", help="Of the camera.", show_default="of the settings"),
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Of the camera; the avatar is fitted in, with bars.",
+            show_default="of the settings",
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -38,9 +47,11 @@ def vcam(
     from realtime import client, vcam, whep_client
     from realtime.clock import MonotonicClock
     from realtime.config import load
+    from realtime.naming import check_called
 
     config = load(config_file, {})
     address = client.find(config, url)
+    visit = whep_client.visitor(config.rtc, address, check_called(session) if session else "")
     width, height = (config.video.width_px, config.video.height_px) if not size else size_of(size)
     shape = vcam.Shape(width, height, fps)
     camera = vcam.open_camera(shape, device)
@@ -52,7 +63,7 @@ def vcam(
                 camera,
                 feed,
                 shape,
-                lambda show: whep_client.watch(address, session, show),
+                visit,
                 lambda line: print(line, flush=True),
             )
         )

@@ -21,12 +21,21 @@ from urllib.parse import urlsplit
 from realtime.access import find_token, is_loopback
 from realtime.config import Config, state_directory
 from realtime.errors import ConfigError, ReenactdError
+from realtime.naming import shown
 
 TIMEOUT_S = 5.0
 
 
+NOT_ROUTED = "Not Found"
+"""what a daemon says of a path that it does not serve"""
+
+
 class Unanswered(ReenactdError):
     """The daemon is not there, or does not let us in."""
+
+
+class Absent(Unanswered):
+    """The daemon is there; what was asked for is not, or not now (HTTP 404)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ def call(
         sdp: the body, for a request that has one.
 
     Raises:
+        Absent: there is no such thing.
         Unanswered: nobody listens, the token is wrong, or the daemon refuses.
     """
     headers = {"Authorization": f"Bearer {address.token}"}
@@ -103,7 +113,7 @@ def call(
             yield response
     except urllib.error.HTTPError as error:
         with error:
-            raise Unanswered(_refusal(address, path, error)) from None
+            raise _refusal(address, path, error) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise Unanswered(
@@ -122,6 +132,17 @@ def get(address: Address, path: str) -> str:
         return text
 
 
+def who_performs(address: Address) -> str:
+    """As a message ends to whoever named a session that is not there.
+
+    Raises:
+        Unanswered: as of `call`.
+    """
+    sessions = json.loads(get(address, "/api/sessions"))
+    there = [shown(session["session"], session["name"]) for session in sessions]
+    return f"there are: {', '.join(there)}" if there else "none is running"
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A daemon sends nobody elsewhere; the token stays here."""
 
@@ -129,17 +150,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _refusal(address: Address, path: str, error: urllib.error.HTTPError) -> str:
+def _refusal(address: Address, path: str, error: urllib.error.HTTPError) -> Unanswered:
     if error.code == 401:
-        return (
+        return Unanswered(
             f"the token is not that of the daemon at {address.url}: give the --config with which "
             "it was started, or the URL that it printed as --url"
         )
-    if error.code == 404:
-        return f"{address.url}{path}: HTTP 404: no reenactd, or one of another release"
     said = error.read().decode(errors="replace")
     try:
-        text = json.loads(said)["error"]
+        text, is_daemon = str(json.loads(said)["error"]), True
     except (ValueError, KeyError, TypeError):
-        text = said[:200]
-    return f"{address.url}{path}: HTTP {error.code}: {text}"
+        text, is_daemon = said[:200], False
+    if error.code == 404 and is_daemon and text != NOT_ROUTED:
+        return Absent(text)
+    if error.code == 404:
+        text = "no reenactd, or one of another release"
+    return Unanswered(f"{address.url}{path}: HTTP {error.code}: {text}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
@@ -33,11 +32,7 @@ def add_commanding(app: FastAPI, daemon: Daemon) -> None:
         responses=refusals(400, 404, *BODY),
     )
     async def command(name: str, request: Request) -> Response:
-        """One message of the `controls` channel: controls, calibrate or identity. `name` is the
-        session's, by which viewers find it, too."""
+        """One message of the `controls` channel: controls, calibrate or identity."""
         message = await read_text(request, "application/json", 4 * MAX_MESSAGE_CHARS)
-        session = daemon.sessions.find(name)
-        if session is None:
-            raise HTTPException(404, f"there is no session {name[:64]!r}")
-        session.obey(message)
+        daemon.sessions.named(name).obey(message)
         return Response(status_code=204)

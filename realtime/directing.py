@@ -37,11 +37,9 @@ class Director:
         return [first, *(worker for worker in self._crew if worker is not first)]
 
     async def of_session(self, name: str) -> Worker:
-        """Who has the session of that id, id's beginning, or name; anybody, if nobody has: all of
-        them say then what there is to say. Raises AdmissionRefused as `anybody` does."""
-        looks = await self._crew.look()
-        owner = owner_of_session(looks, name)
-        return self._known(performing(looks, name) if owner is None else owner)
+        """Who has the session that is called so; anybody, if nobody has: all of them say then what
+        there is to say. Raises AdmissionRefused as `anybody` does."""
+        return self._known(owner_of_session(await self._crew.look(), name))
 
     async def of_viewer(self, viewer_id: str) -> Worker:
         """Likewise who has that viewer."""

@@ -20,8 +20,8 @@ from realtime.crew import Crew
 from realtime.crew_worker import Call, Unreachable, Worker
 from realtime.directing import Director
 from realtime.http_body import CLIENT_GONE, read_any_body
+from realtime.naming import LATEST
 from realtime.offer import MAX_SDP_BYTES
-from realtime.sessions import LATEST
 from realtime.signalling import RETRY_AFTER_S
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from realtime.admission import Burden, forecast, refusal
-from realtime.sessions import LATEST
-from realtime.worker_talk import Look
+from realtime.naming import LATEST, pick
+from realtime.worker_talk import Look, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,10 @@ def next_fps(places: Sequence[Place], cores: int) -> float | None:
 
 
 def owner_of_session(looks: Mapping[int, Look], name: str) -> int | None:
-    """Which worker has the session of that id, or of the id's beginning."""
-    for worker, look in looks.items():
-        if any(name in (session.id, session.id[:6]) for session in look.sessions):
-            return worker
-    return None
+    """Which worker has the session that is called so: one that runs, else one that ends."""
+    running = performing(looks, name)
+    everyone = [session for look in looks.values() for session in look.sessions]
+    return _picked(looks, everyone, name) if running is None else running
 
 
 def owner_of_viewer(looks: Mapping[int, Look], viewer_id: str) -> int | None:
@@ -83,14 +82,19 @@ def owner_of_viewer(looks: Mapping[int, Look], viewer_id: str) -> int | None:
 
 
 def performing(looks: Mapping[int, Look], name: str) -> int | None:
-    """Which worker has the session that viewers find by this name; the newest of several."""
-    found = [
-        (session.age_s, worker)
-        for worker, look in looks.items()
+    """Which worker has the session that viewers find by this name."""
+    running = [
+        session
+        for look in looks.values()
         for session in look.sessions
-        if session.phase in ("connecting", "live") and name in (LATEST, session.name, session.id)
+        if session.phase in ("connecting", "live")
     ]
-    return min(found)[1] if found else None
+    return _picked(looks, running, name)
+
+
+def _picked(looks: Mapping[int, Look], sessions: list[Running], name: str) -> int | None:
+    found = pick(sorted(sessions, key=lambda session: session.age_s), name)
+    return next((worker for worker, look in looks.items() if found in look.sessions), None)
 
 
 def _best_first(places: Sequence[Place], cores: int) -> list[Place]:

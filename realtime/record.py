@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from realtime import drafts
-from realtime.client import Address, Unanswered, call, get
+from realtime.client import TIMEOUT_S, Absent, Address, Unanswered, call, who_performs
 from realtime.errors import StartupError
+from realtime.naming import check_called
 
 INTERVAL_S = 0.5
 END_TIMEOUT_S = 30.0
 """a film's last second may wait behind others"""
+PATIENCE_S = 60.0
+"""with a daemon that gives no answer; it may be busy, and films on meanwhile"""
+
+Said = dict[str, Any]
+"""how a recording goes: `Progress`, as JSON"""
 
 
 def run(
@@ -35,23 +43,25 @@ def run(
     """Record; returns a line on what became of it.
 
     Args:
+        session: what it is called.
         out: a folder for the films, made if need be; None leaves them where the daemon put them.
         wait: sleeps for some seconds; KeyboardInterrupt in it ends the recording.
 
     Raises:
-        Unanswered: the daemon is not there, or refuses.
+        Unanswered: the daemon is not there, refuses, or has given no answer for PATIENCE_S: the
+            films are left where they are then.
         StartupError: there is no such session, `out` cannot be used, or the recording failed.
     """
     if out is not None:
         _make(out)
-    path = f"/api/sessions/{_known(address, session)}/recording"
-    said = _ask(address, "POST", path)
-    try:
-        said = _watch(address, path, said, seconds, wait)
-    except KeyboardInterrupt:
-        pass  # the way to end it
-    if said["state"] == "on":
-        said = _ask(address, "DELETE", path, END_TIMEOUT_S)
+    path, said = _begun(address, check_called(session))
+    with Live(Text(), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        talk = _Talk(address, path, said, lambda line: live.update(Text(line), refresh=True), wait)
+        try:
+            talk.watch(seconds)
+        except KeyboardInterrupt:
+            pass  # the way to end it
+        said = talk.end()
     files = [Path(name) for name in said["files"]]
     said = _signed(address, path, said, files, wait)
     if out is not None:
@@ -74,32 +84,81 @@ def as_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _watch(
-    address: Address,
-    path: str,
-    said: dict[str, Any],
-    seconds: float | None,
-    wait: Callable[[float], None],
-) -> dict[str, Any]:
-    """Show how it goes until it ends, by itself or by time. What was said last."""
-    with Live(Text(), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-        while said["state"] == "on" and (seconds is None or said["seconds"] < seconds):
-            live.update(Text(_line(said)), refresh=True)
-            wait(INTERVAL_S)
+class _Talk:
+    """With the daemon, about one recording, until it has ended.
+
+    Only a 404 says that it has: the session ended, and the film with it. Any other failure is one
+    of asking; the daemon films on, and is asked again.
+
+    Args:
+        said: what it said first.
+        tell: shows one line.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        path: str,
+        said: Said,
+        tell: Callable[[str], None],
+        wait: Callable[[float], None],
+    ) -> None:
+        self._address, self._path = address, path
+        self._said = said
+        self._tell, self._wait = tell, wait
+
+    def watch(self, seconds: float | None) -> None:
+        """Show how it goes until it ends by itself, or is that long."""
+        while self._is_on and (seconds is None or self._said["seconds"] < seconds):
+            self._tell(_line(self._said))
+            self._wait(INTERVAL_S)
+            self._learn(lambda: _ask(self._address, "GET", self._path))
+
+    def end(self) -> Said:
+        """Have the film ended, if it is still made. What was said last."""
+        while self._is_on:
+            self._learn(self._ended)
+        return self._said
+
+    @property
+    def _is_on(self) -> bool:
+        return bool(self._said["state"] == "on")
+
+    def _ended(self) -> Said:
+        try:
+            return _ask(self._address, "DELETE", self._path, END_TIMEOUT_S)
+        except Absent:
+            raise
+        except Unanswered:
+            said = _ask(self._address, "GET", self._path)
+            if said["state"] == "on":
+                raise
+            return said  # it ended, though the answer did not come
+
+    def _learn(self, ask: Callable[[], Said]) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
             try:
-                said = _ask(address, "GET", path)
-            except Unanswered:
-                return {**said, "state": "stopped"}  # the session ended, and the film with it
-    return said
+                self._said = ask()
+                return
+            except Absent:
+                self._said = {**self._said, "state": "stopped"}
+                return
+            except Unanswered as error:
+                if time.monotonic() > deadline_s:
+                    where = ", ".join(self._said["files"])
+                    raise Unanswered(f"{error}; {where} is left as it is") from None
+                self._tell(f"{error}; asking again  (Ctrl-C ends it)")
+            self._wait(INTERVAL_S)
 
 
 def _signed(
     address: Address,
     path: str,
-    said: dict[str, Any],
+    said: Said,
     files: list[Path],
     wait: Callable[[float], None],
-) -> dict[str, Any]:
+) -> Said:
     """Wait until the films are signed, or cannot be, or for Ctrl-C. What was said last.
 
     The films' notes tell it even where the session has ended and cannot be asked any more.
@@ -117,23 +176,25 @@ def _signed(
         return said
 
 
-def _line(said: dict[str, Any]) -> str:
+def _line(said: Said) -> str:
     name = Path(said["files"][-1]).name
     size = f"{said['bytes'] / 2**20:.1f} MiB"
     return f"recording {as_clock(said['seconds'])}  {size}  {name}  (Ctrl-C ends it)"
 
 
-def _known(address: Address, name: str) -> str:
-    sessions = [session["session"] for session in json.loads(get(address, "/api/sessions"))]
-    if name not in sessions:
-        there = f"there are: {', '.join(sessions)}" if sessions else "none is running"
-        raise StartupError(f"no session {name!r}; {there}")
-    return name
+def _begun(address: Address, session: str) -> tuple[str, Said]:
+    """The path of what has begun, of that session whoever takes its name; and how it goes."""
+    path = f"/api/sessions/{session}/recording"
+    try:
+        with call(address, "POST", path, END_TIMEOUT_S) as response:
+            return urlsplit(response.headers.get("Location", path)).path, json.load(response)
+    except Absent:
+        raise StartupError(f"no session {session!r}; {who_performs(address)}") from None
 
 
-def _ask(address: Address, method: str, path: str, timeout_s: float = 5.0) -> dict[str, Any]:
+def _ask(address: Address, method: str, path: str, timeout_s: float = TIMEOUT_S) -> Said:
     with call(address, method, path, timeout_s) as response:
-        said: dict[str, Any] = json.load(response)
+        said: Said = json.load(response)
         return said
 
 

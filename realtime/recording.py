@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from realtime.answers import refusals
 from realtime.daemon import Daemon
+from realtime.naming import short
 from realtime.session import Session
 from realtime.sinks.recorder import Progress, RecordingError
 from realtime.sinks.snapshot import png_of
@@ -23,21 +24,23 @@ class PngResponse(Response):
 
 
 def add_recording(app: FastAPI, daemon: Daemon) -> None:
-    """A session is named as `/api/sessions` names it, or by its whole id."""
+    """A session is called by its name, by its id, or by the id's beginning (`naming.py`)."""
     app.exception_handler(RecordingError)(
         lambda request, exc: JSONResponse({"error": str(exc)}, 409)
     )
 
     def named(name: str) -> Session:
-        for session in daemon.sessions:
-            if name in (session.id, session.id[:6]):
-                return session
-        raise HTTPException(404, f"there is no session {name[:64]!r}")
+        return daemon.sessions.named(name, ending=True)
 
     @app.post("/api/sessions/{name}/recording", status_code=201, responses=refusals(404, 409))
-    async def begin(name: str) -> Progress:
-        """Film the session; 409 while that is done already, or where nothing can be written."""
-        return await named(name).record()
+    async def begin(name: str, response: Response) -> Progress:
+        """Film the session; 409 while that is done already, or where nothing can be written.
+
+        `Location` is of this very session, whoever takes its name later.
+        """
+        session = named(name)
+        response.headers["Location"] = f"/api/sessions/{short(session.id)}/recording"
+        return await session.record()
 
     @app.get("/api/sessions/{name}/recording", responses=refusals(404))
     async def progress(name: str) -> Progress:

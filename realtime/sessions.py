@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from realtime.admission import Cost, Ledger
 from realtime.cast import Services, make_cast
-from realtime.errors import AdmissionRefused
+from realtime.errors import AdmissionRefused, NobodyPerforms
 from realtime.load import Load
 from realtime.memory import Trimmer
+from realtime.naming import pick
 from realtime.session import Session
 from realtime.watches import Guard, Watch
 
@@ -22,8 +23,6 @@ WATCH_INTERVAL_S = 0.1
 OVERDUE = 4
 """offers that were answered, to which nobody connected in time: so many beside the places. Each
 has a tracker of its own"""
-LATEST = "latest"
-"""instead of a session's name: the one that began last"""
 
 
 class Sessions:
@@ -128,13 +127,26 @@ class Sessions:
     def get(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
 
-    def find(self, name: str) -> Session | None:
-        """The session of that name or id, the one that began last if there are several."""
-        for session in reversed(self._sessions.values()):
-            named = name in (LATEST, session.name, session.id)
-            if named and session.phase in ("connecting", "live"):
-                return session
-        return None
+    def find(self, called: str) -> Session | None:
+        """The session that runs and is called so, by `naming.pick`."""
+        running = (one for one in self._sessions.values() if one.phase in ("connecting", "live"))
+        return pick(reversed(list(running)), called)
+
+    def named(self, called: str, *, ending: bool = False) -> Session:
+        """As `find`.
+
+        Args:
+            ending: where none runs, one that ends is meant: its film is still asked for.
+
+        Raises:
+            NobodyPerforms: there is none.
+        """
+        session = self.find(called)
+        if session is None and ending:
+            session = pick(reversed(self._sessions.values()), called)
+        if session is None:
+            raise NobodyPerforms(f"there is no session {called[:64]!r}")
+        return session
 
     async def close_all(self, reason: str) -> None:
         self._watch.stop()

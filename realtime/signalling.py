@@ -18,8 +18,8 @@ from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
 from realtime.errors import IceRestarted, NobodyPerforms
 from realtime.http_body import CLIENT_GONE, read_body
+from realtime.naming import LATEST
 from realtime.offer import MAX_SDP_BYTES
-from realtime.sessions import LATEST
 from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Background
 from realtime.viewing import Wish
@@ -148,7 +148,7 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         background: Background = "scene",
         size: Size | None = None,
     ) -> Response:
-        """Watch the session of a name. `transparent` is the avatar above its matte, one video of
+        """Watch the session of a name or id. `transparent` is the avatar above its matte, one video of
         twice the height: colour extended under what is transparent, and below it the opacity.
         `half` and `quarter` are of its width and height, but no less than 240 lines; without a size
         it is the largest that the link carries. Everybody who takes the same codec, background and

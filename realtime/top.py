@@ -19,13 +19,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from realtime import naming
 from realtime.client import Address, get
 
 INTERVAL_S = 1.0
 WIDE_COLUMNS = 140
 """what a table may take where no terminal bounds it"""
 NUMBERS = ("fps in", "out", "p50 ms", "p95", "drops", "err")
-COLUMNS = ("id", "identity", "state", *NUMBERS, "face", "camera", "age", "why")
+COLUMNS = ("session", "identity", "state", *NUMBERS, "face", "camera", "age", "why")
 COLOURS = {"LIVE": "green", "HOLD": "yellow", "CARD": "red", "START": "cyan"}
 
 
@@ -96,7 +97,7 @@ def shown(now: Look, before: Look | None) -> Group:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in COLUMNS:
         side: JustifyMethod = "right" if name in NUMBERS else "left"
-        table.add_column(name, justify=side, no_wrap=name != "why")
+        table.add_column(name, justify=side, no_wrap=name not in ("session", "why"))
     for session in now.sessions:
         table.add_row(*_row(session))
     return Group(*_header(now, before), Text(), table)
@@ -121,7 +122,7 @@ def _row(session: dict[str, Any]) -> list[Text]:
     latency, camera = session["latency_ms"], session["camera"]
     state = session["state"] if session["phase"] == "live" else session["phase"]
     cells = [
-        session["session"],
+        naming.shown(session["session"], session["name"]),
         session["identity"],
         state,
         f"{session['fps_in']:.1f}",

@@ -11,12 +11,13 @@ pyvirtualcam is under the GPL 2.0: it is installed on demand, and nothing but th
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from av import VideoFrame
 
 from realtime.cards import draw_card
@@ -24,6 +25,7 @@ from realtime.client import Unanswered
 from realtime.clock import NS_PER_S, Clock
 from realtime.config import Output
 from realtime.errors import StartupError
+from realtime.fitting import Place, fitted, place, unreadable
 from realtime.frames import U8, Composited, Timings
 from realtime.stages.emit import Emit
 from realtime.stages.mark import Mark
@@ -131,6 +133,9 @@ class Feed:
         canvas = draw_card(CARD_TEXT, (shape.height_px, shape.width_px))
         marked = Mark(output, Payload.random())(Composited(canvas))
         self.card: U8 = Emit()(marked, -1, 0, "CARD", Timings(clock.now_ns())).i420
+        whole = Place(0, 0, shape.width_px, shape.height_px)
+        self.warning = unreadable(whole, shape.height_px)
+        """what is lost by the size of what is shown; empty where nothing is"""
         self._newest: VideoFrame | None = None
         self._came_ns = 0
         self._picture: U8 = self.card
@@ -149,16 +154,17 @@ class Feed:
         if self._newest is None or not self.is_live:
             return self.card
         if self._picture is self.card:
-            width, height = self._shape.width_px, self._shape.height_px
-            sized = self._newest.reformat(width, height, format="yuv420p")
-            self._picture = np.ascontiguousarray(sized.to_ndarray(), np.uint8)
+            into = self._shape.width_px, self._shape.height_px
+            at = place((self._newest.width, self._newest.height), into)
+            self._picture = fitted(self._newest, at, into)
+            self.warning = unreadable(at, into[1])
         return self._picture
 
 
 async def run(
     camera: VirtualCamera, feed: Feed, shape: Shape, visit: Visit, tell: Callable[[str], None]
 ) -> None:
-    """Feed the camera until cancelled; the last picture is the card.
+    """Feed the camera until cancelled, or until SIGTERM; the last picture is the card.
 
     Args:
         tell: gets a line whenever what is shown, or why nothing can be, changes.
@@ -167,20 +173,47 @@ async def run(
         StartupError: the device went away.
     """
     watching = asyncio.create_task(_visit_for_ever(feed, visit, tell))
-    loop = asyncio.get_running_loop()
-    due_s, live = loop.time(), False
     try:
-        while True:
-            _send(camera, feed.now())
-            if feed.is_live != live:
-                live = feed.is_live
-                tell("the avatar is on" if live else "no avatar: the card is shown")
-            due_s = max(due_s + 1 / shape.fps, loop.time())
-            await asyncio.sleep(due_s - loop.time())
+        with _sigterm() as ended:
+            await _feed(camera, feed, shape, ended, tell)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         _send(camera, feed.card)
+
+
+async def _feed(
+    camera: VirtualCamera,
+    feed: Feed,
+    shape: Shape,
+    ended: asyncio.Event,
+    tell: Callable[[str], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    due_s, live, warned = loop.time(), False, ""
+    while not ended.is_set():
+        _send(camera, feed.now())
+        if feed.is_live != live:
+            live = feed.is_live
+            tell("the avatar is on" if live else "no avatar: the card is shown")
+        if feed.warning not in ("", warned):
+            warned = feed.warning
+            tell(f"warning: {warned}")
+        due_s = max(due_s + 1 / shape.fps, loop.time())
+        await asyncio.sleep(due_s - loop.time())
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[asyncio.Event]:
+    """Set by that signal: who stops a service should see the card as well."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows ends a process without asking it
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
+    try:
+        yield ended
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _send(camera: VirtualCamera, picture: U8) -> None:
@@ -207,6 +240,8 @@ async def _visit_for_ever(feed: Feed, visit: Visit, tell: Callable[[str], None])
             why = await visit(show)
         except Unanswered as exc:
             why = str(exc)
+        except Exception as exc:  # noqa: BLE001 - the task's root: the next visit may go well
+            why = f"a fault of the viewer: {exc!r}"
         if shown:
             pause_s, said = FIRST_PAUSE_S, ""
         if why != said:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from realtime.cast import Services
 from realtime.clock import NS_PER_S
 from realtime.errors import AdmissionRefused, NobodyPerforms
+from realtime.naming import LATEST
 from realtime.rtc import DataChannel, peer_configuration
 from realtime.rtc_viewers import Hearing, ViewerPeer
 from realtime.session import Session
-from realtime.sessions import LATEST, Sessions
+from realtime.sessions import Sessions
 from realtime.sinks.sizes import Size
 from realtime.sinks.viewers import Audience, Background, Seat
 from realtime.watches import Guard, Watch
@@ -37,7 +38,7 @@ class Wish:
     """What a viewer wants to see."""
 
     session: str = LATEST
-    """a session's name or id, or LATEST"""
+    """what a session is called (`naming.py`), or LATEST"""
     background: Background = "scene"
     size: Size | None = None
     """None: as large as its link carries"""

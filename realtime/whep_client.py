@@ -1,21 +1,25 @@
 """A viewer of the running daemon: WHEP (draft-ietf-wish-whep) over its HTTP, pictures by WebRTC.
 
 For programs beside the daemon that need its output. One visit lasts until the daemon, the session
-or the connection ends; who wants to go on visits again. Knows no cameras and no files.
+or the connection ends; who wants to go on visits again. aiortc is mended here, too: as it is, each
+picture would wait for the next one. Knows no cameras and no files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import VideoFrame
 
-from realtime.client import Address, Unanswered, call
+from realtime import rtc_internals
+from realtime.access import is_loopback
+from realtime.client import Absent, Address, Unanswered, call, who_performs
+from realtime.config import Rtc
 
 ANSWER_S = 10.0
 FIRST_PICTURE_S = 15.0
@@ -24,23 +28,37 @@ SILENT_S = 3.0
 """the daemon sends about ten pictures a second even of a card; a longer gap is an end"""
 
 
-async def watch(address: Address, session: str, show: Callable[[VideoFrame], None]) -> str:
-    """Show every picture of a session as it comes. Returns why no more come.
+Show = Callable[[VideoFrame], None]
+
+
+def visitor(config: Rtc, address: Address, session: str) -> Callable[[Show], Awaitable[str]]:
+    """What visits a session: shows every picture as it comes, and returns why no more come.
+
+    Changes aiortc for the whole process. The visit raises Absent or Unanswered where the daemon is
+    not there, or refuses.
 
     Args:
-        session: its id; empty for the only one, or the latest.
+        session: what it is called; empty for the only one, or the latest.
 
     Raises:
-        Unanswered: there is no daemon, or it refuses.
+        StartupError: aiortc has changed.
     """
+    # A daemon on loopback offers nothing but it; one elsewhere cannot be reached by it. Nothing is
+    # encoded here, so the encoder that the daemon has need not be there.
+    host = urlsplit(address.url).hostname or ""
+    decoding = config.model_copy(update={"h264_encoder": "libx264"})
+    rtc_internals.install(decoding, loopback=is_loopback(host))
+    return lambda show: _visit(address, session, show)
+
+
+async def _visit(address: Address, session: str, show: Show) -> str:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     resource = ""
     try:
         peer.addTransceiver("video", direction="recvonly")
         await peer.setLocalDescription(await peer.createOffer())
-        path = f"/whep/{session}" if session else "/whep"
         offer = peer.localDescription.sdp
-        resource, answer = await asyncio.to_thread(_post, address, path, offer)
+        resource, answer = await asyncio.to_thread(_post, address, session, offer)
         await _accept(peer, address, answer)
         return await _show_all(peer.getTransceivers()[0].receiver.track, show)
     finally:
@@ -57,7 +75,7 @@ async def _accept(peer: RTCPeerConnection, address: Address, answer: str) -> Non
         raise Unanswered(f"{address.url} answered with no usable SDP: {exc}") from exc
 
 
-async def _show_all(track: MediaStreamTrack, show: Callable[[VideoFrame], None]) -> str:
+async def _show_all(track: MediaStreamTrack, show: Show) -> str:
     patience_s = FIRST_PICTURE_S
     while True:
         try:
@@ -71,11 +89,23 @@ async def _show_all(track: MediaStreamTrack, show: Callable[[VideoFrame], None])
         show(frame)
 
 
-def _post(address: Address, path: str, offer: str) -> tuple[str, str]:
+def _post(address: Address, session: str, offer: str) -> tuple[str, str]:
     """The resource that stands for this viewer, and the SDP answer."""
-    with call(address, "POST", path, ANSWER_S, sdp=offer) as response:
-        location = urlsplit(response.headers.get("Location", "")).path
-        return location, response.read().decode()
+    path = f"/whep/{session}" if session else "/whep"
+    try:
+        with call(address, "POST", path, ANSWER_S, sdp=offer) as response:
+            location = urlsplit(response.headers.get("Location", "")).path
+            return location, response.read().decode()
+    except Absent as absent:
+        raise (_not_there(address, session) if session else absent) from None
+
+
+def _not_there(address: Address, session: str) -> Absent:
+    """Tells which sessions there are, to who may ask."""
+    what = f"no session {session!r} runs now"
+    with contextlib.suppress(Unanswered):  # a token to view, and no more
+        what = f"{what}; {who_performs(address)}"
+    return Absent(what)
 
 
 def _delete(address: Address, path: str) -> None:

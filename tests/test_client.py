@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from realtime.access import find_token, load_token
-from realtime.client import Address, Unanswered, find, get
+from realtime.client import Absent, Address, Unanswered, find, get, who_performs
 from realtime.config import Config, state_directory
 from realtime.errors import ConfigError, StartupError
 from tests.helpers import TOKEN, config_with
@@ -115,7 +115,10 @@ def test_nobody_there_is_one_line_with_the_fix() -> None:
     ("status", "body", "said"),
     [
         (401, "{}", "the token is not that of the daemon"),
-        (404, "{}", "no reenactd, or one of another release"),
+        (404, "{}", "HTTP 404: no reenactd, or one of another release$"),
+        (404, "<html>", "HTTP 404: no reenactd, or one of another release$"),
+        (404, '{"error": "Not Found"}', "HTTP 404: no reenactd, or one of another release$"),
+        (404, '{"error": "nobody performs now"}', "^nobody performs now$"),
         (409, '{"error": "a trace is being taken"}', "HTTP 409: a trace is being taken$"),
         (502, "<html>", "HTTP 502: <html>$"),
         (500, "[1]", r"HTTP 500: \[1\]$"),
@@ -124,6 +127,31 @@ def test_nobody_there_is_one_line_with_the_fix() -> None:
 def test_a_refusal_is_told_in_its_own_words(status: int, body: str, said: str) -> None:
     with answering(status, body) as address, pytest.raises(Unanswered, match=said):
         get(address, "/api/status")
+
+
+def test_only_a_daemon_says_that_something_is_not_there() -> None:
+    with answering(404, '{"error": "nobody performs now"}') as address:
+        with pytest.raises(Absent):
+            get(address, "/api/status")
+    for status, body in ((404, "<html>"), (409, '{"error": "there is none"}'), (429, "{}")):
+        with answering(status, body) as address, pytest.raises(Unanswered) as caught:
+            get(address, "/api/status")
+        assert not isinstance(caught.value, Absent)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("[]", "none is running"),
+        (
+            '[{"session": "abc123", "name": "stage"}, {"session": "def456", "name": "def456"}]',
+            "there are: abc123 (stage), def456",
+        ),
+    ],
+)
+def test_who_performs_is_told_by_id_and_name(body: str, said: str) -> None:
+    with answering(200, body) as address:
+        assert who_performs(address) == said
 
 
 def test_the_token_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:

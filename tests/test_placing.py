@@ -113,13 +113,14 @@ LOOKS = {
 
 def test_everything_is_found_where_it_is() -> None:
     assert owner_of_session(LOOKS, "aaaaaaaa") == 1 and owner_of_session(LOOKS, "bbbbbb") == 2
-    assert owner_of_session(LOOKS, "aaaaaaa") is None and owner_of_session(LOOKS, "stage") is None
+    assert owner_of_session(LOOKS, "aaaaaaa") is None and owner_of_session(LOOKS, "stage") == 2
+    assert owner_of_session(LOOKS, "gone") == owner_of_session(LOOKS, "cccccc") == 2, "it ends"
     assert owner_of_viewer(LOOKS, "v2") == 2 and owner_of_viewer(LOOKS, "v3") is None
 
 
 def test_viewers_find_the_newest_of_a_name_that_still_runs() -> None:
     assert performing(LOOKS, "stage") == 2 and performing(LOOKS, "latest") == 2
-    assert performing(LOOKS, "aaaaaaaa") == 1
+    assert performing(LOOKS, "aaaaaaaa") == 1 and performing(LOOKS, "bbbbbb") == 2
     assert performing(LOOKS, "gone") is None and performing({}, "latest") is None
 
 

@@ -18,6 +18,7 @@ from tests.helpers import (
     Camera,
     Performer,
     Stand,
+    Watcher,
     config_with,
     standing,
     until,
@@ -103,6 +104,28 @@ async def test_a_session_that_is_not_there_has_no_film(method: str) -> None:
         bare = {"Authorization": ""}
         path = "/api/sessions/nobody/recording"
         assert (await stand.http.request(method, path, headers=bare)).status_code == 401
+
+
+async def test_a_session_is_called_alike_wherever_it_is_called(tmp_path: Path) -> None:
+    async with standing(recording_to(tmp_path)) as stand:
+        performer = Performer(stand.http, Camera())
+        await performer.connect(name="stage")
+        await until(lambda: performer.stat("state") == "LIVE")
+        whole = performer.location.rpartition("/")[2]
+        for called in ("stage", whole[:6], whole, "latest"):
+            path = f"/api/sessions/{called}"
+            begun = await stand.http.post(f"{path}/recording")
+            assert begun.status_code == 201
+            assert begun.headers["Location"] == f"/api/sessions/{whole[:6]}/recording"
+            assert (await stand.http.get(f"{path}/recording")).json()["state"] == "on"
+            assert (await stand.http.get(f"{path}/snapshot")).status_code == 200
+            command = await stand.http.post(f"{path}/commands", json={"type": "calibrate"})
+            assert command.status_code == 204
+            assert (await stand.http.delete(f"{path}/recording")).status_code == 200
+            watcher = Watcher(stand.http)
+            await watcher.connect(f"/whep/{called}")
+            await watcher.close()
+        await performer.close()
 
 
 async def test_a_clap_is_together_in_the_film(

@@ -74,13 +74,28 @@ async def test_one_table_where_there_is_no_terminal(daemon: Running, performer: 
     assert engine == "engine fake network: for tests"
     assert (
         names.split()
-        == "id identity state fps in out p50 ms p95 drops err face camera age why".split()
+        == "session identity state fps in out p50 ms p95 drops err face camera age why".split()
     )
     cells = row.split()
     assert cells[0] == performer.heard("hello")[0]["session"]
     assert cells[1:3] == ["juniper", "LIVE"] and float(cells[3]) > 0
     assert cells[9:] == ["ok", "320x240", cells[11]] and re.match(r"\d+:\d\d$", cells[11])
     assert "\x1b" not in said
+
+
+def test_a_session_is_shown_with_its_name_as_well() -> None:
+    status = {"version": "1", "sessions": 1, "max_sessions": 2, "loop": "l", "engine": "e"}
+    session = {
+        **{"session": "abc123", "name": "my-stage", "identity": "juniper", "state": "LIVE"},
+        **{"phase": "live", "fps_in": 30, "fps_out": 30, "latency_ms": {"p50": 1, "p95": 2}},
+        **{"drops": {}, "errors": 0, "face": "ok", "camera": {"width": 640, "height": 480}},
+        **{"age_s": 1, "reason": "", "quality": {"step": 0}},
+    }
+    table = top.shown(Look(0.0, status, [session], 0.0, 0.0), None)
+    for width, said in ((140, "abc123 (my-stage) juniper"), (80, "(my-stage)")):
+        out = io.StringIO()
+        Console(file=out, width=width).print(table)
+        assert said in out.getvalue() and "juniper" in out.getvalue()
 
 
 async def test_it_is_drawn_anew_until_ctrl_c_which_leaves_a_clean_terminal(

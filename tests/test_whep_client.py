@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 
 import av
@@ -13,8 +13,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from realtime import whep_client
-from realtime.client import Address, Unanswered
+from realtime.client import Absent, Address, Unanswered
+from realtime.config import Rtc
 from tests.helpers import TOKEN, Camera, until
+from tests.pictures import luma_of, read_number
 
 
 class Whep:
@@ -24,14 +26,16 @@ class Whep:
         self._loop = loop
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.calls: list[tuple[str, str, str | None]] = []
+        self.camera = Camera()
         self.status = 201
         self.answer_with: str | None = None
+        self.sessions = '[{"session": "abc123", "name": "stage"}]'
 
     async def answer(self, offer: str) -> str:
         if self.answer_with is not None:
             return self.answer_with
         await self.peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        self.peer.addTrack(Camera())
+        self.peer.addTrack(self.camera)
         await self.peer.setLocalDescription(await self.peer.createAnswer())
         return str(self.peer.localDescription.sdp)
 
@@ -52,6 +56,12 @@ class Whep:
                 self.end_headers()
                 self.wfile.write(answer.encode())
 
+            def do_GET(self) -> None:
+                double.calls.append(("GET", self.path, None))
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(double.sessions.encode())
+
             def do_DELETE(self) -> None:
                 double.calls.append(("DELETE", self.path, None))
                 self.send_response(200)
@@ -71,11 +81,15 @@ class Whep:
             server.server_close()
 
 
+def visiting(address: Address, session: str, show: whep_client.Show) -> Awaitable[str]:
+    return whep_client.visitor(Rtc(), address, session)(show)
+
+
 async def test_pictures_come_until_the_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whep_client, "SILENT_S", 1.0)
     double, seen = Whep(asyncio.get_running_loop()), list[av.VideoFrame]()
     with double.listening() as address:
-        visit = asyncio.create_task(whep_client.watch(address, "one", seen.append))
+        visit = asyncio.ensure_future(visiting(address, "one", seen.append))
         await until(lambda: len(seen) > 5)
         await double.peer.close()
         why = await asyncio.wait_for(visit, 20)
@@ -91,12 +105,41 @@ async def test_a_refusal_is_told_as_the_daemon_says_it() -> None:
     double = Whep(asyncio.get_running_loop())
     double.status = 409
     with double.listening() as address, pytest.raises(Unanswered, match="there is no session"):
-        await whep_client.watch(address, "", lambda frame: None)
+        await visiting(address, "", lambda frame: None)
     assert double.calls == [("POST", "/whep", "application/sdp")]
+
+
+async def test_the_last_picture_does_not_wait_for_another() -> None:
+    """Upstream would keep it until the next one begins: one picture late, always."""
+    double, numbers = Whep(asyncio.get_running_loop()), list[int]()
+
+    def show(frame: av.VideoFrame) -> None:
+        numbers.append(read_number(luma_of(frame)))
+
+    with double.listening() as address:
+        visit = asyncio.ensure_future(visiting(address, "one", show))
+        await until(lambda: len(numbers) > 5)
+        double.camera.running.clear()
+        await asyncio.sleep(0.1)  # what it was about to send
+        await until(lambda: numbers[-1] == len(double.camera.sent_s) - 1, timeout_s=2)
+        visit.cancel()
+        await asyncio.wait([visit])
+        await double.peer.close()
+
+
+async def test_a_session_that_is_not_there_is_told_with_those_that_are() -> None:
+    double = Whep(asyncio.get_running_loop())
+    double.status = 404
+    said = r"^no session 'other' runs now; there are: abc123 \(stage\)$"
+    with double.listening() as address:
+        with pytest.raises(Absent, match=said):
+            await visiting(address, "other", lambda frame: None)
+        with pytest.raises(Absent, match="^there is no session$"):
+            await visiting(address, "", lambda frame: None)
 
 
 async def test_an_answer_that_is_no_sdp_is_told() -> None:
     double = Whep(asyncio.get_running_loop())
     double.answer_with = "hello"
     with double.listening() as address, pytest.raises(Unanswered, match="no usable SDP"):
-        await whep_client.watch(address, "", lambda frame: None)
+        await visiting(address, "", lambda frame: None)

@@ -1,10 +1,10 @@
 """The recorder: what viewers see and hear, into films on the disk, on a thread of its own.
 
 Pictures come from the output gate, so they are marked, and cards are cards. A film must not skip
-for a moment's delay, so here a queue stands where everything else is newest-wins; it is bounded,
-and a picture that finds it full is dropped and counted. Sound is small and is kept. Where the
-session's pictures become smaller or larger, the film goes on in its first size. Knows no sessions
-and no network.
+for a moment's delay, so here a queue stands where everything else is newest-wins. What waits in it
+is lost in a crash: where it is long, pictures are left out, more of them the longer it is, and
+counted. Sound is small and is kept. Where the session's pictures become smaller or larger, the film
+goes on in its first size. Knows no sessions and no network.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import copy
 import datetime
 import logging
-import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -30,15 +28,13 @@ from realtime.errors import ReenactdError, TrustError
 from realtime.frames import OutputFrame, Voice
 from realtime.sealing import Sealing
 from realtime.sinks.film import Film
+from realtime.sinks.film_queue import FilmQueue, Heard, Picture
 from realtime.sinks.fragments import FilmFile
 from realtime.workers import SinkWorker
 
 logger = logging.getLogger(__name__)
 
 BYTES_PER_MIB = 2**20
-QUEUE_BYTES = 48 * BYTES_PER_MIB
-"""of pictures that wait for a slow disk or processor: 3.5 s at 640x480, a good half at 1080p"""
-QUEUE_VOICES = 500
 MAX_NAMES = 1000
 
 State = Literal["on", "stopped", "failed"]
@@ -59,70 +55,13 @@ class Progress:
     """over all films, from the first picture to the last"""
     bytes: int = 0
     dropped: int = 0
-    """pictures that found the queue full"""
+    """pictures that were left out because the queue was long"""
     problem: str = ""
     """why it failed"""
     signing: int = 0
     """films that are whole, and wait for their signature"""
     unsigned: str = ""
     """why the last one that carries no manifest (C2PA) carries none"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    output: OutputFrame
-    stamp: int
-    credit: Credit | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    opus: bytes
-    stamp: int
-
-
-class _Queue:
-    """In order, bounded, from the event loop to the recorder's thread."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._items: deque[_Picture | _Heard] = deque()
-        self._bytes = self._voices = 0
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, item: _Picture | _Heard) -> None:
-        """Never blocks for longer than the other side takes to move one item."""
-        size = item.output.i420.nbytes if isinstance(item, _Picture) else 0
-        with self._condition:
-            full = self._bytes + size > QUEUE_BYTES if size else self._voices >= QUEUE_VOICES
-            if self._closed or full:
-                self.dropped += bool(size) and not self._closed
-                return
-            self._items.append(item)
-            self._bytes += size
-            self._voices += not size
-            self._condition.notify()
-
-    def take(self) -> _Picture | _Heard | None:
-        """The oldest; None once it is closed and empty."""
-        with self._condition:
-            self._condition.wait_for(lambda: bool(self._items) or self._closed)
-            if not self._items:
-                return None
-            item = self._items.popleft()
-            if isinstance(item, _Picture):
-                self._bytes -= item.output.i420.nbytes
-            else:
-                self._voices -= 1
-            return item
-
-    def close(self, *, keep: bool = True) -> None:
-        with self._condition:
-            self._closed = True
-            if not keep:
-                self._items.clear()
-            self._condition.notify()
 
 
 class Recorder:
@@ -150,7 +89,7 @@ class Recorder:
         self._times = copy.copy(times)
         self._sealing = sealing
         self._today = today
-        self._queue = _Queue()
+        self._queue = FilmQueue()
         self._begun: Future[None] = Future()
         self._progress = Progress("on", ())
         self._file: FilmFile | None = None
@@ -184,13 +123,13 @@ class Recorder:
         """A picture goes out to viewers now."""
         credit = None if self._sealing is None else self._sealing.credit()
         stamp = self._times.stamp(output, self._clock.now_ns())
-        self._queue.put(_Picture(output, stamp, credit))
+        self._queue.put(Picture(output, stamp, credit))
 
     def hear(self, voice: Voice) -> None:
         """A packet goes out to viewers now."""
         stamp = None if voice.pts is None else self._times.of(voice.pts)
         if stamp is not None:
-            self._queue.put(_Heard(voice.opus, stamp))
+            self._queue.put(Heard(voice.opus, stamp))
 
     async def close(self) -> Progress:
         """End the film, with all that waits for it. What was said of it last."""
@@ -225,8 +164,8 @@ class Recorder:
         said = self._progress
         logger.info("recorded %.1f s: %s", said.seconds, ", ".join(said.files) or "no picture")
 
-    def _write(self, item: _Picture | _Heard) -> None:
-        if isinstance(item, _Heard):
+    def _write(self, item: Picture | Heard) -> None:
+        if isinstance(item, Heard):
             if self._film is not None:
                 self._film.voice(item.opus, item.stamp)
             return

@@ -157,11 +157,11 @@ def test_a_full_disk_leaves_a_film_that_plays(
     shot_s = film.seconds
     film.close()
     monkeypatch.undo()
-    if room < 9000:  # not even a first second
+    if room < 3000:  # not even a first fragment
         assert not path.exists()
         return
     times = times_of(path)
-    assert times and shot_s - 3 < times[-1] <= shot_s + 0.1
+    assert times and shot_s - 1.5 < times[-1] <= shot_s + 0.1
     with path.open("rb") as file:
         assert whole_bytes(file.fileno()) == path.stat().st_size
 
@@ -182,4 +182,4 @@ def test_every_cut_of_a_film_plays_up_to_its_last_whole_fragment(tmp_path: Path)
         os.truncate(part, bound)
         reached.append(times_of(part)[-1] if bound else 0.0)
     assert reached == sorted(reached) and reached[-1] == pytest.approx(119 / 30)
-    assert len(set(reached)) >= 4
+    assert len(set(reached)) >= 12, "four fragments a second"

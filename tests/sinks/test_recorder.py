@@ -22,6 +22,7 @@ from realtime.clock import FakeClock
 from realtime.config import Output, Recording
 from realtime.frames import U8, Composited, OutputFrame, Timings, Voice
 from realtime.opus import silence
+from realtime.sinks import film_queue
 from realtime.sinks import recorder as recorder_module
 from realtime.sinks.film import Film
 from realtime.sinks.recorder import Progress, Recorder, RecordingError
@@ -37,6 +38,12 @@ from tests.sinks.test_film import picture, times_of
 
 def today() -> datetime.datetime:
     return datetime.datetime(2026, 11, 22, 20, 15, 3)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds of pictures are put at once here, and all of them are wanted."""
+    monkeypatch.setattr(film_queue, "LONG_QUEUE", 10**9)
 
 
 class Shoot:
@@ -207,7 +214,7 @@ async def test_a_full_disk_ends_the_film_and_says_so(
 async def test_pictures_that_find_the_queue_full_are_counted_and_the_rest_stays_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "QUEUE_BYTES", 10 * picture(0).i420.nbytes)
+    monkeypatch.setattr(film_queue, "QUEUE_BYTES", 10 * picture(0).i420.nbytes)
     slow, write = threading.Event(), Film.picture
 
     def wait(film: Film, output: OutputFrame, stamp: int) -> None:
@@ -222,6 +229,29 @@ async def test_pictures_that_find_the_queue_full_are_counted_and_the_rest_stays_
     times = times_of(Path(said.files[0]))
     assert said.dropped + len(times) == 30 and 10 <= len(times) <= 11
     assert times == sorted(times)
+
+
+async def test_where_much_waits_pictures_are_left_out_evenly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is lost in a crash; a film that falls behind by all that fits would lose 3.5 s."""
+    slow, write = threading.Event(), Film.picture
+
+    def wait(film: Film, output: OutputFrame, stamp: int) -> None:
+        slow.wait(20)
+        write(film, output, stamp)
+
+    monkeypatch.setattr(film_queue, "LONG_QUEUE", 90_000 * 3 // 4)
+    monkeypatch.setattr(Film, "picture", wait)
+    shoot = await Shoot(tmp_path).start()
+    shoot.go(90)
+    slow.set()
+    said = await shoot.recorder.close()
+    gaps = np.diff(times_of(Path(said.files[0])))
+    assert said.dropped + len(gaps) + 1 == 90
+    assert gaps[:22] == pytest.approx(1 / 30, abs=0.001), "a moment's delay costs nothing"
+    assert list(gaps[22:]) == pytest.approx(sorted(gaps[22:]), abs=0.04) and gaps.max() < 1.1
+    assert len(gaps) < 40
 
 
 async def test_a_fault_of_the_recorder_ends_the_film_and_not_the_session(
