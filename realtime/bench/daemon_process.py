@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import signal
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -96,8 +97,12 @@ class DaemonProcess:
 
     @property
     def processor_s(self) -> float:
-        """Processor time that it has used so far, over all its threads and worker processes."""
-        return sum(processor_s(pid) for pid in family(self.pid))
+        """Processor time that it has used so far, over all its threads and worker processes.
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+        return self._over_all(processor_s)
 
     @property
     def pid(self) -> int:
@@ -106,8 +111,19 @@ class DaemonProcess:
 
     @property
     def resident_mib(self) -> float:
-        """Of all its processes; what they share counts for each."""
-        return sum(resident_mib(pid) for pid in family(self.pid))
+        """Of all its processes; what they share counts for each.
+
+        Raises:
+            ProcessLookupError: it has ended.
+        """
+        return self._over_all(resident_mib)
+
+    def _over_all(self, figure: Callable[[int], float]) -> float:
+        total, (_, *children) = figure(self.pid), family(self.pid)
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):  # one that has ended meanwhile
+                total += figure(pid)
+        return total
 
     async def ask(self, path: str) -> Any:
         """What it answers to a GET.

@@ -27,7 +27,10 @@ CONFIDENCE = 0.95
 _RULES: tuple[tuple[str, Better | None], ...] = (
     (r".*(_per_\w+|_ratio|_floor_ms|_sent)", None),  # slopes, shares of others, what is only said
     (r"(.*_)?fps|(live|kept)_pct", "larger"),
-    (r".*(_ms|_s|_mib)|(.*_)?(dropped|frozen|lost)_\w+|leaked_\w+|errors|freezes", "smaller"),
+    (
+        r".*(_ms|_s|_mib)|(.*_)?(dropped|frozen|lost)_\w+|leaked_\w+|errors|freezes|empty_minutes",
+        "smaller",
+    ),
 )
 _UNIT = re.compile(r"(?:^|_)(ms|s|mib|pct|fps|px|db)$")
 

@@ -15,7 +15,8 @@ from realtime.bench import clips
 from realtime.bench.churn import Churn, VisitorCamera
 from realtime.bench.daemon_process import DaemonProcess
 from realtime.bench.session import Minute
-from realtime.bench.soak import Holdings, at_rest, bins, summarise
+from realtime.bench.soak import Holdings, at_rest, summarise
+from realtime.bench.trends import bins
 from realtime.clock import NS_PER_S
 from realtime.config import load
 
