@@ -105,7 +105,7 @@ async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
             course.ended = error
         finally:
             course.ended = await leave(performer, course.ended)
-    return _report(course, churn, performer, plan, config)
+    return report(course, churn, performer, plan, config)
 
 
 async def _watched(
@@ -125,10 +125,10 @@ async def _watched(
             await asyncio.wait([visiting])
 
 
-def _report(
+def report(
     course: Course, churn: Churn, performer: Performer, plan: Plan, config: Config
 ) -> Report:
-    """Prints the tables.
+    """Print tables, and return what the last line says.
 
     Raises:
         ReenactdError: the run ended early, or no minute has figures.
