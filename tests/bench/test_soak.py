@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from aiortc.exceptions import InvalidStateError
 
@@ -64,10 +66,10 @@ def test_bins_are_medians_of_ten_seconds_at_their_middle() -> None:
 def course(server_ms: Callable[[int], float], seconds: int = 240) -> tuple[Course, Any]:
     """A run whose latency stays, while the server's whole time goes as given."""
     performer: Any = SimpleNamespace(stats=[], received_ns=[])
-    noise = [0.0, 0.4, -0.3, 0.1, -0.2] * seconds
+    noise = np.random.default_rng(3).normal(0, 0.5, 2 * seconds)
     for second in range(seconds):
         times = {"p50": server_ms(second) + noise[second], "p95": 60.0}
-        inner = {"p50": 20.0 + noise[second + 2], "p95": 30.0}
+        inner = {"p50": 20.0 + noise[-1 - second], "p95": 30.0}
         said = {"fps_out": 30.0, "state": "LIVE", "drops": {"track": 0}}
         performer.stats.append(
             (second * NS_PER_S, {**said, "server_ms": times, "latency_ms": inner})
@@ -84,9 +86,10 @@ def test_growth_behind_the_encoder_is_growth(capsys: pytest.CaptureFixture[str])
     churn = Churn("http://127.0.0.1:1", "", [av.VideoFrame(64, 48, "yuv420p")], seed=1)
     grown, performer = course(lambda second: 30 + 3 * second / 60)
     metrics = report(grown, churn, performer, plan, Config()).metrics
-    assert metrics["server_slope_ms_per_min"] == pytest.approx(3, abs=0.1)
+    assert metrics["server_slope_ms_per_min"] == pytest.approx(3, abs=0.3)
     assert metrics["server_slope_is_flat"] == 0 and metrics["latency_slope_is_flat"] == 1
-    assert "first packet in to last packet out: +3.0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r"first packet in to last packet out: \+[23]\.\d+ ms .* it is not zero", said)
     still, performer = course(lambda second: 30)
     assert report(still, churn, performer, plan, Config()).metrics["server_slope_is_flat"] == 1
 
