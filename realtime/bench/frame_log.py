@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import IO
 
 from realtime.clock import NS_PER_MS
 from realtime.frames import OutputFrame
@@ -29,8 +30,9 @@ class Served:
     stages_ms: Mapping[str, float]
 
 
-def write_every_answer(path: Path) -> None:
-    """From now on every session of this process adds a line to the file for every answer."""
+def write_every_answer(path: Path) -> IO[str]:
+    """From now on every session of this process adds a line to the file for every answer; it stays
+    open."""
     file = path.open("a", encoding="utf-8", buffering=1)
     encoded_ns: dict[int, int] = {}
     encoded, left = SessionMetrics.encoded, SessionMetrics.left
@@ -55,6 +57,7 @@ def write_every_answer(path: Path) -> None:
 
     SessionMetrics.encoded = note_encoded  # type: ignore[method-assign]
     SessionMetrics.left = note_left  # type: ignore[method-assign]
+    return file
 
 
 class FrameLog:

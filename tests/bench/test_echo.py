@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,11 @@ async def test_a_camera_that_was_stopped_goes_on_at_its_pace_and_stamps_the_paus
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameLog:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrameLog]:
     for name in ("encoded", "left"):
         monkeypatch.setattr(SessionMetrics, name, getattr(SessionMetrics, name))
-    write_every_answer(tmp_path / "frames.jsonl")
-    return FrameLog(tmp_path / "frames.jsonl")
+    with write_every_answer(tmp_path / "frames.jsonl"):
+        yield FrameLog(tmp_path / "frames.jsonl")
 
 
 def test_every_answer_is_written_with_its_way_through_the_daemon(log: FrameLog) -> None:

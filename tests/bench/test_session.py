@@ -116,6 +116,7 @@ def test_a_minute_without_figures_says_why() -> None:
 
 async def test_what_goes_on_beside_is_watched() -> None:
     async def visits() -> None:
+        await asyncio.sleep(0.01)
         raise KeyError("a bug")
 
     performer = performer_so_far()
