@@ -6,7 +6,8 @@ import asyncio
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -143,17 +144,17 @@ def let_machine_keep_up(session: Any) -> None:
     measured = session._metrics.snapshot
 
     def unhurried() -> Snapshot:
-        rates = {"fps_in": 30.0, "fps_shed": 0.0, "fps_out": 30.0}
-        return replace(measured(), **rates, latency_p50_ms=10.0)
+        now: Snapshot = measured()
+        return replace(now, fps_in=30.0, fps_shed=0.0, fps_out=30.0, latency_p50_ms=10.0)
 
     session._metrics.snapshot = unhurried
 
 
-def hear_only(link: LinkWatch) -> tuple[Callable[[int], None], Callable[[float, None], None]]:
+def hear_only(link: Any) -> LinkWatch:
     """How a test reports in the receiver's place, whose own link is a good one."""
-    estimated, reported = link.estimated, link.reported
-    link.estimated = link.reported = lambda *_: None  # type: ignore[method-assign]
-    return estimated, reported
+    heard = SimpleNamespace(estimated=link.estimated, reported=link.reported)
+    link.estimated = link.reported = lambda *_: None
+    return cast(LinkWatch, heard)
 
 
 def test_a_narrow_link_gets_smaller_pictures_and_its_session_says_why() -> None:
@@ -171,10 +172,10 @@ def test_a_narrow_link_gets_smaller_pictures_and_its_session_says_why() -> None:
             session = next(iter(stand.daemon.sessions))
             let_machine_keep_up(session)
             sender: Any = session._peer._video.sender
-            estimated, reported = hear_only(sender.link)
+            link = hear_only(sender.link)
             assert performer.stat("quality")["step"] == 0
-            estimated(100_000)
-            reported(0.5, None)
+            link.estimated(100_000)
+            link.reported(0.5, None)
             await until(lambda: performer.stat("quality")["step"] > 0)
             told = performer.stat("quality")
             assert (told["cause"], told["reason"]) == ("link", "the link carries 75 kbit/s")

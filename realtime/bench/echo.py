@@ -34,7 +34,7 @@ SETTLE_S = 4.0
 """once: the encoders' first seconds"""
 TAIL_S = 0.15
 """after the last picture left the camera, so that its answer can still come"""
-DAEMON = ("realtime.bench.coded_daemon", "echo")
+DAEMON: tuple[str, ...] = ("realtime.bench.coded_daemon", "echo")
 """the program; `slowed.py` takes another"""
 
 

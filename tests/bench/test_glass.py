@@ -55,7 +55,7 @@ def frozen_s(notes: Notes) -> float:
 
 def test_a_stream_that_dies_or_comes_late_is_frozen() -> None:
     """Between two pictures that were shown there is no gap then."""
-    shown = [(number, number * 33 * MS) for number in range(60)]
+    shown: list[tuple[int | None, int]] = [(number, number * 33 * MS) for number in range(60)]
     assert frozen_s(noted(Record(seen=shown))) == 0
     assert frozen_s(noted(Record(seen=shown[:20]))) == pytest.approx(2 - 0.627)
     assert frozen_s(noted(Record(seen=shown[40:]))) == pytest.approx(1.32)

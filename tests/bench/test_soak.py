@@ -42,7 +42,7 @@ def test_memory_is_held_against_the_first_minute_after_the_third() -> None:
     metrics = summarise(record, BEFORE, BEFORE)
     assert metrics["rss_growth_after_minute_3_pct"] == pytest.approx(3.0)
     assert "rss_growth_after_minute_3_pct" not in summarise(record[:4], BEFORE, BEFORE)
-    gappy = [*record[:3], Empty("dark"), *record[4:]]
+    gappy: list[Minute | Empty] = [*record[:3], Empty("dark"), *record[4:]]
     metrics = summarise(gappy, BEFORE, BEFORE)
     assert metrics["rss_growth_after_minute_3_pct"] == pytest.approx(100 * (515 / 505 - 1))
     assert metrics["empty_minutes"] == 1
