@@ -25,7 +25,7 @@ COMPARABLE = {"REENACTD_QUALITY__ADAPT": "false", "REENACTD_SERVER__MIN_FPS": "0
 bench itself asks for it"""
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-LOAD_TIMEOUT_S = 60.0
+LOAD_TIMEOUT_S = 180.0
 """for the networks, and then for the identities; of each worker process"""
 ASK_TIMEOUT_S = 30.0
 ASK_INTERVAL_S = 0.25

@@ -5,7 +5,7 @@
     python -m realtime.bench.proof encode --times 20         likewise, of the transport
 
 Every comparison has processes of its own, as `bench compare` has, and its number of pairs. Exit
-code 0 if every comparison said what it must, 1 if one did not.
+code 0 if every comparison said what it must, 1 if one did not, 2 if one could not be made.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from realtime.bench.report import Report, finish
 from realtime.bench.revisions import DEFAULT_ARGUMENTS, PROGRAM, TURN_PAIRS, Turns
 from realtime.bench.slowed import TRANSPORT
 from realtime.bench.verdicts import summary
+from realtime.errors import ReenactdError
 
 MARGIN = 0.05
 NONE, NONE_OF_ECHO = "none", "none-of-echo"
@@ -94,4 +95,8 @@ def exit_code(stage: str, outcomes: list[Outcome]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ReenactdError as error:
+        print(f"proof: {error}", file=sys.stderr)
+        sys.exit(2)
