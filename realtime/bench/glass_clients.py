@@ -146,6 +146,11 @@ class AiortcClient:
         self._performer = _NumberReader(daemon.url, daemon.token, self.camera, link)
         await self._performer.connect(identity)
 
+    @property
+    def closed(self) -> str | None:
+        """Why the daemon ended the session, if it did."""
+        return None if self._performer is None else self._performer.closed
+
     async def take(self) -> Record:
         performer, camera = self._performer, self.camera
         assert performer is not None

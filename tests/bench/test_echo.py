@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from realtime.bench import frame_code
-from realtime.bench.echo import figures
+from realtime.bench.echo import figures, is_measurable
 from realtime.bench.frame_log import FrameLog, Served, stage_medians, write_every_answer
 from realtime.bench.glass_clients import CodedCamera, Footage, Record
 from realtime.clock import FakeClock
@@ -36,9 +36,11 @@ def test_only_a_turns_last_pictures_count() -> None:
     assert found["echo_p50_ms"] == pytest.approx(15)
     assert found["echo_server_p50_ms"] == 10 and found["stage_encode_p50_ms"] == 5
     assert found["echo_dropped_pct"] == pytest.approx(100 / 3)
-    with pytest.raises(ReenactdError, match="no numbered picture came back"):
+    assert is_measurable(record, served, 3) and not is_measurable(record, [], 3)
+    assert not is_measurable(Record(sent=record.sent, seen=[(1, 40 * MS)]), served, 3)
+    with pytest.raises(ReenactdError, match="of 3 pictures 0 came back"):
         figures(Record(sent=record.sent), served, 3)
-    with pytest.raises(ReenactdError, match="no numbered picture came back"):
+    with pytest.raises(ReenactdError, match="2 came back .* among 4 .* 0 answers went out"):
         figures(record, [], 3)
 
 
