@@ -36,7 +36,7 @@ TAIL_S = 2.0
 """after the last picture left the camera, for its answer, at most"""
 TURN_TIMEOUT_S = 60.0
 LOOK_INTERVAL_S = 0.02
-TRIES = 5
+REPEATS = 5
 """on a machine that is busy elsewhere a whole turn's pictures can be too late"""
 REST_S = 3.0
 """between two signs of life, while the other side loads: longer than its turn takes"""
@@ -70,10 +70,11 @@ class Standing:
         Raises:
             ReenactdError: nothing came again and again, or the daemon ended the session.
         """
-        for repeated in range(TRIES):
+        record, served = await self._taken()
+        repeated = 0
+        while repeated < REPEATS and not is_measurable(record, served, self._plan.pictures):
             record, served = await self._taken()
-            if is_measurable(record, served, self._plan.pictures):
-                break
+            repeated += 1
         repeats = {"repeated_turns": float(repeated)}
         return figures(record, served, self._plan.pictures) | repeats
 
