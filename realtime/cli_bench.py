@@ -10,7 +10,7 @@ import typer
 
 from realtime.config import load, overrides
 
-EXIT_REGRESSION = 1
+EXIT_CODES = {"passed": 0, "regression": 1, "inconclusive": 2}
 
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
@@ -158,6 +158,35 @@ def glass(
     finish(asyncio.run(bench_glass(plan, config)))
 
 
+@bench_app.command("echo")
+def echo(
+    pictures: Annotated[int, typer.Option(min=5, help="How many are counted.")] = 300,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the camera.")] = "640x480",
+    fps: Annotated[float, typer.Option(min=1, max=60, help="Of the camera.")] = 30,
+    on_request: Annotated[
+        bool,
+        typer.Option(help="Measure for each line on standard input; no tables, only JSON."),
+    ] = False,
+    clip: ClipFile = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """The transport alone: what receiving, decoding, encoding and sending a picture takes."""
+    import asyncio
+
+    config = load(config_file, {})
+    width, height = size_of(size)
+    from realtime.bench.clips import choose_clip
+    from realtime.bench.echo import Plan, bench_echo, bench_on_request
+    from realtime.bench.report import finish
+
+    arguments = serve_arguments(config_file)
+    plan = Plan(choose_clip(clip), width, height, fps, pictures, arguments)
+    if not on_request:
+        finish(asyncio.run(bench_echo(plan, config)))
+        return
+    asyncio.run(bench_on_request(plan, config, sys.stdin, finish))
+
+
 @bench_app.command("tracking")
 def tracking(
     clip: ClipFile = None,
@@ -202,8 +231,17 @@ def compare(
     scenario: Annotated[str, typer.Option(help="Which bench, for revisions.")] = "pipeline",
     pairs: Annotated[
         int | None,
-        typer.Option(min=6, help="Of runs.", show_default="30 short turns, or 10 runs"),
+        typer.Option(min=6, help="Of runs, at first.", show_default="30 short turns, or 10 runs"),
     ] = None,
+    most_pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=6,
+            help="Until it is decided.",
+            show_default="8 times as many turns, or twice as many runs",
+        ),
+    ] = None,
+    timeout_s: Annotated[float, typer.Option(min=1, help="For each run.")] = 900.0,
     margin: Annotated[float, typer.Option(min=0, max=10, help="Share that is let pass.")] = 0.05,
     gate: Annotated[
         list[str] | None,
@@ -224,13 +262,23 @@ def compare(
 
     Two files of runs (the last lines of any bench, as many in either), or two revisions, which take
     turns on this machine. A gate regresses when it is worse by more than the margin at the nearer
-    end of its interval.
+    end of its interval, and passes when it is not at the farther end. In between it is
+    inconclusive: twice as many pairs are taken, again and again up to --most-pairs.
     """
     from realtime.bench.gate import Job, run
 
-    job = Job(base, head, scenario, tuple(arguments or ()), pairs, margin, tuple(gate or ()))
-    comparison = run(job, save, markdown, history)
-    raise typer.Exit(EXIT_REGRESSION if comparison.regressions else 0)
+    job = Job(
+        base,
+        head,
+        scenario,
+        tuple(arguments or ()),
+        pairs,
+        margin,
+        tuple(gate or ()),
+        most_pairs,
+        timeout_s,
+    )
+    raise typer.Exit(EXIT_CODES[run(job, save, markdown, history).outcome])
 
 
 @bench_app.command("soak")

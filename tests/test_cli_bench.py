@@ -43,6 +43,19 @@ def test_exit_code_1_is_a_regression_and_0_is_none(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, other_gate).exit_code == 1
 
 
+def test_exit_code_2_is_what_could_not_be_found_out(tmp_path: Path) -> None:
+    """From 0.6 to 1.9 times: neither worse than 5 % for sure, nor surely not."""
+    base = write_runs(tmp_path / "base.json", 20.0)
+    head = tmp_path / "head.json"
+    lines = [write_runs(head, spent_ms, count=1) and head.read_text() for spent_ms in (38, 12) * 4]
+    head.write_text("".join(lines))
+    found = CliRunner().invoke(app, ["bench", "compare", base, str(head)])
+    assert found.exit_code == 2, found.output
+    assert "not found out: frame_p50_ms" in found.output
+    metrics = json.loads(found.output.splitlines()[-1])["metrics"]
+    assert metrics["inconclusive"] == 1 and metrics["regressions"] == 0
+
+
 def test_table_history_and_runs_are_written_even_of_a_regression(tmp_path: Path) -> None:
     base = write_runs(tmp_path / "base.json", 20.0)
     head = write_runs(tmp_path / "head.json", 30.0)
@@ -53,6 +66,19 @@ def test_table_history_and_runs_are_written_even_of_a_regression(tmp_path: Path)
     assert [entry["value"] for entry in json.loads(history.read_text())] == [30.0]
     again = ["bench", "compare", str(kept / "base.jsonl"), str(kept / "head.jsonl")]
     assert CliRunner().invoke(app, again).exit_code == 1
+
+
+@pytest.mark.parametrize("command", ["glass", "echo"])
+@pytest.mark.parametrize("size", ["0x0", "641x481", "100x100", "640"])
+def test_a_size_that_cannot_be_measured_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, size: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reenactd", "bench", command, "--size", size])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert size in said and "must be" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(

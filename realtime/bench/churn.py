@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from realtime.bench.clips import back_and_forth
-from realtime.bench.performer import PacedClip, Performer
+from realtime.bench.performer import PEER_ERRORS, PacedClip, Performer
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.errors import AdmissionRefused, ReenactdError
 
@@ -29,6 +29,8 @@ STAY_S = 1.0
 """between two things that a visitor does"""
 REFUSED_S = 2.0
 """until one who was refused tries again"""
+VISIT_ERRORS = (ReenactdError, OSError, *PEER_ERRORS)
+"""that end one visit, and not the visits"""
 IDENTITIES = ("juniper", "coral", "cobalt", "slate")
 PICTURES = 50
 
@@ -102,19 +104,21 @@ class Churn:
         except AdmissionRefused:
             self.counts["refused"] += 1
             await asyncio.sleep(REFUSED_S)
-        except (ReenactdError, OSError) as error:
-            self.counts["failed"] += 1
-            self.failures.append(f"{name}: {error}")
+        except VISIT_ERRORS as error:
+            self._failed(name, error)
         finally:
-            await _leave(visitor)
+            await self._leave(name, visitor)
 
+    async def _leave(self, name: str, visitor: Performer) -> None:
+        """Hang up; one who has gone without a word, or was never let in, has nothing to hang up."""
+        try:
+            await visitor.hang_up()
+        except VISIT_ERRORS as error:
+            self._failed(f"{name}, hanging up", error)
 
-async def _leave(visitor: Performer) -> None:
-    """Hang up; one who has gone without a word, or was never let in, has nothing to hang up."""
-    try:
-        await visitor.hang_up()
-    except ReenactdError:
-        return
+    def _failed(self, what: str, error: Exception) -> None:
+        self.counts["failed"] += 1
+        self.failures.append(f"{what}: {str(error) or type(error).__name__}")
 
 
 async def _leave_at_once(visitor: Performer, camera: VisitorCamera) -> None:

@@ -1,6 +1,6 @@
 """The daemon as `bench glass` runs it: every output carries the number of the camera picture shown.
 
-    python -m realtime.bench.coded_daemon reenact|echo [--config FILE] [--port N]
+    python -m realtime.bench.coded_daemon reenact|echo [--config FILE] [--port N] [--frames FILE]
 
 `reenact` is the daemon itself with the number drawn over its output. `echo` is the same transport
 with the work replaced by a copy of the camera: a floor to compare with, no way to use the daemon.
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from realtime.bench import frame_code
+from realtime.bench.frame_log import write_every_answer
 from realtime.clock import Clock, MonotonicClock
 from realtime.config import Config, load
 from realtime.frames import (
@@ -162,8 +163,11 @@ def main() -> None:
     parser.add_argument("mode", choices=STUDIOS)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--frames", type=Path, help="what it took over each answer goes here")
     options = parser.parse_args()
     config = load(options.config, {"server": {"port": options.port, "host": "127.0.0.1"}})
+    if options.frames is not None:
+        write_every_answer(options.frames)
     logging.getLogger(__name__).info("a daemon for a bench: %s", options.mode)
     run(config, studio=STUDIOS[options.mode])
 

@@ -1,17 +1,15 @@
 """`reenactd bench compare`: whether a change made anything slower, beyond a stated margin.
 
-Judges pairs of runs and shows the judgement: a table, JSON, Markdown for a pull request, and the
-list that github-action-benchmark keeps as history. Knows nothing of processes (`revisions.py`)
-and of statistics (`ratios.py`).
+Judges pairs of runs. Knows nothing of processes (`revisions.py`), of statistics (`ratios.py`) and
+of how the judgement is shown (`verdicts.py`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, Literal
 
 from realtime.bench.ratios import (
@@ -21,28 +19,32 @@ from realtime.bench.ratios import (
     difference,
     least_pairs,
     ratio,
-    unit_of,
 )
 from realtime.bench.records import Record
-from realtime.bench.report import Report, print_table
+from realtime.bench.report import Report
 from realtime.errors import StartupError
 
 GATES: Mapping[str, tuple[str, ...]] = {
     "pipeline": ("frame_p50_ms",),
     "models": ("*_call_p50_ms",),
-    "session": ("latency_last_minute_p50_ms",),
+    "session": ("server_last_minute_p50_ms",),
     "glass": ("glass_p50_ms", "server_p50_ms"),
+    "echo": ("echo_p50_ms", "echo_server_p50_ms"),
     "tracking": ("step_delay_ms",),
 }
 """scenario -> the metrics that a change may not make worse. Tails (p95) and rates are shown beside
 them: on a shared machine they tell of the machine, and each further gate is one more to fail by
 chance."""
 
-PARTS: Mapping[str, tuple[str, str]] = {"pipeline": ("frame_p50_ms", "stage_*_p50_ms")}
+PARTS: Mapping[str, tuple[str, str]] = {
+    "pipeline": ("frame_p50_ms", "stage_*_p50_ms"),
+    "echo": ("echo_server_p50_ms", "stage_*_p50_ms"),
+}
 """scenario -> a whole and its parts. What a part gained is judged as a share of the whole: a stage
 of 0.2 ms may double unseen, but 10 ms in it are found where the whole swings by more than that."""
 
-Verdict = Literal["regression", "improvement", "passed", "shown"]
+Verdict = Literal["regression", "improvement", "passed", "inconclusive", "shown"]
+Outcome = Literal["regression", "inconclusive", "passed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Comparison:
     pairs: int
     margin: float
     confidence: float
+    looks: int
+    """how often it could be judged at most, with more pairs each time"""
     rows: tuple[Row, ...]
     """gates first, in the order in which the bench says them"""
 
@@ -75,8 +79,23 @@ class Comparison:
     def regressions(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.verdict == "regression")
 
+    @property
+    def inconclusive(self) -> tuple[Row, ...]:
+        """What may still be either."""
+        return tuple(row for row in self.rows if row.verdict == "inconclusive")
+
+    @property
+    def outcome(self) -> Outcome:
+        """One regression is enough; without one, nothing may be left open."""
+        if self.regressions:
+            return "regression"
+        return "inconclusive" if self.inconclusive else "passed"
+
     def as_report(self, config: Mapping[str, Any]) -> Report:
-        metrics: dict[str, float] = {"regressions": float(len(self.regressions))}
+        metrics: dict[str, float] = {
+            "regressions": float(len(self.regressions)),
+            "inconclusive": float(len(self.inconclusive)),
+        }
         for row in self.rows:
             if row.ratio is not None:
                 metrics |= {
@@ -97,30 +116,39 @@ class Comparison:
             "pairs": self.pairs,
             "margin": self.margin,
             "confidence": self.confidence,
+            "looks": self.looks,
+            "outcome": self.outcome,
             "gates": [row.name for row in self.rows if row.verdict != "shown"],
         }
         return Report("compare", {**stated, **config}, metrics)
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """By what pairs of runs are judged."""
+
+    margin: float
+    """Share by which a gate may be worse. It is a regression where it is worse by more at the
+    interval's nearer end, passed where it is not at the farther one, else inconclusive."""
+    gates: Sequence[str] = ()
+    """metrics or patterns (`*_p50_ms`) instead of those in `GATES`"""
+    looks: int = 1
+    """How often these pairs and more are judged at most, until the outcome is not inconclusive. Who
+    looks again and again finds what he looks for, unless each look is that much surer."""
+
+
 def compare(
-    base: Sequence[Record],
-    head: Sequence[Record],
-    names: tuple[str, str],
-    margin: float,
-    gates: Sequence[str] = (),
+    base: Sequence[Record], head: Sequence[Record], names: tuple[str, str], rule: Rule
 ) -> Comparison:
     """Judge pairs of runs: run `i` of base and run `i` of head are a pair.
 
     Args:
         names: what base and head are called.
-        margin: share by which a gate may be worse; it must be worse by more at the interval's
-            nearer bound to be called a regression.
-        gates: metrics or patterns (`*_p50_ms`) instead of those in `GATES`.
 
     Raises:
         StartupError: there is nothing to judge by, or too few pairs to be sure of anything.
     """
-    scenario = base[0].scenario
+    scenario, margin, gates = base[0].scenario, rule.margin, rule.gates
     common = [
         name for name in base[0].metrics if all(name in run.metrics for run in (*base, *head))
     ]
@@ -129,7 +157,8 @@ def compare(
     _require_gates(scenario, common, wanted, gated)
     whole, pattern = PARTS.get(scenario, ("", "")) if not gates else ("", "")
     parts = [name for name in common if whole in gated and fnmatchcase(name, pattern)]
-    confidence = 1 - (1 - CONFIDENCE) / (len(gated) + len(parts))  # Bonferroni: all together
+    judged = len(gated) + len(parts)
+    confidence = 1 - (1 - CONFIDENCE) / (judged * rule.looks)  # Bonferroni: all together
     if len(base) < least_pairs(confidence):
         raise StartupError(
             f"{len(base)} pairs of runs: {least_pairs(confidence)} at least are needed to be "
@@ -148,7 +177,7 @@ def compare(
                 f"{row.name} is not above zero in every run: it has no ratio to be judged by; "
                 "name another --gate"
             )
-    return Comparison(scenario, *names, len(base), margin, confidence, tuple(rows))
+    return Comparison(scenario, *names, len(base), margin, confidence, rule.looks, tuple(rows))
 
 
 def _require_gates(
@@ -200,84 +229,9 @@ def _part(name: str, whole: str, sides: _Sides, confidence: float, margin: float
 
 
 def _verdict(worse: Interval, most: float, least: float) -> Verdict:
+    """An interval that reaches from one side of the margin to the other says neither."""
     if worse.low > most:
         return "regression"
+    if worse.high > most:
+        return "inconclusive"
     return "improvement" if worse.high < least else "passed"
-
-
-def _cells(row: Row) -> tuple[str, str, str, str, str, str]:
-    between, factor = "", ""
-    if row.ratio is not None:
-        factor = f"{row.ratio.estimate:.3f}"
-        between = f"{row.ratio.low:.3f} to {row.ratio.high:.3f}"
-    if row.share is not None:
-        between = f"{row.share.low:+.1%} to {row.share.high:+.1%}"
-    verdict = "" if row.verdict == "shown" else row.verdict
-    return row.name, f"{row.base:.2f}", f"{row.head:.2f}", factor, between, verdict
-
-
-COLUMNS = ("", "base", "head", "ratio", "interval", "")
-
-
-def summary(comparison: Comparison) -> str:
-    """One line: what was judged, how, and with what end."""
-    worse = ", ".join(row.name for row in comparison.regressions)
-    end = f"worse beyond the margin: {worse}" if worse else "no regression"
-    whole, _ = PARTS.get(comparison.scenario, ("", ""))
-    shares = any(row.share is not None for row in comparison.rows)
-    stages = f", stages as shares of {whole} gained" if shares else ""
-    return (
-        f"{comparison.scenario}, {comparison.pairs} pairs, margin {comparison.margin:.1%}, "
-        f"intervals of {comparison.confidence:.1%}{stages}: {end}"
-    )
-
-
-def print_comparison(comparison: Comparison) -> None:
-    title = f"{comparison.base} (base) and {comparison.head} (head), medians"
-    print_table(title, COLUMNS, [_cells(row) for row in comparison.rows])
-    print(summary(comparison))
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """The gates as a table, the rest folded; for a pull request or a job's summary."""
-
-    def table(rows: Sequence[Row]) -> str:
-        head = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 2), "---")]
-        return "\n".join("| " + " | ".join(row) + " |" for row in (*head, *map(_cells, rows)))
-
-    gates = [row for row in comparison.rows if row.verdict != "shown"]
-    shown = [row for row in comparison.rows if row.verdict == "shown"]
-    return (
-        f"### Latency: {summary(comparison)}\n\n"
-        f"`{comparison.base}` (base) and `{comparison.head}` (head), medians over the runs.\n\n"
-        f"{table(gates)}\n\n<details><summary>all figures</summary>\n\n{table(shown)}\n\n"
-        "</details>\n"
-    )
-
-
-def as_history(runs: Sequence[Record]) -> str:
-    """What github-action-benchmark reads as `customSmallerIsBetter`: a list of name, unit, value,
-    range and extra. Only metrics of which less is better; medians over the runs."""
-    entries = []
-    for name in runs[0].metrics:
-        if better_of(name) != "smaller" or not all(name in run.metrics for run in runs):
-            continue
-        values = [run.metrics[name] for run in runs]
-        entry: dict[str, str | float] = {
-            "name": f"{runs[0].scenario}: {name}",
-            "unit": unit_of(name) or "count",
-            "value": round(median(values), 4),
-            "extra": _origin(runs),
-        }
-        if len(values) > 1:
-            lower, _, upper = quantiles(values, n=4, method="inclusive")
-            entry["range"] = f"{lower:.2f} to {upper:.2f}"
-        entries.append(entry)
-    return json.dumps(entries, indent=1, allow_nan=False)
-
-
-def _origin(runs: Sequence[Record]) -> str:
-    machine, config = runs[0].machine, runs[0].config
-    said = [f"{len(runs)} runs", str(machine.get("gpu") or machine.get("cpu", ""))]
-    said += [f"{key} {config[key]}" for key in ("network", "backend", "canvas") if key in config]
-    return "\n".join([*said, f"commit {machine.get('commit', '')}"])

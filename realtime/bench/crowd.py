@@ -12,9 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +29,12 @@ from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.report import Report, print_table
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.config import Config
-from realtime.errors import AdmissionRefused, ReenactdError, StartupError
+from realtime.errors import AdmissionRefused, ReenactdError
 
 CLIP_FRAMES = 90
 """of each performer, who starts at another one"""
 SETTLE_S = 4.0
 """of a turn, not counted: calibrating, and what the windows of two seconds still remember"""
-PREPARE_S = 60.0
 ROOMY = {"REENACTD_SERVER__MAX_SESSIONS": "64"}
 
 Housing = Literal["one", "workers"]
@@ -166,6 +163,7 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
         if plan.workers:
             several = await stack.enter_async_context(_daemon(plan, plan.workers))
             houses.append(House("workers", several))
+        engine = await houses[0].daemon.engine()
         for _ in range(plan.sessions):
             try:
                 for house in houses:
@@ -191,6 +189,7 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
             "rounds": plan.rounds,
             "workers": plan.workers,
             "adapt": plan.adapt,
+            "engine": engine,
         },
         metrics | {"refused": float(len(refusals))},
     )
@@ -198,8 +197,7 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
 
 @contextlib.asynccontextmanager
 async def _daemon(plan: Plan, workers: int) -> AsyncIterator[DaemonProcess]:
-    """One that is ready, with every identity prepared in each of its processes: that takes
-    processor time after the start.
+    """One that is ready, with every identity prepared in each of its processes.
 
     Raises:
         StartupError: it is not ready in time.
@@ -210,20 +208,8 @@ async def _daemon(plan: Plan, workers: int) -> AsyncIterator[DaemonProcess]:
         settings["REENACTD_QUALITY__ADAPT"] = "true"
         settings["REENACTD_SERVER__MIN_FPS"] = str(defaults.server.min_fps)
     async with DaemonProcess(*plan.serve_arguments, settings=settings) as daemon:
-        patience_s = PREPARE_S * workers  # they load one after the other
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while not await asyncio.to_thread(_is_prepared, daemon):
-            if asyncio.get_running_loop().time() > deadline:
-                raise StartupError(f"the identities were not ready within {patience_s:g} s")
-            await asyncio.sleep(0.5)
+        await daemon.prepared(workers)
         yield daemon
-
-
-def _is_prepared(daemon: DaemonProcess) -> bool:
-    headers = {"Authorization": f"Bearer {daemon.token}"}
-    request = urllib.request.Request(f"{daemon.url}/api/identities", headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return all(identity["ready"] for identity in json.load(response))
 
 
 async def _measure(house: House, seconds: float) -> Turn:

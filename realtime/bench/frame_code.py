@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from realtime.errors import StartupError
 from realtime.frames import U8
 
 NUMBER_BITS, CHECK_BITS = 16, 8
@@ -16,6 +17,9 @@ NUMBERS = 1 << NUMBER_BITS
 """they begin again at 0 after so many"""
 CELLS = NUMBER_BITS + CHECK_BITS
 CELLS_PER_WIDTH = 40
+LEAST_CELL_PX = 4
+"""a smaller one does not survive a codec"""
+LEAST_WIDTH_PX, LEAST_HEIGHT_PX, MOST_PX = LEAST_CELL_PX * CELLS_PER_WIDTH, 96, 3840
 _BLACK, _WHITE, _GREY = 16, 235, 128
 _SPLIT = 126
 """brighter cells are ones"""
@@ -32,6 +36,24 @@ def bits_of(number: int) -> list[int]:
     """Most significant first. Numbers beyond NUMBERS wrap around."""
     value = (number % NUMBERS) << CHECK_BITS | check_of(number % NUMBERS)
     return [value >> (CELLS - 1 - index) & 1 for index in range(CELLS)]
+
+
+def require_code_fits(what: str, width_px: int, height_px: int) -> None:
+    """
+    Args:
+        what: whose picture it is.
+
+    Raises:
+        StartupError: a number could not be drawn into a picture of this size, or not be read.
+    """
+    even = width_px % 2 == 0 and height_px % 2 == 0
+    fits = LEAST_WIDTH_PX <= width_px <= MOST_PX and LEAST_HEIGHT_PX <= height_px <= MOST_PX
+    if not even or not fits:
+        raise StartupError(
+            f"{what} has {width_px}x{height_px}: must be even numbers, {LEAST_WIDTH_PX} to "
+            f"{MOST_PX} wide and {LEAST_HEIGHT_PX} to {MOST_PX} high, so that numbers in its "
+            "pictures can be read"
+        )
 
 
 def draw(i420: U8, number: int) -> None:
@@ -60,7 +82,7 @@ def read(luma: U8) -> int | None:
     height, width = luma.shape
     cell = width / CELLS_PER_WIDTH
     top, bottom = _rows(width, height)
-    if top < 0 or cell < 4:
+    if top < 0 or cell < LEAST_CELL_PX:
         return None
     probes = np.array(_PROBES) * cell
     rows = np.round((top + bottom) / 2 + probes).astype(int)

@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from realtime.bench.compare import (
-    Comparison,
-    as_history,
-    as_markdown,
-    compare,
-    print_comparison,
-)
-from realtime.bench.records import Record, read_records, require_comparable
+from realtime.bench.checkouts import WORKING_TREE, checked_out, is_changed
+from realtime.bench.compare import Comparison, Rule, compare
+from realtime.bench.records import Record, read_records, require_comparable, require_same_engine
 from realtime.bench.report import finish
 from realtime.bench.revisions import (
     DEFAULT_ARGUMENTS,
+    ON_REQUEST,
     RUN_PAIRS,
+    RUN_TIMEOUT_S,
     TURN_PAIRS,
-    WORKING_TREE,
-    checked_out,
-    is_changed,
+    Runner,
+    Taken,
     measure_in_turns,
     runners,
 )
+from realtime.bench.verdicts import as_history, as_markdown, print_comparison, summary
 from realtime.errors import StartupError
+
+MOST_TURNS, MOST_RUNS = 8, 2
+"""so many times as many pairs are taken at most where the first did not decide: turns are short,
+runs are not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,13 @@ class Job:
     scenario: str = "pipeline"
     arguments: tuple[str, ...] = ()
     pairs: int | None = None
+    """that are taken first"""
     margin: float = 0.05
     gates: tuple[str, ...] = ()
+    most_pairs: int | None = None
+    """that are taken until it is decided"""
+    timeout_s: float = RUN_TIMEOUT_S
+    """for each run"""
 
 
 def run(
@@ -64,13 +70,12 @@ def run(
     if base.is_file() or base.suffix in (".json", ".jsonl"):
         ours, theirs = read_records(base), read_records(head)
         require_comparable(ours, theirs)
-        names = (job.base, job.head)
+        comparison = compare(ours, theirs, (job.base, job.head), Rule(job.margin, job.gates))
         how: Mapping[str, str | bool] = {}
     else:
-        ours, theirs, names, how = _measure(job)
+        (ours, theirs), comparison, how = _measure(job)
     if save is not None:
         _save(save, ours, theirs)
-    comparison = compare(ours, theirs, names, job.margin, job.gates)
     print_comparison(comparison)
     if markdown is not None:
         _write(markdown, as_markdown(comparison))
@@ -80,28 +85,64 @@ def run(
     return comparison
 
 
-def _measure(
-    job: Job,
-) -> tuple[list[Record], list[Record], tuple[str, str], Mapping[str, str | bool]]:
-    """Runs of both revisions, in turns."""
+def looks_at(first: int, most: int) -> list[int]:
+    """After how many pairs it is judged: each time after twice as many."""
+    found = [first]
+    while found[-1] < most:
+        found.append(min(2 * found[-1], most))
+    return found
+
+
+def decide(
+    sides: Sequence[Runner],
+    names: tuple[str, str],
+    looks: Sequence[int],
+    rule: Rule,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[Taken, Comparison]:
+    """Take pairs and judge them, and take more until it is no longer open, or there are enough.
+
+    Args:
+        looks: after how many pairs it is judged.
+
+    Raises:
+        StartupError: a run failed, or its figures cannot be judged.
+    """
+    rule = replace(rule, looks=len(looks))
+    taken: Taken = ([], [])
+    for pairs in looks:
+        measure_in_turns(sides, pairs, progress, taken)
+        require_same_engine(*taken)
+        found = compare(*taken, names, rule)
+        if found.outcome != "inconclusive":
+            break
+        if pairs != looks[-1]:
+            _say(f"{summary(found)}; up to {looks[-1]} pairs are taken")
+    return taken, found
+
+
+def _measure(job: Job) -> tuple[Taken, Comparison, Mapping[str, str | bool]]:
+    """Runs of both revisions, in turns, and what they say."""
     arguments = job.arguments or DEFAULT_ARGUMENTS.get(job.scenario, ())
     if WORKING_TREE not in (job.base, job.head) and is_changed():
         _say("uncommitted changes are in neither revision; give . to measure them")
     with checked_out(job.base, job.head) as versions:
         _say(f"bench {job.scenario} {shlex.join(arguments)}: warming up")
-        with runners(versions, job.scenario, arguments) as (ready, turns):
-            pairs = job.pairs or (TURN_PAIRS if turns else RUN_PAIRS)
-            if job.scenario == "pipeline" and not turns:
+        with runners(versions, job.scenario, arguments, job.timeout_s) as (ready, turns):
+            if job.scenario in ON_REQUEST and not turns:
                 _say("a revision is older than --on-request: every run is a process of its own")
-            step = max(pairs // 4, 1)
+            first = job.pairs or (TURN_PAIRS if turns else RUN_PAIRS)
+            most = job.most_pairs or first * (MOST_TURNS if turns else MOST_RUNS)
+            step = max(first // 4, 1)
 
             def progress(done: int) -> None:
                 if done % step == 0 or not turns:
-                    _say(f"{done} of {pairs} pairs")
+                    _say(f"{done} pairs, at most {max(first, most)}")
 
-            ours, theirs = measure_in_turns(ready, pairs, progress)
-    names = (versions[0].name, versions[1].name)
-    return ours, theirs, names, {"arguments": shlex.join(arguments), "turns": turns}
+            rule = Rule(job.margin, job.gates)
+            names = (versions[0].name, versions[1].name)
+            taken, found = decide(ready, names, looks_at(first, most), rule, progress)
+    return taken, found, {"arguments": shlex.join(arguments), "turns": turns}
 
 
 def _save(folder: Path, base: Sequence[Record], head: Sequence[Record]) -> None:

@@ -55,6 +55,8 @@ class Record:
     """the daemon's messages"""
     connected_ns: int | None = None
     """when ICE and DTLS were done"""
+    taken_ns: int = 0
+    """when this was handed over: all of it was before"""
 
 
 class Client(Protocol):
@@ -84,19 +86,36 @@ class CodedCamera(MediaStreamTrack):
         self._clock = MonotonicClock()
         self._began_ns: int | None = None
         self._count = 0
+        self._runs = asyncio.Event()
+        self._runs.set()
+        self._skipped_ns = 0
+        self._stopped_ns = 0
         self.sent: list[tuple[int, int]] = []
 
+    def stop_film(self) -> None:
+        """No picture until `start_film`."""
+        self._runs.clear()
+        self._stopped_ns = self._clock.now_ns()
+
+    def start_film(self) -> None:
+        """On at the same pace, without making up for any."""
+        if not self._runs.is_set() and self._began_ns is not None:
+            self._skipped_ns += self._clock.now_ns() - self._stopped_ns
+        self._runs.set()
+
     async def recv(self) -> av.VideoFrame:
+        await self._runs.wait()
         if self._began_ns is None:
             self._began_ns = self._clock.now_ns()
-        due_ns = self._began_ns + self._count * self._interval_ns
+        at_ns = self._count * self._interval_ns + self._skipped_ns
+        due_ns = self._began_ns + at_ns
         await asyncio.sleep(max(0, due_ns - self._clock.now_ns()) / NS_PER_S)
         number = self._count % frame_code.NUMBERS
         i420 = next(self._pictures).copy()
         now_ns = self._clock.now_ns()
         frame_code.draw(i420, number)
         frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
-        frame.pts = self._count * self._interval_ns * VIDEO_CLOCK_HZ // NS_PER_S
+        frame.pts = at_ns * VIDEO_CLOCK_HZ // NS_PER_S
         frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
         self._count += 1
         self.sent.append((number, now_ns))
@@ -120,18 +139,24 @@ class AiortcClient:
     """A scripted client; the screen is the decoder's exit."""
 
     def __init__(self, footage: Footage) -> None:
-        self._camera = CodedCamera(footage)
+        self.camera = CodedCamera(footage)
         self._performer: _NumberReader | None = None
 
     async def connect(self, daemon: DaemonProcess, identity: str | None, link: Link | None) -> None:
-        self._performer = _NumberReader(daemon.url, daemon.token, self._camera, link)
+        self._performer = _NumberReader(daemon.url, daemon.token, self.camera, link)
         await self._performer.connect(identity)
 
+    @property
+    def closed(self) -> str | None:
+        """Why the daemon ended the session, if it did."""
+        return None if self._performer is None else self._performer.closed
+
     async def take(self) -> Record:
-        performer, camera = self._performer, self._camera
+        performer, camera = self._performer, self.camera
         assert performer is not None
         stats = [message for _, message in performer.stats]
-        taken = Record(camera.sent, performer.seen, stats, performer.connected_ns)
+        now_ns = MonotonicClock().now_ns()
+        taken = Record(camera.sent, performer.seen, stats, performer.connected_ns, now_ns)
         camera.sent, performer.seen, performer.stats = [], [], []
         return taken
 
@@ -177,6 +202,7 @@ class ChromiumClient:
             _in_ns(taken["seen"]),
             stats,
             None if connected_ms is None else round(connected_ms * NS_PER_MS),
+            round(taken["now"] * NS_PER_MS),
         )
 
     async def hang_up(self) -> None:

@@ -92,7 +92,7 @@ class Bench {
   take() {
     const taken = { sent: this.#sent, seen: this.#seen, stats: this.#stats };
     [this.#sent, this.#seen, this.#stats] = [[], [], []];
-    return { ...taken, connected: this.#connected };
+    return { ...taken, connected: this.#connected, now: performance.now() };
   }
 
   close() {

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import random
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import cast
@@ -125,17 +126,32 @@ class _End(asyncio.DatagramProtocol):
         self.peer: Address | None = None
         """who talks to this socket: the last sender, or whom the SDP named"""
         self._transport: asyncio.DatagramTransport | None = None
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        """(when it leaves, packet), in the order in which they came and leave"""
+        self._timer: asyncio.TimerHandle | None = None
+        """for the first of them"""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self.peer = addr
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        leaves_s = self._shaper.leaves_at(now_s, len(data))
-        if leaves_s is not None and self.other is not None:
-            loop.call_at(leaves_s, self.other.send, data)
+        leaves_s = self._shaper.leaves_at(asyncio.get_running_loop().time(), len(data))
+        if leaves_s is not None:
+            self._waiting.append((leaves_s, data))
+            if self._timer is None:
+                self._let_out()
+
+    def _let_out(self) -> None:
+        """Send on what is due, and come again for the next one. A timer for each packet would not
+        keep the order of two that are due at the same time."""
+        self._timer, loop = None, asyncio.get_running_loop()
+        while self._waiting and self._waiting[0][0] <= loop.time():
+            _, data = self._waiting.popleft()
+            if self.other is not None:
+                self.other.send(data)
+        if self._waiting:
+            self._timer = loop.call_at(self._waiting[0][0], self._let_out)
 
     def send(self, data: bytes) -> None:
         if self.peer is not None and self._transport is not None:
@@ -148,6 +164,9 @@ class _End(asyncio.DatagramProtocol):
         return host, port
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waiting.clear()
         if self._transport is not None:
             self._transport.close()
             self._transport = None

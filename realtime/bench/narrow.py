@@ -27,7 +27,7 @@ from realtime.bench import frame_code
 from realtime.bench.clips import decode
 from realtime.bench.daemon_process import DaemonProcess
 from realtime.bench.film_daemon import shown_at
-from realtime.bench.glass import FREEZE_NS
+from realtime.bench.glass_figures import FREEZE_NS
 from realtime.bench.link import Link, Profile
 from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.pipeline import arrivals_of, one_by_one, require_named_backend

@@ -20,6 +20,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError
 
 from realtime.bench.link import Link
@@ -29,6 +30,8 @@ from realtime.errors import ReenactdError
 from realtime.rtc_internals import lose_what_is_sent
 
 CONNECT_TIMEOUT_S = 30.0
+PEER_ERRORS = (InvalidAccessError, InvalidStateError, OperationError, ConnectionError, ValueError)
+"""what aiortc raises where a connection cannot be made, or has gone"""
 
 
 class PacedClip(MediaStreamTrack):

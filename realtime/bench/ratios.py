@@ -11,6 +11,7 @@ What is better follows from a metric's name, because names carry their unit.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Sequence
@@ -27,7 +28,10 @@ CONFIDENCE = 0.95
 _RULES: tuple[tuple[str, Better | None], ...] = (
     (r".*(_per_\w+|_ratio|_floor_ms|_sent)", None),  # slopes, shares of others, what is only said
     (r"(.*_)?fps|(live|kept)_pct", "larger"),
-    (r".*(_ms|_s|_mib)|(.*_)?(dropped|frozen|lost)_\w+|leaked_\w+|errors|freezes", "smaller"),
+    (
+        r".*(_ms|_s|_mib)|(.*_)?(dropped|frozen|lost)_\w+|leaked_\w+|errors|freezes|empty_minutes",
+        "smaller",
+    ),
 )
 _UNIT = re.compile(r"(?:^|_)(ms|s|mib|pct|fps|px|db)$")
 
@@ -90,17 +94,14 @@ def _middle(values: NDArray[np.float64], confidence: float) -> Interval:
     return Interval(float(np.median(means)), float(means[outside]), float(means[-1 - outside]))
 
 
+@functools.lru_cache
 def _outside(pairs: int, chance: float) -> int:
     """The largest sum of signed ranks that, with all sums below it, comes up by that chance at
     most: as many of the sorted means lie outside the interval on either side."""
     highest = pairs * (pairs + 1) // 2
-    ways = [1] + [0] * highest  # to choose some of the ranks 1..n so that they add up to the index
+    chances = np.zeros(highest + 1)  # that some of the ranks 1..n add up to the index
+    chances[0] = 1.0
     for rank in range(1, pairs + 1):
-        for total in range(highest, rank - 1, -1):
-            ways[total] += ways[total - rank]
-    most, below = chance * 2**pairs, 0
-    for total, count in enumerate(ways):
-        below += count
-        if below > most:
-            return total - 1
-    raise AssertionError("half of all sums lie above the middle")
+        chances[rank:] += chances[: highest + 1 - rank].copy()
+        chances /= 2
+    return int(np.searchsorted(np.cumsum(chances), chance, side="right")) - 1

@@ -12,6 +12,8 @@ from realtime.errors import StartupError
 
 OF_A_MOMENT = ("load_1min", "commit")
 """fields of a machine record that differ between two runs on one machine"""
+OF_THE_ENGINE = ("engine", "backend")
+"""fields of a configuration that say on what the networks ran"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,19 @@ def require_comparable(base: Sequence[Record], head: Sequence[Record]) -> None:
             f"{len(base)} runs against {len(head)}: runs are compared in pairs, in their order; "
             "give both files as many"
         )
+
+
+def require_same_engine(base: Sequence[Record], head: Sequence[Record]) -> None:
+    """Two revisions may be configured differently, but what computes must be the same.
+
+    Raises:
+        StartupError: a daemon of theirs ran on something else.
+    """
+    for record in (*base, *head):
+        for name in OF_THE_ENGINE:
+            one, other = (each.config.get(name) for each in (base[0], record))
+            if None not in (one, other):
+                _require_same("config", {name: one}, {name: other})
 
 
 def _lasting(machine: Mapping[str, Any]) -> dict[str, Any]:

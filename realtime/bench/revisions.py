@@ -1,9 +1,9 @@
 """Two revisions of this checkout, measured in turns with one interpreter.
 
-Knows git and processes, nothing of metrics. The order is ABBA, so that what drifts slowly is the
-same on both sides. Where both revisions can (`bench pipeline --on-request`), two processes stand
-ready and take turns of half a second; otherwise every run is a process of its own, which takes
-longer and is farther apart in time.
+Knows processes, nothing of git (`checkouts.py`) and of metrics. The order is ABBA, so that what
+drifts slowly is the same on both sides. Where both revisions can (`bench pipeline --on-request`),
+two processes stand ready and take turns of half a second; otherwise every run is a process of its
+own, which takes longer and is farther apart in time.
 """
 
 from __future__ import annotations
@@ -16,34 +16,28 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Protocol
 
+from realtime.bench.checkouts import Version, last_line
+from realtime.bench.machine import family
 from realtime.bench.records import Record
 from realtime.errors import StartupError
 
-ROOT = Path(__file__).parents[2]
-WORKING_TREE = "."
 PROGRAM = ("realtime.cli",)
 """the module that is run, and what it takes before the command"""
 TURN_PAIRS = 30
 RUN_PAIRS = 10
 DEFAULT_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "pipeline": ("--backend", "onnx", "--frames", "10")
+    "pipeline": ("--backend", "onnx", "--frames", "10"),
+    "echo": ("--pictures", "15"),
 }
-STOP_TIMEOUT_S = 10.0
+ON_REQUEST = ("pipeline", "echo")
+"""scenarios that can stand ready for short turns"""
+RUN_TIMEOUT_S = 900.0
+"""for one run, or one turn with the loading before the first; one that hangs must not hang all"""
+STOP_TIMEOUT_S = 20.0
+"""after Ctrl-C: a bench stops the daemons that it has started"""
 UNKNOWN_OPTION = "No such option"
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A revision in a folder of its own, or the working tree where it is."""
-
-    name: str
-    """as it was given, with the commit"""
-    folder: Path
-    commit: str
 
 
 class Runner(Protocol):
@@ -55,101 +49,44 @@ class NoTurnsError(Exception):
     """The revision does not know `--on-request`."""
 
 
-def commit_of(revision: str) -> str:
-    """The full commit of a revision.
-
-    Raises:
-        StartupError: this is no checkout, or there is no such revision.
-    """
-    if not (ROOT / ".git").exists():
-        raise StartupError(
-            f"{revision}: neither a file nor a revision, as this is no checkout; "
-            "give two files of runs"
-        )
-    asked = f"{'HEAD' if revision == WORKING_TREE else revision}^{{commit}}"
-    done = _git("rev-parse", "--verify", "--quiet", "--end-of-options", asked)
-    if done.returncode != 0:
-        raise StartupError(
-            f"{revision}: neither a file nor a revision of this checkout; see `git log`, and "
-            "`git fetch` what is not here yet"
-        )
-    return done.stdout.split()[-1]
-
-
-def is_changed() -> bool:
-    """Whether the working tree differs from its commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no").stdout.strip())
-
-
-@contextlib.contextmanager
-def checked_out(*revisions: str) -> Iterator[list[Version]]:
-    """Every revision in a folder; what was made for it is removed again, also after SIGTERM."""
-    commits = [commit_of(revision) for revision in revisions]
-    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="reenactd-compare-") as temporary:
-        folders = [Path(temporary) / str(index) for index in range(len(revisions))]
-        try:
-            yield [_version(*each) for each in zip(revisions, commits, folders, strict=True)]
-        finally:
-            for folder in folders:
-                if folder.exists():
-                    _git("worktree", "remove", "--force", str(folder))
-            _git("worktree", "prune")
-
-
-@contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP as an exception, as Ctrl-C is one: what is open is then closed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _version(revision: str, commit: str, folder: Path) -> Version:
-    if revision == WORKING_TREE:
-        name = f"{revision} ({commit[:12]}{'+' if is_changed() else ''})"
-        return Version(name, ROOT, commit)
-    done = _git("worktree", "add", "--detach", str(folder), commit)
-    if done.returncode != 0:
-        raise StartupError(f"{revision}: cannot be checked out: {_last_line(done.stderr)}")
-    name = revision if commit.startswith(revision) else f"{revision} ({commit[:12]})"
-    return Version(name, folder, commit)
-
-
 class Runs:
     """A process for every run."""
 
-    def __init__(self, version: Version, scenario: str, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        version: Version,
+        scenario: str,
+        arguments: Sequence[str],
+        timeout_s: float = RUN_TIMEOUT_S,
+    ) -> None:
         self._version = version
+        self._timeout_s = timeout_s
         self._command = _command(scenario, arguments)
 
     def run(self) -> Record:
         """
         Raises:
-            StartupError: the bench failed; what it said.
+            StartupError: the bench failed, or did not end; what it said.
         """
-        done = subprocess.run(
+        process = subprocess.Popen(
             self._command,
             cwd=self._version.folder,
             env=_environment(self._version),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        if done.returncode != 0:
-            raise _failure(self._version, done.returncode, done.stderr)
-        return _record(self._version, (done.stdout.splitlines() or [""])[-1])
+        with process:
+            try:
+                said, complained = process.communicate(timeout=self._timeout_s)
+            except subprocess.TimeoutExpired:
+                raise _hung(self._version, self._timeout_s) from None
+            finally:
+                stop(process)
+        if process.returncode != 0:
+            raise _failure(self._version, process.returncode, complained)
+        return _record(self._version, (said.splitlines() or [""])[-1])
 
 
 class Turns:
@@ -161,8 +98,10 @@ class Turns:
         scenario: str,
         arguments: Sequence[str],
         program: Sequence[str] = PROGRAM,
+        timeout_s: float = RUN_TIMEOUT_S,
     ) -> None:
         self._version = version
+        self._timeout_s = timeout_s
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [*_command(scenario, arguments, program), "--on-request"],
@@ -182,11 +121,9 @@ class Turns:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
         process.stdout.close()
         self._errors.close()
 
@@ -194,15 +131,28 @@ class Turns:
         """
         Raises:
             NoTurnsError: the revision is older than this way of measuring.
-            StartupError: the bench failed; what it said.
+            StartupError: the bench failed, or did not answer; what it said.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                return _record(self._version, line)
+        hung = threading.Event()
+
+        def give_up() -> None:
+            hung.set()
+            stop(self._process)  # ends the loop below: a pipe has no deadline of its own
+
+        watchdog = threading.Timer(self._timeout_s, give_up)
+        watchdog.start()
+        try:
+            for line in self._process.stdout:
+                if line.startswith("{"):
+                    return _record(self._version, line)
+        finally:
+            watchdog.cancel()
+        if hung.is_set():
+            raise _hung(self._version, self._timeout_s)
         code = self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace")
@@ -211,15 +161,35 @@ class Turns:
         raise _failure(self._version, code, said)
 
 
+def stop(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C first, so that a bench stops its daemons; then it and all that it has started."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        for pid in reversed(family(process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
 @contextlib.contextmanager
 def runners(
-    versions: Sequence[Version], scenario: str, arguments: Sequence[str]
+    versions: Sequence[Version],
+    scenario: str,
+    arguments: Sequence[str],
+    timeout_s: float = RUN_TIMEOUT_S,
 ) -> Iterator[tuple[list[Runner], bool]]:
     """A runner for each version, warm: one run of each is already thrown away. And whether they
     stand ready for short turns."""
-    if scenario == "pipeline":
+    if scenario in ON_REQUEST:
         with contextlib.ExitStack() as stack:
-            turns = [stack.enter_context(Turns(each, scenario, arguments)) for each in versions]
+            turns = [
+                stack.enter_context(Turns(each, scenario, arguments, timeout_s=timeout_s))
+                for each in versions
+            ]
             try:
                 for runner in turns:
                     runner.run()
@@ -228,18 +198,29 @@ def runners(
             else:
                 yield list(turns), True
                 return
-    runs = [Runs(version, scenario, arguments) for version in versions]
+    runs = [Runs(version, scenario, arguments, timeout_s) for version in versions]
     for whole in runs:
         whole.run()
     yield list(runs), False
 
 
+Taken = tuple[list[Record], list[Record]]
+"""runs of base and of head, as many of either"""
+
+
 def measure_in_turns(
-    sides: Sequence[Runner], pairs: int, progress: Callable[[int], None]
-) -> tuple[list[Record], list[Record]]:
-    """As many runs of base and of head, in the order ABBA ABBA."""
-    taken: tuple[list[Record], list[Record]] = ([], [])
-    for pair in range(pairs):
+    sides: Sequence[Runner],
+    pairs: int,
+    progress: Callable[[int], None],
+    taken: Taken | None = None,
+) -> Taken:
+    """So many pairs of runs of base and of head, in the order ABBA ABBA.
+
+    Args:
+        taken: those that there are already; the others are added to them.
+    """
+    taken = ([], []) if taken is None else taken
+    for pair in range(len(taken[0]), pairs):
         for side in (0, 1) if pair % 2 == 0 else (1, 0):
             taken[side].append(sides[side].run())
         progress(pair + 1)
@@ -270,20 +251,13 @@ def _record(version: Version, line: str) -> Record:
     return record
 
 
+def _hung(version: Version, timeout_s: float) -> StartupError:
+    return StartupError(
+        f"{version.name}: its bench did not end within {timeout_s:g} s and was stopped; "
+        "if it needs longer, raise --timeout-s"
+    )
+
+
 def _failure(version: Version, code: int, said: str) -> StartupError:
-    reason = _last_line(said).removeprefix("reenactd: ")
+    reason = last_line(said).removeprefix("reenactd: ")
     return StartupError(f"{version.name}: its bench ended with code {code}: {reason}")
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip(" │╭╮╰╯─")]
-    return lines[-1].strip(" │") if lines else "it said nothing"
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise StartupError("git is not installed; give two files of runs instead") from None

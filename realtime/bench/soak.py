@@ -1,21 +1,20 @@
 """`reenactd bench soak`: minutes of one session while others come and go, and what is left behind.
 
 A daemon in its own process, one performer who stays and is measured, and beside him (`--churn`)
-visitors of every kind in `churn.py`. What counts: whether the latency of the one who stays or the
-daemon's memory grows, and whether sessions, threads or open files outlive the visitors. The first
-visits of every kind come before the count, for much is made once, at first need.
+visitors of every kind in `churn.py`. What counts: whether what the server adds for the one who
+stays (first packet in -> last packet out) or the daemon's memory grows, and whether sessions,
+threads or open files outlive the visitors. The first visits of every kind come before the count,
+for much is made once, at first need.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import urllib.request
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from realtime import rtc_internals
 from realtime.bench.churn import Churn
@@ -26,24 +25,29 @@ from realtime.bench.report import Report, print_table
 from realtime.bench.session import (
     CLIP_FRAMES,
     SETTLE_S,
-    Minute,
     Plan,
+    Record,
     Sample,
-    minute_of,
+    full_minutes,
+    leave,
     print_record,
+    record_of,
     watch,
 )
-from realtime.bench.trends import Slope, slope
+from realtime.bench.trends import Slope, bins, slope
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.config import Config
-from realtime.errors import StartupError
+from realtime.errors import ReenactdError, StartupError
 
 SEED = 5
-BIN_S = 10.0
-"""what a slope is fitted to: medians over so long"""
 GROWN_UP_MINUTES = 3
 """of memory: allocators and caches still fill before"""
 ASK_INTERVAL_S = 0.25
+SLOPES = {
+    "server": ("first packet in to last packet out", "ms"),
+    "latency": ("of it decoded to handed to the encoder", "ms"),
+    "rss": ("memory", "MiB"),
+}
 QUIET_S = 3.0
 """after the last visitor's session is gone, for threads and sockets to follow"""
 
@@ -57,46 +61,93 @@ class Holdings:
     descriptors: int
 
 
+@dataclass
+class Course:
+    """What a run has come to so far; a run that ends early has this to show."""
+
+    samples: list[Sample] = field(default_factory=list)
+    engine: str = ""
+    began_ns: int = 0
+    before: Holdings | None = None
+    after: Holdings | None = None
+    ended: ReenactdError | None = None
+    """why before its time"""
+
+
 async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
     """Run, print tables, and return what the last line says.
 
     Raises:
-        ReenactdError: the daemon does not start, refuses the one who stays, or ends the session.
+        ReenactdError: the daemon does not start, refuses the one who stays, or ends the session;
+            what was measured before is printed.
     """
     _require_proc()
     rtc_internals.install(config.rtc, loopback=True)
     pictures = decode(plan.clip, CLIP_FRAMES)
     camera = PacedClip(back_and_forth(pictures), plan.fps, MonotonicClock())
-    samples: list[Sample] = []
+    course = Course()
     async with DaemonProcess(*plan.serve_arguments) as daemon:
         churn = Churn(daemon.url, daemon.token, pictures, SEED)
         performer = Performer(daemon.url, daemon.token, camera)
         try:
             await performer.connect(plan.identity)
+            course.engine = await daemon.engine()
             if churning:
                 await churn.visit_all()
             await asyncio.sleep(SETTLE_S)
-            before = await at_rest(daemon, config)
-            began_ns = MonotonicClock().now_ns()
-            visiting = asyncio.create_task(churn.go_on()) if churning else None
-            try:
-                await watch(daemon, performer, samples, plan.minutes * plan.minute_s)
-            finally:
-                if visiting is not None:
-                    await _end(visiting)
-            after = await at_rest(daemon, config)
+            course.before = await at_rest(daemon, config)
+            visits = churn.go_on() if churning else None
+            await _watched(daemon, performer, course, plan, visits)
+            course.after = await at_rest(daemon, config)
+        except ReenactdError as error:
+            if not course.samples:
+                raise
+            course.ended = error
         finally:
-            await performer.hang_up()
-    minute_ns = round(plan.minute_s * NS_PER_S)
-    record = [
-        minute_of(performer, samples, began_ns + index * minute_ns, plan)
-        for index in range(plan.minutes)
-    ]
-    end_ns = began_ns + plan.minutes * minute_ns
-    latency = _latency_slope(performer, began_ns, end_ns, plan.minute_s)
-    memory = _memory_slope(samples, began_ns, plan.minute_s)
+            course.ended = await leave(performer, course.ended)
+    return report(course, churn, performer, plan, config)
+
+
+async def _watched(
+    daemon: DaemonProcess,
+    performer: Performer,
+    course: Course,
+    plan: Plan,
+    visits: Coroutine[Any, Any, None] | None,
+) -> None:
+    course.began_ns = MonotonicClock().now_ns()
+    visiting = None if visits is None else asyncio.create_task(visits)
+    try:
+        await watch(daemon, performer, course.samples, plan.minutes * plan.minute_s, visiting)
+    finally:
+        if visiting is not None:  # a visitor who is there hangs up; `watch` said what failed
+            visiting.cancel()
+            await asyncio.wait([visiting])
+
+
+def report(
+    course: Course, churn: Churn, performer: Performer, plan: Plan, config: Config
+) -> Report:
+    """Print tables, and return what the last line says.
+
+    Raises:
+        ReenactdError: the run ended early, or no minute has figures.
+    """
+    record = record_of(performer, course.samples, course.began_ns, plan)
+    span = Span(course.began_ns, plan)
+    slopes = {
+        "server": _time_slope(performer, "server_ms", span),
+        "latency": _time_slope(performer, "latency_ms", span),
+        "rss": _memory_slope(course.samples, span),
+    }
     print_record(record)
-    _print(churn, before, after, latency, memory)
+    _print(churn, course, slopes)
+    if course.ended is not None:
+        raise course.ended
+    assert course.before is not None and course.after is not None
+    metrics = summarise(record, course.before, course.after)
+    for name, (_, unit) in SLOPES.items():
+        metrics |= _slope_metrics(f"{name}_slope", f"{unit.lower()}_per_min", slopes[name])
     return Report(
         "soak",
         {
@@ -105,12 +156,11 @@ async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
             "fps": plan.fps,
             "minutes": plan.minutes,
             "minute_s": plan.minute_s,
-            "churn": churning,
+            "churn": bool(churn.counts),
             "visits": dict(churn.counts),
+            "engine": course.engine,
         },
-        summarise(record, before, after)
-        | _slope_metrics("latency_slope", "ms_per_min", latency)
-        | _slope_metrics("rss_slope", "mib_per_min", memory)
+        metrics
         | {
             "connections": float(1 + churn.connections),
             "refused": float(churn.counts["refused"]),
@@ -119,56 +169,69 @@ async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
     )
 
 
-def summarise(record: Sequence[Minute], before: Holdings, after: Holdings) -> dict[str, float]:
-    """What is left behind, and the last minute's memory against the first one after the third."""
+def summarise(record: Record, before: Holdings, after: Holdings) -> dict[str, float]:
+    """What is left behind, and the last minute's memory against the first one after the third.
+
+    Raises:
+        ReenactdError: no minute has figures.
+    """
+    full = full_minutes(record)
+    minutes = [minute for _, minute in full]
     metrics = {
-        "latency_p50_ms": median(minute.latency_p50_ms for minute in record),
-        "latency_p95_ms": median(minute.latency_p95_ms for minute in record),
-        "server_fps": fmean(minute.server_fps for minute in record),
-        "client_fps": fmean(minute.client_fps for minute in record),
-        "live_pct": 100 * fmean(minute.live_share for minute in record),
-        "stolen_pct": 100 * fmean(minute.stolen_share for minute in record),
-        "rss_last_minute_mib": record[-1].resident_mib,
+        "server_p50_ms": median(minute.server_p50_ms for minute in minutes),
+        "server_p95_ms": median(minute.server_p95_ms for minute in minutes),
+        "latency_p50_ms": median(minute.latency_p50_ms for minute in minutes),
+        "latency_p95_ms": median(minute.latency_p95_ms for minute in minutes),
+        "server_fps": fmean(minute.server_fps for minute in minutes),
+        "client_fps": fmean(minute.client_fps for minute in minutes),
+        "live_pct": 100 * fmean(minute.live_share for minute in minutes),
+        "stolen_pct": 100 * fmean(minute.stolen_share for minute in minutes),
+        "rss_last_minute_mib": minutes[-1].resident_mib,
         "leaked_peers": float(max(after.sessions - before.sessions, 0)),
         "leaked_threads": float(max(after.threads - before.threads, 0)),
         "leaked_fds": float(max(after.descriptors - before.descriptors, 0)),
+        "empty_minutes": float(len(record) - len(minutes)),
     }
-    if len(record) > GROWN_UP_MINUTES + 1:
-        grown = record[-1].resident_mib / record[GROWN_UP_MINUTES].resident_mib
+    grown_up = [minute for index, minute in full if index >= GROWN_UP_MINUTES]
+    if len(grown_up) > 1:
+        grown = grown_up[-1].resident_mib / grown_up[0].resident_mib
         metrics["rss_growth_after_minute_3_pct"] = 100 * (grown - 1)
     return metrics
 
 
-def bins(
-    stamped: Sequence[tuple[int, float]], began_ns: int, minute_s: float
-) -> tuple[list[float], list[float]]:
-    """Medians of values over `BIN_S`; times are the bins' middles in minutes since `began_ns`."""
-    width_ns = round(BIN_S * NS_PER_S)
-    grouped: dict[int, list[float]] = {}
-    for at_ns, value in stamped:
-        if at_ns >= began_ns:
-            grouped.setdefault((at_ns - began_ns) // width_ns, []).append(value)
-    times = [(index + 0.5) * BIN_S / minute_s for index in sorted(grouped)]
-    return times, [median(grouped[index]) for index in sorted(grouped)]
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When it counted."""
+
+    began_ns: int
+    plan: Plan
+
+    def after(self, minutes: float) -> int:
+        return self.began_ns + round(minutes * self.plan.minute_s * NS_PER_S)
 
 
-def _latency_slope(
-    performer: Performer, began_ns: int, end_ns: int, minute_s: float
-) -> Slope | None:
+def _time_slope(performer: Performer, name: str, span: Span) -> Slope | None:
+    """
+    Args:
+        name: of the daemon's figure: `server_ms`, first packet to last, sees every queue on the
+            way; `latency_ms` sees those between decoder and encoder only.
+    """
+    end_ns = span.after(span.plan.minutes)
     timed = [
-        (at_ns, message["latency_ms"]["p50"])
+        (at_ns, message[name]["p50"])
         for at_ns, message in performer.stats
         if at_ns < end_ns and message["fps_out"] > 0
     ]
-    return slope(*bins(timed, began_ns, minute_s))
+    return slope(*bins(timed, span.began_ns, span.plan.minute_s))
 
 
-def _memory_slope(samples: Sequence[Sample], began_ns: int, minute_s: float) -> Slope | None:
+def _memory_slope(samples: Sequence[Sample], span: Span) -> Slope | None:
     """After the minutes in which it still fills; of all of them in a shorter run."""
-    grown_up_ns = began_ns + round(GROWN_UP_MINUTES * minute_s * NS_PER_S)
+    grown_up_ns = span.after(GROWN_UP_MINUTES)
     late = [sample for sample in samples if sample.at_ns >= grown_up_ns]
     counted = late if len(late) > len(samples) // 2 else samples
-    return slope(*bins([(each.at_ns, each.resident_mib) for each in counted], began_ns, minute_s))
+    stamped = [(each.at_ns, each.resident_mib) for each in counted]
+    return slope(*bins(stamped, span.began_ns, span.plan.minute_s))
 
 
 def _slope_metrics(name: str, unit: str, found: Slope | None) -> dict[str, float]:
@@ -183,34 +246,27 @@ def _slope_metrics(name: str, unit: str, found: Slope | None) -> dict[str, float
 
 
 async def at_rest(daemon: DaemonProcess, config: Config) -> Holdings:
-    """What the daemon holds once only the one who stays is there, or at the end of patience."""
+    """What the daemon holds once only the one who stays is there, or at the end of patience.
+
+    Raises:
+        ReenactdError: it does not answer.
+    """
     patience_s = config.rtc.idle_timeout_s + config.rtc.connect_timeout_s
     for _ in range(round(patience_s / ASK_INTERVAL_S)):
-        if await asyncio.to_thread(_sessions, daemon) <= 1:
+        if await _sessions(daemon) <= 1:
             break
         await asyncio.sleep(ASK_INTERVAL_S)
     await asyncio.sleep(QUIET_S)
-    process = Path(f"/proc/{daemon.pid}")
-    return Holdings(
-        await asyncio.to_thread(_sessions, daemon),
-        sum(1 for _ in (process / "task").iterdir()),
-        sum(1 for _ in (process / "fd").iterdir()),
-    )
+    sessions, process = await _sessions(daemon), Path(f"/proc/{daemon.pid}")
+    try:
+        threads, descriptors = (len(list((process / name).iterdir())) for name in ("task", "fd"))
+    except OSError:
+        raise ReenactdError("the daemon's process has ended") from None
+    return Holdings(sessions, threads, descriptors)
 
 
-def _sessions(daemon: DaemonProcess) -> int:
-    """As `/api/status` says; blocks."""
-    headers = {"Authorization": f"Bearer {daemon.token}"}
-    request = urllib.request.Request(f"{daemon.url}/api/status", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return int(json.load(response)["sessions"])
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel a task; a visitor who is there hangs up first. What failed in it is raised."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+async def _sessions(daemon: DaemonProcess) -> int:
+    return int((await daemon.ask("/api/status"))["sessions"])
 
 
 def _require_proc() -> None:
@@ -218,27 +274,27 @@ def _require_proc() -> None:
         raise StartupError("there is no /proc: threads and open files are counted on Linux only")
 
 
-def _print(
-    churn: Churn, before: Holdings, after: Holdings, latency: Slope | None, memory: Slope | None
-) -> None:
+def _print(churn: Churn, course: Course, slopes: Mapping[str, Slope | None]) -> None:
     print_table(
         "the daemon's process at rest",
         ("", "sessions", "threads", "open files"),
         [
             (name, each.sessions, each.threads, each.descriptors)
-            for name, each in (("before", before), ("after", after))
+            for name, each in (("before", course.before), ("after", course.after))
+            if each is not None
         ],
     )
     visits = ", ".join(f"{count} {name}" for name, count in sorted(churn.counts.items()))
     print(f"visits: {visits or 'none'}")
     for reason in churn.failures[:5]:
         print(f"failed: {reason}")
-    for name, unit, found in (("latency", "ms", latency), ("memory", "MiB", memory)):
+    for name, (text, unit) in SLOPES.items():
+        found = slopes[name]
         if found is None:
-            print(f"{name}: too short a run for a slope")
+            print(f"{text}: too short a run for a slope")
             continue
         flat = "not to be told from zero" if found.is_flat else "it is not zero"
         print(
-            f"{name}: {found.estimate:+.3f} {unit} per minute ({found.low:+.3f} to "
+            f"{text}: {found.estimate:+.3f} {unit} per minute ({found.low:+.3f} to "
             f"{found.high:+.3f}): {flat}"
         )

@@ -9,13 +9,30 @@ al. 2000, Statistical significance of trends, section 2.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
+from statistics import NormalDist, median
 from typing import NamedTuple
 
 import numpy as np
 
+from realtime.clock import NS_PER_S
+
 CONFIDENCE = 0.95
 LEAST_FREEDOM = 3
+BIN_S = 10.0
+"""what a slope is fitted to: medians over so long"""
+
+
+def bins(
+    stamped: Sequence[tuple[int, float]], began_ns: int, minute_s: float
+) -> tuple[list[float], list[float]]:
+    """Medians of values over `BIN_S`; times are the bins' middles in minutes since `began_ns`."""
+    width_ns = round(BIN_S * NS_PER_S)
+    grouped: dict[int, list[float]] = {}
+    for at_ns, value in stamped:
+        if at_ns >= began_ns:
+            grouped.setdefault((at_ns - began_ns) // width_ns, []).append(value)
+    times = [(index + 0.5) * BIN_S / minute_s for index in sorted(grouped)]
+    return times, [median(grouped[index]) for index in sorted(grouped)]
 
 
 class Slope(NamedTuple):

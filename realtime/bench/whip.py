@@ -24,7 +24,7 @@ class Whip:
 
         Raises:
             AdmissionRefused: it has no place.
-            ReenactdError: the daemon refuses for another reason.
+            ReenactdError: the daemon refuses for another reason, or does not answer.
         """
         path = "/whip" if identity is None else f"/whip?identity={identity}"
         return await asyncio.to_thread(self._call, "POST", path, sdp.encode())
@@ -33,7 +33,7 @@ class Whip:
         """End the session, if there is one.
 
         Raises:
-            ReenactdError: the daemon does not know it any more.
+            ReenactdError: the daemon does not know it any more, or does not answer.
         """
         if self._session:
             await asyncio.to_thread(self._call, "DELETE", self._session, None)
@@ -56,3 +56,5 @@ class Whip:
             said = error.read().decode(errors="replace")
             refusal = AdmissionRefused if error.code == 503 else ReenactdError
             raise refusal(f"{method} {path}: HTTP {error.code}: {said}") from None
+        except OSError as error:
+            raise ReenactdError(f"{method} {path}: the daemon does not answer: {error}") from None

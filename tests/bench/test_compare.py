@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from realtime.bench.compare import Comparison, as_history, as_markdown, compare
-from realtime.bench.records import Record, read_records, require_comparable
+from realtime.bench.compare import Comparison, Rule, compare
+from realtime.bench.records import Record, read_records, require_comparable, require_same_engine
+from realtime.bench.verdicts import as_history, as_markdown, summary
 from realtime.errors import StartupError
 
 MACHINE = {"cpu": "A", "cores": 2, "load_1min": 0.5, "commit": "abc"}
@@ -28,7 +29,7 @@ def runs(values: Sequence[float], name: str = "frame_p50_ms") -> list[Record]:
 def judged(
     base: Sequence[Record], head: Sequence[Record], margin: float = 0.05, gates: Sequence[str] = ()
 ) -> Comparison:
-    return compare(base, head, ("main", "topic"), margin, gates)
+    return compare(base, head, ("main", "topic"), Rule(margin, gates))
 
 
 BASE = [25.0, 26.0, 24.0, 25.5, 60.0, 25.2, 24.8, 25.1]
@@ -51,11 +52,37 @@ def test_a_gate_regresses_when_it_is_surely_worse_than_the_margin(
     found = judged(runs(BASE), runs([factor * value for value in BASE]), margin)
     assert [row.verdict for row in found.rows] == [verdict]
     assert len(found.regressions) == (verdict == "regression")
+    assert found.outcome == ("regression" if verdict == "regression" else "passed")
 
 
-def test_what_is_worse_but_not_surely_passes() -> None:
-    head = [value * factor for value, factor in zip(BASE, [2.0, 0.6] * 4, strict=True)]
-    assert judged(runs(BASE), runs(head)).rows[0].verdict == "passed"
+@pytest.mark.parametrize("factors", [(2.0, 0.6), (1.9, 1.02), (1.0, 0.6, 1.0, 1.2)])
+def test_what_may_be_either_is_neither_passed_nor_a_regression(factors: tuple[float, ...]) -> None:
+    """An interval from 0.6 to 1.9 found nothing out, whatever its lower end is."""
+    swing = list(factors) * (len(BASE) // len(factors))
+    head = [value * factor for value, factor in zip(BASE, swing, strict=True)]
+    found = judged(runs(BASE), runs(head))
+    (row,) = found.rows
+    assert row.ratio is not None and row.ratio.low <= 1.05 < row.ratio.high
+    assert row.verdict == "inconclusive" and found.outcome == "inconclusive"
+    assert "not found out: frame_p50_ms; take more pairs" in summary(found)
+    metrics = found.as_report({}).metrics
+    assert metrics["inconclusive"] == 1 and metrics["regressions"] == 0
+
+
+def test_one_sure_regression_decides_whatever_else_is_open() -> None:
+    base = [run(frame_p50_ms=25.0, other_ms=value) for value in BASE]
+    head = [run(frame_p50_ms=50.0, other_ms=value) for value in reversed(BASE)]
+    found = judged(base, head, gates=["*_ms"])
+    assert [row.verdict for row in found.rows] == ["regression", "inconclusive"]
+    assert found.outcome == "regression"
+
+
+def test_each_of_several_looks_is_that_much_surer() -> None:
+    once = compare(runs([1.0] * 12), runs([1.0] * 12), ("a", "b"), Rule(0.05))
+    often = compare(runs([1.0] * 12), runs([1.0] * 12), ("a", "b"), Rule(0.05, looks=4))
+    assert once.confidence == pytest.approx(0.95) and often.confidence == pytest.approx(0.9875)
+    with pytest.raises(StartupError, match="6 pairs of runs: 8 at least"):
+        compare(runs([1.0] * 6), runs([1.0] * 6), ("a", "b"), Rule(0.05, looks=4))
 
 
 def test_of_a_rate_less_is_worse() -> None:
@@ -88,7 +115,7 @@ def test_what_a_stage_gained_is_judged_as_a_share_of_the_frame(
     base = [run(frame_p50_ms=value, stage_mark_p50_ms=0.2) for value in swing]
     head = [run(frame_p50_ms=value, stage_mark_p50_ms=mark_ms) for value in reversed(swing)]
     frame, stage = judged(base, head).rows
-    assert frame.verdict == "passed"
+    assert frame.verdict == "inconclusive"
     assert stage.verdict == verdict
     assert stage.share is not None
     assert stage.share.estimate == pytest.approx((mark_ms - 0.2) / 85.0)
@@ -131,6 +158,18 @@ def test_runs_of_other_machines_settings_or_scenarios_are_not_compared() -> None
         require_comparable(base, [run("glass", frame_p50_ms=1.0)])
     with pytest.raises(StartupError, match="1 runs against 2"):
         require_comparable(base, runs([1.0, 1.0]))
+
+
+def test_what_ran_on_something_else_is_not_compared_even_of_two_revisions() -> None:
+    def of(**config: str) -> list[Record]:
+        return [Record("glass", MACHINE, config, {"glass_p50_ms": 1.0})]
+
+    require_same_engine(of(engine="onnx: no GPU", new="x"), of(engine="onnx: no GPU"))
+    require_same_engine(of(), of(engine="onnx: no GPU"))  # older than the field
+    with pytest.raises(StartupError, match=r"config\.engine differs: onnx: no GPU and TensorRT"):
+        require_same_engine(of(engine="onnx: no GPU"), of(engine="TensorRT"))
+    with pytest.raises(StartupError, match=r"config\.engine differs"):
+        require_comparable(of(), of(engine="TensorRT"))
 
 
 def test_runs_are_found_between_the_tables_that_benches_print(tmp_path: Path) -> None:
@@ -191,8 +230,10 @@ def test_the_last_line_has_every_ratio_with_its_bounds() -> None:
     assert document["scenario"] == "compare"
     assert document["config"]["gates"] == ["frame_p50_ms"]
     assert document["config"]["of"] == "pipeline" and document["config"]["turns"] is True
+    assert document["config"]["outcome"] == "regression" and document["config"]["looks"] == 1
     assert document["metrics"] == {
         "regressions": 1.0,
+        "inconclusive": 0.0,
         "frame_p50_ms_ratio": 1.5,
         "frame_p50_ms_ratio_low": 1.5,
         "frame_p50_ms_ratio_high": 1.5,

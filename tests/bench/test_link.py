@@ -88,6 +88,19 @@ async def test_packets_go_both_ways_through_the_relay_only() -> None:
     client.close()
 
 
+async def test_packets_come_out_in_the_order_in_which_they_went_in() -> None:
+    """In a burst with jitter most leave at the same time: the latest that one before was given."""
+    server, client = await _Socket.open(), await _Socket.open()
+    async with Link(Profile(delay_ms=5, jitter_ms=20), seed=7) as link:
+        answer = link.as_seen_by_client(ANSWER.format(port=server.address[1]))
+        sent = [b"%d" % number for number in range(100)]
+        for packet in sent:
+            client.send(packet, address_in(answer))
+        assert [(await server.get())[0] for _ in sent] == sent
+    server.close()
+    client.close()
+
+
 async def test_an_answer_without_an_address_is_refused() -> None:
     async with Link(Profile()) as link:
         with pytest.raises(StartupError, match="no UDP address"):

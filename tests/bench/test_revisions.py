@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from realtime.bench import revisions
+from realtime.bench import checkouts, revisions
+from realtime.bench.checkouts import checked_out, commit_of
 from realtime.bench.gate import Job, run
 from realtime.bench.records import Record
-from realtime.bench.revisions import checked_out, commit_of, measure_in_turns, runners
+from realtime.bench.revisions import measure_in_turns, runners
 from realtime.errors import StartupError
 
 BENCH = """
@@ -39,6 +40,13 @@ if "--on-request" in sys.argv:
     sys.exit("No such option: --on-request")
 print("a table")
 say()
+"""
+HANGING = """
+import pathlib, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "60"])
+pathlib.Path("{pid_file}").write_text(str(child.pid))
+time.sleep(60)
 """
 BROKEN = 'sys.exit("reenactd: there is no clip")'
 
@@ -77,7 +85,7 @@ class Repository:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     made = Repository(tmp_path / "checkout")
-    monkeypatch.setattr(revisions, "ROOT", made.folder)
+    monkeypatch.setattr(checkouts, "ROOT", made.folder)
     return made
 
 
@@ -86,11 +94,11 @@ def test_the_slower_revision_is_found_out(
 ) -> None:
     base = repository.commit(ON_REQUEST)
     head = repository.commit(ON_REQUEST, spent_ms=30.0)
-    found = run(Job(base, head, pairs=6))
+    found = run(Job(base, head, pairs=8))
     assert [row.name for row in found.regressions] == ["frame_p50_ms"]
     assert repository.worktrees() == 1
-    assert not run(Job(base, base, pairs=6)).regressions
-    assert not run(Job(head, base, pairs=6)).regressions
+    assert not run(Job(base, base, pairs=8)).regressions
+    assert not run(Job(head, base, pairs=8)).regressions
     assert '"turns": true' in capsys.readouterr().out.splitlines()[-1]
 
 
@@ -98,7 +106,7 @@ def test_a_revision_that_knows_no_turns_is_run_anew_each_time_and_that_is_said(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = repository.commit(OLD), repository.commit(OLD.replace("a table", "another"), 30.0)
-    assert run(Job(old, new, pairs=6)).regressions
+    assert run(Job(old, new, pairs=8)).regressions
     said = capsys.readouterr()
     assert "a process of its own" in said.err
     assert '"turns": false' in said.out.splitlines()[-1]
@@ -108,7 +116,7 @@ def test_the_working_tree_is_measured_where_it_is(repository: Repository) -> Non
     base = repository.commit(ON_REQUEST)
     changed = BENCH.format(body=ON_REQUEST).replace("= 20.0", "= 50.0")
     (repository.folder / "realtime" / "cli.py").write_text(changed)
-    found = run(Job(base, ".", pairs=6))
+    found = run(Job(base, ".", pairs=8))
     assert found.head == f". ({base[:12]}+)"
     assert found.rows[0].ratio is not None
     assert found.rows[0].ratio.estimate == pytest.approx(2.5)
@@ -119,7 +127,7 @@ def test_changes_that_no_revision_has_are_pointed_out(
 ) -> None:
     base = repository.commit(ON_REQUEST)
     (repository.folder / "realtime" / "__init__.py").write_text("changed = True\n")
-    run(Job(base, "HEAD", pairs=6))
+    run(Job(base, "HEAD", pairs=8))
     assert "uncommitted changes are in neither revision; give ." in capsys.readouterr().err
 
 
@@ -169,15 +177,40 @@ def test_turns_go_abba(tmp_path: Path) -> None:
             order.append(self.name)
             return Record(self.name, {}, {}, {})
 
-    base, head = measure_in_turns([Noting("a"), Noting("b")], 4, lambda done: None)
-    assert "".join(order) == "abbaabba"
+    sides = [Noting("a"), Noting("b")]
+    taken = measure_in_turns(sides, 3, lambda done: None)
+    base, head = measure_in_turns(sides, 4, lambda done: None, taken)
+    assert "".join(order) == "abbaabba", "also where more are taken later"
+    assert len(base) == len(head) == 4
     assert {run.scenario for run in base} == {"a"} and {run.scenario for run in head} == {"b"}
 
 
 def test_a_bench_that_fails_says_why(repository: Repository) -> None:
     base, head = repository.commit(ON_REQUEST), repository.commit(BROKEN)
     with pytest.raises(StartupError, match="its bench ended with code 1: there is no clip"):
-        run(Job(base, head, pairs=6))
+        run(Job(base, head, pairs=8))
+    assert repository.worktrees() == 1
+
+
+def is_running(pid: int) -> bool:
+    """A process that has ended and that nobody has asked about is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("scenario", ["pipeline", "glass"])
+def test_a_bench_that_hangs_is_stopped_with_all_that_it_started(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: str
+) -> None:
+    """One that stands ready, and one that is a process for each run; neither heeds Ctrl-C."""
+    monkeypatch.setattr(revisions, "STOP_TIMEOUT_S", 0.2)
+    pid_file = tmp_path / "child"
+    hanging = repository.commit(HANGING.format(pid_file=pid_file))
+    with pytest.raises(StartupError, match="did not end within 1 s .* raise --timeout-s"):
+        run(Job(hanging, hanging, scenario, timeout_s=1.0))
+    assert not is_running(int(pid_file.read_text()))
     assert repository.worktrees() == 1
 
 
@@ -185,7 +218,7 @@ def test_a_bench_that_measured_other_code_is_found_out(repository: Repository) -
     base = repository.commit(ON_REQUEST)
     other = repository.commit(ON_REQUEST.replace("say()", "commit = 'fedcba'; say()"))
     with pytest.raises(StartupError, match="measured commit fedcba; another installation"):
-        run(Job(base, other, pairs=6))
+        run(Job(base, other, pairs=8))
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD~99"])
@@ -198,6 +231,6 @@ def test_a_revision_that_is_none_is_refused(repository: Repository, revision: st
 def test_without_a_checkout_there_are_only_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revisions, "ROOT", tmp_path)
+    monkeypatch.setattr(checkouts, "ROOT", tmp_path)
     with pytest.raises(StartupError, match="this is no checkout; give two files"):
         commit_of("main")
