@@ -56,8 +56,9 @@ async function connect() {
   try {
     await mine.connect(`${path}?${new URLSearchParams({ background: wanted, size })}`);
   } catch (error) {
+    lose(mine, error); // first, so that it tries again whatever it was
     if (!(error instanceof WhepError)) throw error;
-    return lose(mine, error);
+    return;
   }
   setTimeout(() => watch(mine, performance.now()), CONNECT_MS);
 }
