@@ -74,7 +74,9 @@ class Ending:
                 "%d session(s) may go on for %g s (server.drain_s); SIGTERM again ends them now",
                 *(running, drain_s),
             )
-        while host.session_count and loop.time() < until_s:
+        while True:  # who leaves, leaves by themselves: there is nobody to tell of it
+            if not host.session_count or loop.time() >= until_s:
+                break
             await asyncio.sleep(LOOK_S)
         self._server.should_exit = True
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import time
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from realtime.config import Rtc, is_turn
 
@@ -58,7 +58,8 @@ def ice_servers(config: Rtc, now_s: float | None = None) -> list[IceServer]:
     username = config.turn_username
     credential = config.turn_credential and config.turn_credential.get_secret_value()
     if config.turn_secret is not None:
-        until_s = int(time.time() if now_s is None else now_s) + GOOD_FOR_S
+        now_s = datetime.now(timezone.utc).timestamp() if now_s is None else now_s
+        until_s = int(now_s) + GOOD_FOR_S
         username = f"{until_s}:{username or ANYBODY}"
         credential = _password(config.turn_secret.get_secret_value(), username)
     return [

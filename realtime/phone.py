@@ -75,9 +75,7 @@ class Invitation(BaseModel):
     """RFC 3339"""
 
 
-def add_phone(
-    app: FastAPI, server: Callable[[], Server], tokens: Tokens, web_client: Path
-) -> None:
+def add_phone(app: FastAPI, server: Callable[[], Server], tokens: Tokens, web_client: Path) -> None:
     """
     Args:
         server: its settings as they are then.

@@ -28,7 +28,7 @@ RELOADABLE = frozenset(
         "server.post_rate_per_s",
     }
 )
-"""all others hold from the next start on. They let in whoever comes next; nobody is ended by them"""
+"""all others hold from the next start on. They are about who comes next: nobody is ended by them"""
 
 
 def adopt_log(config: Config) -> None:

@@ -308,7 +308,9 @@ class Peer:
         answer = str(self._pc.localDescription.sdp)
         relays = [url for url in self._config.ice_servers if is_turn(url)]
         if relays and " typ relay" not in answer:  # aioice tells nobody
-            logger.warning("no relay is had from %s: is it there, and are rtc.turn_* right?", relays[0])
+            logger.warning(
+                "no relay is had from %s: is it there, and are rtc.turn_* right?", relays[0]
+            )
         return answer
 
     def _answer_sound(self, transceiver: RTCRtpTransceiver) -> None:

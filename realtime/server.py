@@ -59,9 +59,7 @@ MAX_CONNECTIONS = 256
 DESCRIPTION = "/api/openapi.json"
 
 
-def create_app(
-    daemon: Daemon, tokens: Tokens, loop: str, rules: Rules | None = None
-) -> FastAPI:
+def create_app(daemon: Daemon, tokens: Tokens, loop: str, rules: Rules | None = None) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
     app = _new_app(openapi_url=DESCRIPTION)
     _add_daemon(app, daemon, loop)

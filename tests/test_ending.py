@@ -69,7 +69,9 @@ async def test_a_second_signal_ends_it_and_a_third_waits_for_nothing() -> None:
 
 def test_systemd_waits_for_the_longest_drain_and_the_end_after_it() -> None:
     (waits,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
-    (longest,) = [rule.le for rule in Server.model_fields["drain_s"].metadata if hasattr(rule, "le")]
+    (longest,) = [
+        rule.le for rule in Server.model_fields["drain_s"].metadata if hasattr(rule, "le")
+    ]
     assert int(waits) > longest + SHUTDOWN_S + END_S
     assert 0 < Server().drain_s < longest
 

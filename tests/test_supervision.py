@@ -129,7 +129,8 @@ def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path:
     try:
         systemd.until("READY=1")
         for text in (
-            "[server]\nport = 0\nmax_sessions = 3\n[log]\nformat = 'json'\n[video]\nwidth_px = 320\n",
+            "[server]\nport = 0\nmax_sessions = 3\n"
+            "[log]\nformat = 'json'\n[video]\nwidth_px = 320\n",
             "[server]\nport = 'x'\n",
         ):
             systemd.heard.clear()

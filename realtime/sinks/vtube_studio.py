@@ -1,10 +1,10 @@
-"""VTube Studio out: its tracking parameters and the 52 of ARKit, by its plugin API (WebSocket, JSON).
+"""VTube Studio out: tracking parameters by its plugin API (WebSocket, JSON).
 
 https://github.com/DenchiSoft/VTubeStudio: a plugin asks for a token once, which its user grants in
 a dialogue there; with it each connection authenticates, and then injects values, again within a
-second, for they expire. The 52 are custom parameters there, made anew at each connection, which
-changes nothing where they are: at most 100 a plugin, names of 4 to 32 letters and digits, and a
-value for one that is not there has all values of its request refused.
+second, for they expire. ARKit's 52 are custom parameters, made anew at each connection, which
+changes nothing where they are: a value for one that is not there has all values of its request
+refused.
 
 Nothing here waits: each motion moves the conversation on by what has been answered meanwhile.
 Written by its documentation; it has not met the program itself.
@@ -22,13 +22,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from realtime import arkit
 from realtime.clock import NS_PER_S, Clock
 from realtime.errors import ReenactdError, StartupError
 from realtime.frames import Motion
-from realtime.stages.retarget import euler_rad
+from realtime.sinks.vtube_parameters import CUSTOM, description, parameters
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +37,6 @@ CONNECT_S = 2.0
 LONGEST_TOKEN = 512
 
 Step = Literal["apart", "asking", "authenticating", "refused", "ready"]
-
-
-def custom_name(coefficient: str) -> str:
-    """What one of ARKit's is called there: ReenactdJawOpen, so that no other plugin has it."""
-    return f"Reenactd{coefficient[0].upper()}{coefficient[1:]}"
-
-
-CUSTOM = {custom_name(coefficient): coefficient for coefficient in arkit.NAMES}
 
 
 class VtubeStudioSink:
@@ -189,17 +178,7 @@ class VtubeStudioSink:
         if not self._unmade:
             return
         name = self._unmade[0]
-        coefficient = CUSTOM[name]
-        measured = coefficient in arkit.MEASURED or coefficient in arkit.DERIVED
-        data = {
-            "parameterName": name,
-            "explanation": f"ARKit's {coefficient}, by reenactd"
-            + ("" if measured else "; a camera does not show it: always 0"),
-            "min": 0,
-            "max": 1,
-            "defaultValue": 0,
-        }
-        self._send("ParameterCreationRequest", data, name)
+        self._send("ParameterCreationRequest", description(name), name)
 
     def _pass_over(self, said: str) -> None:
         """Go on without that parameter.
@@ -214,15 +193,11 @@ class VtubeStudioSink:
             raise ReenactdError(f"{said}; without {name}, and others as far as they are refused")
 
     def _inject(self, motion: Motion | None) -> None:
-        values = {} if motion is None else parameters(motion) | self._by_name(motion)
+        values = {} if motion is None else parameters(motion, self._made)
         injected = [{"id": name, "value": round(value, 4)} for name, value in values.items()]
         if injected:
             data = {"faceFound": True, "mode": "set", "parameterValues": injected}
             self._send("InjectParameterDataRequest", data)
-
-    def _by_name(self, motion: Motion) -> dict[str, float]:
-        seen = arkit.measure(motion)
-        return {name: seen[CUSTOM[name]] for name in self._made}
 
     def _send(self, kind: str, data: Mapping[str, Any], request: str = REQUEST) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -270,34 +245,6 @@ class VtubeStudioSink:
                 "deleted: %s",
                 *(self._token_file, exc.strerror or exc),
             )
-
-
-def parameters(motion: Motion) -> dict[str, float]:
-    """VTube Studio's own tracking parameters, as far as landmarks show them; in its ranges."""
-    seen = arkit.measure(motion)
-    yaw, pitch, roll = np.degrees(euler_rad(motion.rotation)).tolist()
-
-    def mean(name: str) -> float:
-        return (seen[f"{name}Left"] + seen[f"{name}Right"]) / 2
-
-    found = {
-        "FaceAngleX": -yaw,
-        "FaceAngleY": -pitch,
-        "FaceAngleZ": roll,
-        "MouthOpen": seen["jawOpen"],
-        "MouthSmile": 0.5 + (mean("mouthSmile") - mean("mouthFrown")) / 2,
-        "MouthX": seen["mouthLeft"] - seen["mouthRight"],
-        "Brows": 0.5 + (seen["browInnerUp"] - mean("browDown")) / 2,
-    }
-    for side in ("Left", "Right"):
-        inwards = seen[f"eyeLookIn{side}"] - seen[f"eyeLookOut{side}"]
-        found |= {
-            f"EyeOpen{side}": 1 - seen[f"eyeBlink{side}"],
-            f"Eye{side}X": inwards if side == "Right" else -inwards,
-            f"Eye{side}Y": seen[f"eyeLookUp{side}"] - seen[f"eyeLookDown{side}"],
-            f"Brow{side}Y": 0.5 + (seen[f"browOuterUp{side}"] - seen[f"browDown{side}"]) / 2,
-        }
-    return found
 
 
 def _parsed(text: str | bytes) -> Mapping[str, Any]:

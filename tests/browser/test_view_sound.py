@@ -183,7 +183,8 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
     figure(
         f"/view, {background}, after {said['settled'] / 1000:.0f} s: voice {median(apart):.0f} ms "
         "later than the picture of its time by the player's statistics, "
-        f"{min(apart):.0f} to {max(apart):.0f}, {within:.0%} within 40; canvas and audio graph {offsets.median_ms:.0f} ms, "
+        f"{min(apart):.0f} to {max(apart):.0f}, {within:.0%} within 40; "
+        f"canvas and audio graph {offsets.median_ms:.0f} ms, "
         f"at worst {offsets.worst_ms:.0f}, of {offsets.claps}, "
         f"and {said['delay']:.0f} ms of the audio device; {said['buffered']:.0f} ms buffered"
     )

@@ -22,7 +22,8 @@ from realtime import arkit
 from realtime.clock import FakeClock
 from realtime.errors import ReenactdError
 from realtime.frames import Motion
-from realtime.sinks.vtube_studio import CUSTOM, VtubeStudioSink, parameters
+from realtime.sinks.vtube_parameters import CUSTOM, parameters
+from realtime.sinks.vtube_studio import VtubeStudioSink
 from realtime.stages.retarget import rotation_of
 from tests.sinks.test_vmc import motion
 
