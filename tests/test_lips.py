@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -53,6 +53,20 @@ def test_reports_of_clocks_that_are_not_the_same_are_not_believed() -> None:
     lips.picture_arrived(9000, 10 * S)
     lips.reported(SenderReport(0, 9000), SenderReport(50 * S, 123))
     assert lips.heard(123, 960, 10 * S + 20 * MS) == 9000
+
+
+def test_a_late_picture_moves_nothing_and_a_clock_that_is_set_anew_all() -> None:
+    lips = Lips()
+    for count in range(60):
+        late_ns = 400 * MS if count in (30, 31) else 0
+        lips.picture_left(count * 3000, 7 * S + count * 3000 * S // 90_000 + late_ns)
+        leaves_ns = lips.leaves_ns(count * 3000)
+        assert leaves_ns is not None
+        assert abs(leaves_ns - (7 * S + count * 3000 * S // 90_000)) < MS
+    for count in range(8):
+        lips.picture_left(count * 3000, 20 * S + count * 3000 * S // 90_000)
+    leaves_ns = lips.leaves_ns(0)
+    assert leaves_ns is not None and abs(leaves_ns - 20 * S) < MS
 
 
 def test_a_picture_leaves_as_late_as_those_before_it() -> None:
@@ -249,15 +263,22 @@ def _events(world: World, minutes: float) -> Iterator[tuple[int, str, int]]:
     [((100.0, -100.0), True), ((-100.0, 100.0), False)],
 )
 def test_half_an_hour_of_skewed_clocks_moves_voice_and_lips_apart_by_less_than_20_ms(
-    skew: tuple[float, float], reports: bool
+    skew: tuple[float, float], reports: bool, figure: Callable[[str], None]
 ) -> None:
     """On a rough way: jitter, pictures that are late or lost, half of the reports lost or wrong."""
     world = World(*skew, reports=reports, clock=FakeClock(), weather=ROUGH)
     run(world, minutes=30)
-    assert abs(drift_ms(world.offsets)) < 5, "by the stamps, at a viewer"
-    assert abs(drift_ms(world.voices) - drift_ms(world.pictures)) < 5, "by when they leave"
     offsets = sorted(abs(ms) for _, ms in world.offsets)
-    assert offsets[len(offsets) // 2] < 10 and offsets[len(offsets) * 99 // 100] < 40
+    by_stamps = drift_ms(world.offsets)
+    by_time = drift_ms(world.voices) - drift_ms(world.pictures)
+    figure(
+        f"half an hour of {skew[0] - skew[1]:+.0f} ppm on a rough way, reports {reports}: voice "
+        f"drifts {by_stamps:.1f} ms by its stamps, {by_time:.1f} by when it leaves; off by "
+        f"{offsets[len(offsets) // 2]:.1f} ms (median), "
+        f"{offsets[len(offsets) * 99 // 100]:.1f} (99 %)"
+    )
+    assert abs(by_stamps) < 20 and abs(by_time) < 20
+    assert offsets[len(offsets) // 2] < 20 and offsets[len(offsets) * 99 // 100] < 40
     apart = median(ms for _, ms in world.voices) - median(ms for _, ms in world.pictures)
     assert abs(apart) < 20
     assert world.waiting <= 30
@@ -274,7 +295,7 @@ def drift_ms(values: list[tuple[int, float]]) -> float:
 @pytest.mark.parametrize("reports", [True, False])
 def test_on_an_ideal_way_voice_and_lips_fit_within_5_ms_all_the_time(reports: bool) -> None:
     world = World(100.0, -100.0, reports=reports, clock=FakeClock())
-    run(world, minutes=3)
+    run(world, minutes=2)
     assert world.worst_ms < 5 and world.apart_ms < 20
     assert world.viewer_ms < 5
     assert world.waiting <= 4
