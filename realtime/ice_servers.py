@@ -56,7 +56,8 @@ def ice_servers(config: Rtc, now_s: float | None = None) -> list[IceServer]:
         now_s: of the wall clock, by which coturn goes, too; None: as it is.
     """
     username = config.turn_username
-    credential = config.turn_credential and config.turn_credential.get_secret_value()
+    given = config.turn_credential
+    credential = None if given is None else given.get_secret_value()
     if config.turn_secret is not None:
         now_s = datetime.now(timezone.utc).timestamp() if now_s is None else now_s
         until_s = int(now_s) + GOOD_FOR_S
