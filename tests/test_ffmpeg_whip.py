@@ -78,5 +78,6 @@ async def test_ffmpeg_publishes_and_a_viewer_watches(
 async def test_a_wrong_token_lets_ffmpeg_know(served: tuple[Stand, str]) -> None:
     _, url = served
     peer = await publisher(f"{url}/whip", "not-the-token", "baseline")
-    _, log = await asyncio.wait_for(peer.communicate(b""), 20)
-    assert peer.returncode == 1 and "401" in log.decode()
+    assert peer.stderr is not None
+    log = await asyncio.wait_for(peer.stderr.read(), 20)
+    assert await peer.wait() == 1 and "401" in log.decode()
