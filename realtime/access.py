@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtime.buckets import Buckets
 from realtime.clock import Clock, MonotonicClock
+from realtime.config import Server
 from realtime.errors import StartupError
 from realtime.tokens import Grant, Right, TokenRefused, Tokens
 
@@ -163,32 +164,32 @@ def grant_of(scope: Scope) -> Grant | None:
     return grant
 
 
+class Rules:
+    """What of the settings the guard goes by; SIGHUP may change it under way."""
+
+    def __init__(self, server: Server) -> None:
+        self.adopt(server)
+
+    def adopt(self, server: Server) -> None:
+        rate = server.post_rate_per_s
+        self.posts = Buckets(rate, max(1.0, rate * POST_BURST_S), MAX_HOLDERS)
+        self.allowed_hosts = frozenset(host.lower() for host in server.allowed_hosts)
+        self.cors_origins = frozenset(origin.lower() for origin in server.cors_origins)
+        """other origins whose pages may use WHIP and WHEP"""
+
+
 class Guard:
-    """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer.
+    """ASGI middleware in front of everything: Host, Origin, token, and headers for every answer."""
 
-    Args:
-        cors_origins: other origins whose pages may use WHIP and WHEP.
-    """
-
-    def __init__(  # noqa: PLR0913 - what a middleware is given by name
-        self,
-        app: ASGIApp,
-        *,
-        tokens: Tokens,
-        allowed_hosts: tuple[str, ...],
-        cors_origins: tuple[str, ...] = (),
-        post_rate_per_s: float = 1000.0,
-        clock: Clock | None = None,
+    def __init__(
+        self, app: ASGIApp, *, tokens: Tokens, rules: Rules, clock: Clock | None = None
     ) -> None:
         self._app = app
         self._clock = clock or MonotonicClock()
-        burst = max(1.0, post_rate_per_s * POST_BURST_S)
-        self._posts = Buckets(post_rate_per_s, burst, MAX_HOLDERS)
         self._failure = asyncio.Lock()
         self._waiting_failures = 0
         self._tokens = tokens
-        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
-        self._cors_origins = frozenset(origin.lower() for origin in cors_origins)
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -215,13 +216,13 @@ class Guard:
     def _shared_with(self, scope: Scope) -> str | None:
         """The foreign origin that may read the answer, if it is one."""
         origin = Headers(scope=scope).get("origin", "")
-        shared = scope["path"].startswith(SHARED) and origin.lower() in self._cors_origins
+        shared = scope["path"].startswith(SHARED) and origin.lower() in self._rules.cors_origins
         return origin if shared else None
 
     def _refusal(self, scope: Scope, shared_with: str | None) -> JSONResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host_name(host) not in self._allowed_hosts:
+        if host_name(host) not in self._rules.allowed_hosts:
             return _refuse(
                 421, f"host {host[:100]!r} is not served here: add it to server.allowed_hosts"
             )
@@ -237,7 +238,7 @@ class Guard:
                 return refusal
         if scope["method"] == "POST":
             holder = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-            if wait_s := self._posts.take(holder, self._clock.now_ns()):
+            if wait_s := self._rules.posts.take(holder, self._clock.now_ns()):
                 after = {"Retry-After": str(math.ceil(wait_s))}
                 return _refuse(429, "too many requests: server.post_rate_per_s", after)
         return None

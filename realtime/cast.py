@@ -58,11 +58,12 @@ class Studio(Protocol):
         """None where no GPU is in use; quick."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
-    """What all sessions share; made once, in `server.build_services`."""
+    """What all sessions share; made once, in `daemon.build_services`."""
 
     config: Config
+    """the only one that changes: SIGHUP puts some of its settings into force"""
     clock: Clock
     studio: Studio
     wardrobe: Wardrobe

@@ -20,7 +20,8 @@ def service(config_file: ConfigFile = None) -> None:
     """Print a systemd unit that runs this very reenactd as a service of its user.
 
     It says itself where to keep it. The daemon tells systemd when it is ready and that it is alive,
-    ends in peace on SIGTERM, and reads log.level, log.format and the token again on SIGHUP.
+    ends in peace on SIGTERM, and reads the token, the certificate and some settings again on
+    SIGHUP.
     """
     from realtime.service import unit
 

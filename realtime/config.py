@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,10 +26,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -62,6 +66,10 @@ letters that the mark's font has (no accents); upper or lower case"""
 
 
 _DISCLOSING = frozenset(label.casefold() for label in LABELS)
+MASK = "********"
+"""what is shown instead of a secret"""
+REVEALED = "revealed"
+"""context of `model_dump` in which secrets are written as they are: to our own processes only"""
 
 
 class _Section(BaseModel):
@@ -81,6 +89,19 @@ def _websocket_url(text: str) -> str:
     return text
 
 
+def _written(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context == REVEALED else MASK
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise PydanticCustomError("secret", "must be printable ASCII without spaces")
+    return secret
+
+
+Secret = Annotated[
+    SecretStr, AfterValidator(_printable), PlainSerializer(_written, when_used="json")
+]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 
@@ -113,6 +134,9 @@ class Server(_Section):
     """pages of these origins, such as https://studio.example, may use WHIP and WHEP"""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Host headers that are answered; others get 421 (DNS rebinding)"""
+    drain_s: float = Field(10.0, ge=0, le=60)
+    """after SIGTERM nobody new is let in, and who performs may go on for so long; when the last has
+    left, on Ctrl-C and on a second SIGTERM it ends at once"""
 
     @field_validator("cors_origins")
     @classmethod
@@ -131,9 +155,22 @@ class Server(_Section):
         return origins
 
 
+def is_turn(url: str) -> bool:
+    """Whether it names a server that relays, and wants to know for whom."""
+    return url.lower().startswith(("turn:", "turns:"))
+
+
 class Rtc(_Section):
+    turn_username: str | None = Field(None, pattern=r"^[!-9;-~]{1,200}$")
+    """who the daemon and its clients are to the TURN server"""
+    turn_credential: Secret | None = None
+    """that user's password; coturn: user=NAME:PASSWORD"""
+    turn_secret: Secret | None = None
+    """instead of a password: what the TURN server shares with the daemon, which makes names and
+    passwords of it that are good for a day; coturn: use-auth-secret, static-auth-secret=SECRET"""
     ice_servers: tuple[str, ...] = ()
-    """stun: or turn: URLs; none by default, so that no foreign server is contacted"""
+    """stun:HOST:PORT, turn:HOST:PORT or turns: URLs; none by default, so that no foreign server is
+    contacted; turn: needs turn_username and turn_credential, or turn_secret"""
     connect_timeout_s: float = Field(15.0, gt=0, le=120)
     """a session that has not connected by then is closed"""
     idle_timeout_s: float = Field(10.0, gt=0, le=120)
@@ -148,6 +185,28 @@ class Rtc(_Section):
     """bitrate that it never exceeds"""
     encode_threads: int = Field(1, ge=1, le=16)
     """threads of the encoder pool, over all sessions"""
+
+    @field_validator("turn_secret")
+    @classmethod
+    def _one_way_only(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is not None and info.data.get("turn_credential") is not None:
+            raise ValueError("rtc.turn_credential is set, too: keep one of the two")
+        return secret
+
+    @field_validator("ice_servers")
+    @classmethod
+    def _relays_with_credentials_only(
+        cls, servers: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        given = info.data
+        named = given.get("turn_username") is not None and given.get("turn_credential") is not None
+        wrong = {"turn_username", "turn_credential", "turn_secret"} - given.keys()  # said there
+        if any(map(is_turn, servers)) and not (named or given.get("turn_secret") or wrong):
+            raise ValueError(
+                "turn: needs rtc.turn_username and rtc.turn_credential (coturn: user=NAME:PASSWORD)"
+                ", or rtc.turn_secret (coturn: static-auth-secret)"
+            )
+        return servers
 
 
 class Video(_Section):
@@ -478,7 +537,13 @@ def _explain(error: ErrorDetails, stack: tuple[Layer, ...]) -> str:
         return f"[{section}] {key}: no such setting{_nearest(key, sections[section])}"
     rule = error["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     origin = origin_of(stack, section, key)
-    return f"[{section}] {key} = {error['input']!r}: {rule} (set by: {origin})"
+    given = MASK if is_secret(sections[section][key]) else repr(error["input"])
+    return f"[{section}] {key} = {given}: {rule} (set by: {origin})"
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting is shown to nobody."""
+    return Secret in get_args(field.annotation)
 
 
 def _nearest(wrong: str, right: Iterable[str]) -> str:

@@ -16,13 +16,13 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from realtime import config as settings
-from realtime.config import Config
+from realtime.config import MASK, Config, is_secret
 
 _WIDTH = 98
 _HEADER = """\
 # The settings of reenactd. Give this file with `reenactd serve --config FILE`.
 # A line without # is set; one with # shows the default. `reenactd config check --config FILE`
-# says whether all is right. After a change of log.* SIGHUP is enough, all else needs a restart.
+# says whether all is right. SIGHUP applies log.* and what server lets in; it logs what it does not.
 """
 
 
@@ -39,7 +39,10 @@ def as_toml(config: Config, is_set: Callable[[str, str], bool]) -> str:
         for key, value in values.items():
             comment = f"{meaning(model, key)}{_range(model, key)}"
             lines += textwrap.wrap(comment, _WIDTH, initial_indent="# ", subsequent_indent="# ")
-            lines += _assignment(key, value, is_set(section, key))
+            if value == MASK and is_secret(model.model_fields[key]):
+                lines += ["# (it is set, and not shown here)", f"#{key} ="]
+            else:
+                lines += _assignment(key, value, is_set(section, key))
         lines.append("")
     return "\n".join(lines)
 

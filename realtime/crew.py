@@ -24,7 +24,7 @@ from typing import Any
 from realtime import logs
 from realtime.cast import Studio
 from realtime.clock import NS_PER_S, MonotonicClock
-from realtime.config import Config, Log
+from realtime.config import REVEALED, Config
 from realtime.crew_worker import END_S, Worker
 from realtime.daemon import State
 from realtime.errors import StartupError
@@ -69,7 +69,7 @@ class Crew:
         """somebody became ready, or the end is near"""
         self._directory = Path(tempfile.mkdtemp(prefix="reenactd-"))  # mode 0700
         self._clock = MonotonicClock()
-        self._settings, name = config.model_dump(mode="json"), _name_of(studio)
+        self._settings, name = _plain(config), _name_of(studio)
         self._workers = {
             index: Worker(index, self._directory, name, self._settings, self._clock)
             for index in range(1, config.server.workers + 1)
@@ -109,21 +109,23 @@ class Crew:
             await asyncio.gather(*self._lives.values(), return_exceptions=True)
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def drain(self) -> None:
+    def drain(self, within_s: float = 0.0) -> None:
         self.draining = True
         self.changed.set()
         for worker in self._workers.values():
-            worker.order(Order(drain=True))
+            worker.order(Order(drain=True, within_s=within_s))
 
     async def wait_for_failure(self) -> None:
         await self._failed.wait()
 
-    def log_as(self, log: Log) -> None:
-        """Write the log so from now on, in every process."""
-        logs.set_up(log)
-        self._settings["log"] = log.model_dump(mode="json")  # for those that are started again
+    def adopt(self, config: Config) -> None:
+        """Go by these settings, in every process; only those of `reload.RELOADABLE` may differ."""
+        self.config = config
+        logs.set_up(config.log)
+        self._settings.clear()  # it is what a worker that is started again is given
+        self._settings.update(_plain(config))
         for worker in self._workers.values():
-            worker.order(Order(log=log))
+            worker.order(Order(adopt=self._settings))
 
     @property
     def state(self) -> State:
@@ -250,6 +252,11 @@ class Crew:
 
 def _task(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     return asyncio.create_task(coroutine, name=name)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """With secrets as they are: it goes through a pipe to a process of ours."""
+    return config.model_dump(mode="json", context=REVEALED)
 
 
 def _check(config: Config) -> None:

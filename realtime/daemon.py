@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engines.errors import EngineError
-from realtime import rtc_internals
+from realtime import logs, rtc_internals
 from realtime.access import is_loopback
 from realtime.admission import alone_fps
 from realtime.broadcast import build_broadcast
@@ -50,6 +50,7 @@ LOADING, ENDING = (
     "the daemon is shutting down; ask again when it is back",
 )
 """why an offer is refused"""
+FAREWELL = "the daemon shuts down: this session ends within {:g} s"
 
 
 class Host(Protocol):
@@ -72,7 +73,8 @@ class Host(Protocol):
     def is_ready(self, identity_id: str) -> bool: ...
     async def start(self) -> None: ...
     async def stop(self, reason: str) -> None: ...
-    def drain(self) -> None: ...
+    def drain(self, within_s: float = 0.0) -> None: ...
+    def adopt(self, config: Config) -> None: ...
     async def wait_for_failure(self) -> None: ...
 
 
@@ -177,9 +179,21 @@ class Daemon:
         await self.services.records.close()
         await self.services.sealer.close()
 
-    def drain(self) -> None:
-        """The end is near: no session is opened any more; those that run go on until `stop`."""
+    def drain(self, within_s: float = 0.0) -> None:
+        """The end is near: no session is opened any more; those that run go on until `stop`.
+
+        Args:
+            within_s: by then it comes, which performers are told; 0: at once.
+        """
+        if within_s and not self.draining:
+            for session in self.sessions:
+                session.notify(FAREWELL.format(within_s))
         self.draining = True
+
+    def adopt(self, config: Config) -> None:
+        """Go by these settings; only those of `reload.RELOADABLE` may differ."""
+        self.services.config = config
+        logs.set_up(config.log)
 
     @property
     def config(self) -> Config:

@@ -17,7 +17,9 @@ _WEIGHT = 1 / 16
 """of the newest picture or packet in a running mean: half a second of either"""
 _REPORT_WEIGHT = 1 / 4
 _JUMP = VIDEO_CLOCK_HZ // 5
-"""nothing but a clock that was set anew moves a mean by 0.2 s"""
+"""a mean is moved by 0.2 s only where a clock was set anew"""
+_PATIENCE = 8
+"""pictures or packets in a row that say so; fewer are late ones"""
 _TRUSTED = VIDEO_CLOCK_HZ
 """reports that put a voice a second from where it arrives are of clocks that are not the same"""
 _WRAP = 1 << 32
@@ -56,28 +58,35 @@ class Unwrapped:
 
 @dataclass(slots=True)
 class _Mean:
-    """A running mean that takes a jump at once."""
+    """A running mean that takes a jump at once, when it has been said often enough."""
 
     weight: float
     jump: float
+    patience: int = 1
     value: float | None = None
+    _strays: int = 0
 
     def add(self, value: float) -> None:
-        if self.value is None or abs(value - self.value) > self.jump:
+        if self.value is None:
             self.value = value
-        else:
+        elif abs(value - self.value) <= self.jump:
             self.value += (value - self.value) * self.weight
+            self._strays = 0
+        else:
+            self._strays += 1
+            if self._strays >= self.patience:
+                self.value, self._strays = value, 0
 
 
 @dataclass(slots=True)
 class Lips:
     """The camera's time is the measure: `pts`, in 1/90000 s, as of SourceFrame."""
 
-    _came: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP))
+    _came: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP, _PATIENCE))
     """arrival of a picture's first packet on this side's clock, over its pts"""
-    _left: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP))
+    _left: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP, _PATIENCE))
     """when its answer's last packet went out, over its pts"""
-    _met: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP))
+    _met: _Mean = field(default_factory=lambda: _Mean(_WEIGHT, _JUMP, _PATIENCE))
     """pts over the microphone's ticks, by arrivals"""
     _told: _Mean = field(default_factory=lambda: _Mean(_REPORT_WEIGHT, _JUMP))
     """the same by the sender's reports"""

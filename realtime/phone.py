@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,16 +75,21 @@ class Invitation(BaseModel):
     """RFC 3339"""
 
 
-def add_phone(app: FastAPI, server: Server, tokens: Tokens, web_client: Path) -> None:
+def add_phone(app: FastAPI, server: Callable[[], Server], tokens: Tokens, web_client: Path) -> None:
+    """
+    Args:
+        server: its settings as they are then.
+    """
+
     @app.get("/api/phone")
     def ways() -> Ways:
         """How a phone can come here; where it cannot, what to type first."""
-        return ways_here(server)
+        return ways_here(server())
 
     @app.post("/api/phone", status_code=201, responses=refusals(400, 409))
     async def invite(wish: CodeWish, request: Request) -> Invitation:
         """A code that is good once. 409 where no phone can come, 400 for another host."""
-        found = await run_in_threadpool(ways_here, server)
+        found = await run_in_threadpool(ways_here, server())
         if found.problem is not None:
             raise HTTPException(
                 409, f"no phone can come here ({found.problem}): see GET /api/phone"

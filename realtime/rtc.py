@@ -31,9 +31,10 @@ from av import VideoFrame
 
 from realtime.capture_times import CaptureTimes
 from realtime.clock import VIDEO_CLOCK_HZ, Clock
-from realtime.config import Rtc
+from realtime.config import Rtc, is_turn
 from realtime.errors import OfferRejected, StartupError
 from realtime.frames import U8, Arrived, OutputFrame
+from realtime.ice_servers import ice_servers
 from realtime.latest import Closed
 from realtime.link import LinkState
 from realtime.lips import SenderReport
@@ -66,7 +67,10 @@ def peer_configuration(config: Rtc) -> RTCConfiguration:
     Raises:
         StartupError: an ICE server's URL cannot be used.
     """
-    servers = [RTCIceServer(urls=url) for url in config.ice_servers]
+    servers = [
+        RTCIceServer(urls=server.url, username=server.username, credential=server.credential)
+        for server in ice_servers(config)
+    ]
     try:
         connection_kwargs(servers)
     except ValueError as exc:
@@ -324,7 +328,13 @@ class Peer:
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         if self._direction == "sendonly" and not self.sends:
             raise OfferRejected("the offer takes no video: its direction must be recvonly/sendrecv")
-        return str(self._pc.localDescription.sdp)
+        answer = str(self._pc.localDescription.sdp)
+        relays = [url for url in self._config.ice_servers if is_turn(url)]
+        if relays and " typ relay" not in answer:  # aioice tells nobody
+            logger.warning(
+                "no relay is had from %s: is it there, and are rtc.turn_* right?", relays[0]
+            )
+        return answer
 
     def _answer_sound(self, transceiver: RTCRtpTransceiver) -> None:
         """One stream of Opus goes as the picture does; any other is declined."""

@@ -63,6 +63,7 @@ CIPHERS = (
 leaves them that choice, and where they are the DTLS server nothing of aiortc's list fits"""
 
 _upstream_host_addresses = ice.get_host_addresses
+_upstream_find_common = rtcpeerconnection.find_common_codecs
 _upstream_is_compatible = rtcpeerconnection.is_codec_compatible
 _upstream_ssl_context = rtcdtlstransport.RTCCertificate._create_ssl_context
 
@@ -112,12 +113,17 @@ def _relied_on() -> list[tuple[str, set[str], tuple[str, ...]]]:
         (
             "rtcpeerconnection",
             set(vars(rtcpeerconnection)),
-            ("RTCRtpReceiver", "RTCRtpSender", "is_codec_compatible"),
+            ("RTCRtpReceiver", "RTCRtpSender", "find_common_codecs", "is_codec_compatible"),
         ),
         (
             "rtcpeerconnection.find_common_codecs",
-            set(rtcpeerconnection.find_common_codecs.__code__.co_names),
+            set(_upstream_find_common.__code__.co_names),
             ("is_codec_compatible",),
+        ),
+        (
+            "RTCPeerConnection.setRemoteDescription",
+            set(RTCPeerConnection.setRemoteDescription.__code__.co_names),
+            ("find_common_codecs",),
         ),
         ("rtp", set(vars(rtp)), ("HeaderExtensionsMap",)),
         ("ice", set(vars(ice)), ("get_host_addresses",)),
@@ -254,6 +260,7 @@ def install(config: Rtc, *, loopback: bool) -> H264Choice:
         (codecs, "H264Encoder", functools.partial(FastH264Encoder, bitrates, choice)),
         (codecs, "Vp8Encoder", functools.partial(CalmVp8Encoder, bitrates)),
         (rtcpeerconnection, "is_codec_compatible", _is_compatible),
+        (rtcpeerconnection, "find_common_codecs", _find_common),
         (rtcdtlstransport.RTCCertificate, "_create_ssl_context", _ssl_context),
         (ice, "get_host_addresses", _all_addresses if loopback else _upstream_host_addresses),
     ]
@@ -270,6 +277,21 @@ def _is_compatible(ours: Any, theirs: Any) -> bool:
     """GStreamer offers H.264 without saying how it packetizes, and uses mode 1, which is ours; by
     RFC 6184 section 8.1 silence would mean mode 0, which nobody sends."""
     return _upstream_is_compatible(*(_with_packetization(codec) for codec in (ours, theirs)))
+
+
+def _find_common(ours: list[Any], theirs: list[Any]) -> list[Any]:
+    """An offer of no other codec than H.264 in profiles that aiortc does not name, as FFmpeg's is
+    unless told otherwise: our decoder takes any, and what we send, Constrained Baseline, any other
+    does. The answer names our profile."""
+    common = _upstream_find_common(ours, theirs)
+    return common or _upstream_find_common(ours, [_in_our_profile(codec) for codec in theirs])
+
+
+def _in_our_profile(codec: Any) -> Any:
+    if codec.name.upper() != "H264":
+        return codec
+    parameters = {**codec.parameters, "profile-level-id": "42e01f"}
+    return dataclasses.replace(codec, parameters=parameters)
 
 
 def _with_packetization(codec: Any) -> Any:

@@ -25,17 +25,18 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from realtime import __version__, logs, tls
-from realtime.access import Guard, is_loopback, load_token
+from realtime.access import Guard, Rules, is_loopback, load_token
 from realtime.adding import add_adding
 from realtime.answers import refusals
 from realtime.cast import Studio
-from realtime.clock import Clock, MonotonicClock
 from realtime.commanding import add_commanding
 from realtime.config import Config, Server, state_directory
 from realtime.connections import BoundedProtocol
 from realtime.daemon import Daemon, Host, build_services
+from realtime.ending import Ending, end_on_signals
 from realtime.enrolment import Enrolment
 from realtime.errors import AdmissionRefused, IdentityError, OfferRejected, StartupError
+from realtime.ice_servers import ice_servers
 from realtime.keeping import add_keeping
 from realtime.loops import choose_loop, finish
 from realtime.phone import add_phone
@@ -59,14 +60,15 @@ MAX_CONNECTIONS = 256
 DESCRIPTION = "/api/openapi.json"
 
 
-def create_app(daemon: Daemon, tokens: Tokens, loop: str) -> FastAPI:
+def create_app(daemon: Daemon, tokens: Tokens, loop: str, rules: Rules | None = None) -> FastAPI:
     """The whole HTTP surface; `daemon` is started and stopped by the caller."""
     app = _new_app(openapi_url=DESCRIPTION)
     _add_daemon(app, daemon, loop)
-    _add_apart(app, daemon.config, tokens)
+    _add_apart(app, daemon, tokens)
     _add_page(app)
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
-    _guard(app, daemon.config.server, tokens, daemon.services.clock)
+    rules = rules or Rules(daemon.config.server)
+    app.add_middleware(Guard, tokens=tokens, rules=rules, clock=daemon.services.clock)
     return app
 
 
@@ -75,14 +77,14 @@ def create_worker_app(daemon: Daemon, secret: str, loop: str) -> FastAPI:
     app = _new_app(openapi_url=DESCRIPTION)
     add_look(app, daemon)
     _add_daemon(app, daemon, loop)
-    _add_apart(app, daemon.config, Tokens(secret))  # to be described: the parent answers
+    _add_apart(app, daemon, Tokens(secret))  # to be described: the parent answers
     _add_page(app)
     app.openapi = functools.partial(openapi_with_tokens, app)  # type: ignore[method-assign]
     app.add_middleware(FromParent, secret=secret)
     return app
 
 
-def create_crew_app(crew: Crew, tokens: Tokens, loop: str) -> FastAPI:
+def create_crew_app(crew: Crew, tokens: Tokens, loop: str, rules: Rules) -> FastAPI:
     """The same for a crew of worker processes: what is not answered here, one of them answers."""
     from realtime.forwarding import add_forwarding  # one process does not wait for their libraries
     from realtime.summing import add_summing
@@ -91,10 +93,10 @@ def create_crew_app(crew: Crew, tokens: Tokens, loop: str) -> FastAPI:
     add_health(app, crew)
     add_summing(app, crew, loop)
     _add_api(app, crew, loop)
-    _add_apart(app, crew.config, tokens)
+    _add_apart(app, crew, tokens)
     add_forwarding(app, crew)
     _add_page(app)
-    _guard(app, crew.config.server, tokens, MonotonicClock())
+    app.add_middleware(Guard, tokens=tokens, rules=rules)
     return app
 
 
@@ -122,29 +124,18 @@ def _add_daemon(app: FastAPI, daemon: Daemon, loop: str) -> None:
     add_adding(app, daemon, Enrolment(daemon.config.identities))
 
 
-def _add_apart(app: FastAPI, config: Config, tokens: Tokens) -> None:
+def _add_apart(app: FastAPI, host: Host, tokens: Tokens) -> None:
     """What needs no sessions, and is therefore answered by the process that listens."""
-    add_keeping(app, Enrolment(config.identities))
+    add_keeping(app, Enrolment(host.config.identities))
     add_verifying(app)
     add_tokens(app, tokens)
-    add_phone(app, config.server, tokens, web_client_directory())
+    add_phone(app, lambda: host.config.server, tokens, web_client_directory())
 
 
 def _add_page(app: FastAPI) -> None:
     """Comes last, for it takes every path that is left."""
     add_view(app, web_client_directory())
     app.mount("/", StaticFiles(directory=web_client_directory(), html=True))
-
-
-def _guard(app: FastAPI, server: Server, tokens: Tokens, clock: Clock) -> None:
-    app.add_middleware(
-        Guard,
-        tokens=tokens,
-        allowed_hosts=server.allowed_hosts,
-        cors_origins=server.cors_origins,
-        post_rate_per_s=server.post_rate_per_s,
-        clock=clock,
-    )
 
 
 def web_client_directory() -> Path:
@@ -199,11 +190,11 @@ def _add_api(app: FastAPI, host: Host, loop: str) -> None:
             "loop": loop,
             "canvas": {"width": config.video.width_px, "height": config.video.height_px},
             "sessions": host.session_count,
-            "max_sessions": config.server.max_sessions,
+            "max_sessions": host.config.server.max_sessions,
             "next_session_fps": _rounded(host.next_session_fps),
             "default_identity": config.identities.default,
             "driver": config.tracking.driver,
-            "ice_servers": list(config.rtc.ice_servers),
+            "ice_servers": [server.as_json() for server in ice_servers(config.rtc)],
         }
 
     @app.get("/api/identities")
@@ -275,6 +266,7 @@ def run(
                 announce(f"{_address(config.server, listener)}/#token={tokens.own}")
             return changed
 
+        rules, chain = Rules(config.server), tls.Chain(config.server)
         choice = choose_loop(config.server.loop)
         loop = choice.new()
         try:
@@ -284,25 +276,32 @@ def run(
                 from realtime.crew import Crew
 
                 host = crew = Crew(config, studio)
-                app, log_as = create_crew_app(crew, tokens, str(choice)), crew.log_as
+                app = create_crew_app(crew, tokens, str(choice), rules)
             else:
                 host = daemon = Daemon(build_services(config, studio(config)))
-                app, log_as = create_app(daemon, tokens, str(choice)), logs.set_up
+                app = create_app(daemon, tokens, str(choice), rules)
+
+            def adopt(fresh: Config) -> None:
+                rules.adopt(fresh.server)
+                host.adopt(fresh)
+
             if load_again is not None:
-                _reload_on_hangup(loop, Reload(config, load_again, renew_token, log_as))
+                reload = Reload(config, load_again, renew_token, adopt, chain.renew)
+                _reload_on_hangup(loop, reload)
             url = f"{_address(config.server, listener)}/#token={tokens.own}"
             lines = (f"event loop: {choice}", url)
-            loop.run_until_complete(_serve(host, app, listener, lines, announce))
+            loop.run_until_complete(_serve(host, app, listener, chain, lines, announce))
         finally:
             finish(loop)
             asyncio.set_event_loop(None)
             loop.close()
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913 - what a process is made of
     host: Host,
     app: FastAPI,
     listener: socket.socket,
+    chain: tls.Chain,
     lines: tuple[str, ...],
     announce: Callable[[str], None],
 ) -> None:
@@ -322,6 +321,8 @@ async def _serve(
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
+    server.config.load()
+    chain.context = server.config.ssl
     _stop_on_signals(server, host)
     await host.start()
     supervising = asyncio.create_task(supervise(Manager(), lambda: host.state))
@@ -352,16 +353,7 @@ def _address(config: Server, listener: socket.socket) -> str:
 
 
 def _stop_on_signals(server: uvicorn.Server, host: Host) -> None:
-    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-        return
-
-    def stop() -> None:
-        server.force_exit = server.should_exit  # the second one does not wait
-        server.should_exit = True
-        host.drain()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    end_on_signals(Ending(server, host))
 
 
 def _reload_on_hangup(loop: asyncio.AbstractEventLoop, reload: Reload) -> None:

@@ -34,7 +34,7 @@ Restart=on-failure
 RestartPreventExitStatus=2
 RestartSec=2
 TimeoutStartSec=120
-TimeoutStopSec=60
+TimeoutStopSec=120
 WatchdogSec=20
 Slice=session.slice
 

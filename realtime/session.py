@@ -574,6 +574,10 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def notify(self, message: str) -> None:
+        """Have the performer read something; nothing changes by it."""
+        self._tell({"type": "error", "message": message})
+
     def end(self, reason: str) -> None:
         """End for a reason that the client should hear; `watch` does it."""
         if self._doom is None:

@@ -30,7 +30,6 @@ class Sessions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limit = services.config.server.max_sessions
         self._sessions: dict[str, Session] = {}
         self._opening = 0
         self._overdue: set[str] = set()
@@ -113,6 +112,10 @@ class Sessions:
     def next_session_fps(self) -> float | None:
         """What one more session would get; None while nothing is known of the cost."""
         return self._load.next_session_fps(self._taken)
+
+    @property
+    def _limit(self) -> int:
+        return self._services.config.server.max_sessions
 
     @property
     def _taken(self) -> int:

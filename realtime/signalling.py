@@ -18,6 +18,7 @@ from realtime.answers import BODY, refusals
 from realtime.daemon import Daemon
 from realtime.errors import IceRestarted, NobodyPerforms
 from realtime.http_body import CLIENT_GONE, read_body
+from realtime.ice_servers import ice_servers
 from realtime.naming import LATEST
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sinks.sizes import Size
@@ -197,8 +198,8 @@ def _created(daemon: Daemon, location: str, resource: Resource, answer: str) -> 
 
 
 def _name_ice_servers(response: Response, daemon: Daemon) -> None:
-    for url in daemon.services.config.rtc.ice_servers:
-        response.headers.append("Link", f'<{url}>; rel="ice-server"')
+    for server in ice_servers(daemon.config.rtc):
+        response.headers.append("Link", server.as_link())
 
 
 async def _trickle(resource: Resource | None, what: str, request: Request) -> Response:

@@ -99,6 +99,39 @@ def certified(cert: Path) -> Certified:
     )
 
 
+class Chain:
+    """The certificate as browsers are shown it. `renew` reads it again, from the same files."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.context: ssl.SSLContext | None = None
+        """that is in use; set by whoever listens, None without TLS"""
+        self._shown = self._read()
+
+    def renew(self) -> bool:
+        """Whether there is another one, which is shown from now on.
+
+        Raises:
+            StartupError: the files cannot be used; the old one is shown on.
+        """
+        cert, key = self._server.tls_cert, self._server.tls_key
+        if self.context is None or cert is None or not check(self._server):
+            return False
+        found = self._read()
+        if found == self._shown:
+            return False
+        self.context.load_cert_chain(cert, key, password="")
+        self._shown = found
+        return True
+
+    def _read(self) -> bytes | None:
+        cert = self._server.tls_cert
+        try:
+            return None if cert is None else cert.read_bytes()
+        except OSError as error:
+            raise StartupError(f"server.tls_cert = {cert}: cannot be read ({error})") from error
+
+
 def check(server: Server) -> bool:
     """Whether TLS is configured and usable; False where it is not configured.
 

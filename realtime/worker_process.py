@@ -22,7 +22,9 @@ from typing import Any
 import uvicorn
 
 from realtime import logs
+from realtime.config import Config
 from realtime.daemon import Daemon, build_services
+from realtime.ending import Ending, end_on_signals
 from realtime.errors import ReenactdError
 from realtime.loops import LoopChoice, choose_loop, finish
 from realtime.server import SHUTDOWN_S, Uvicorn, create_worker_app
@@ -80,7 +82,8 @@ async def _serve(start: Start, daemon: Daemon, choice: LoopChoice, reports: int)
         )
     )
     orders = await _orders()
-    _end_on_signal(server, daemon)
+    # Who stops a whole group of processes, as systemd, means this one, too.
+    end_on_signals(Ending(server, daemon), interrupt=False)
     with _listening(start.socket) as listener:
         await daemon.start()
         try:
@@ -127,24 +130,14 @@ async def _obey(orders: asyncio.StreamReader, daemon: Daemon) -> None:
     while line := await orders.readline():
         order = Order.read(line)
         if order.drain:
-            daemon.drain()
-        if order.log is not None:
-            logs.set_up(order.log)
+            daemon.drain(order.within_s)
+        if order.adopt is not None:
+            daemon.adopt(Config(**order.adopt))
 
 
 def _report(reports: int, report: Report) -> None:
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and so are we soon
         os.write(reports, report.line())
-
-
-def _end_on_signal(server: uvicorn.Server, daemon: Daemon) -> None:
-    """Who stops a whole group of processes means this one, too."""
-
-    def end() -> None:
-        server.should_exit = True
-        daemon.drain()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
 
 
 def _sign_log_lines(index: int) -> None:

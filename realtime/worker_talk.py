@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from realtime.admission import Ledger
-from realtime.config import Config, Log
+from realtime.config import Config
 from realtime.daemon import State
 from realtime.session import Phase
 from realtime.tokens import Grant
@@ -61,8 +61,10 @@ class Order:
 
     drain: bool = False
     """open no session any more"""
-    log: Log | None = None
-    """write the log so from now on"""
+    within_s: float = 0.0
+    """with `drain`: when the end comes, which performers are told"""
+    adopt: Mapping[str, Any] | None = None
+    """go by these settings from now on"""
 
     def line(self) -> bytes:
         return _ORDER.dump_json(self) + b"\n"

@@ -40,6 +40,7 @@ workers = 2
 min_fps = 0
 post_rate_per_s = 1000
 max_sessions = 3
+drain_s = 0
 [quality]
 adapt = false
 """

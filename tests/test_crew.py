@@ -311,13 +311,25 @@ def test_sighup_reaches_every_process(crewed: Crewed) -> None:
     ("number", "to_all"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, False)]
 )
 async def test_a_signal_ends_all_processes_in_peace(own: Crewed, number: int, to_all: bool) -> None:
-    """To all of them at once, as systemd sends it, or to the one that somebody started."""
+    """To all of them at once, as systemd sends it, or to the one that somebody started. SIGTERM
+    lets who performs go on; a second one does not."""
     await asyncio.to_thread(own.listen)
     await asyncio.to_thread(own.until, lambda: len(own.up()) == 2)
     pids = own.processes()
+    own.file.write_text(SETTINGS.replace("drain_s = 0", "drain_s = 60"))
+    own.process.send_signal(signal.SIGHUP)
+    await asyncio.to_thread(own.until, lambda: "reloaded: server.drain_s" in own.log)
     async with own.http() as http, performing(http, "juniper", "one") as performer:
         for pid in pids[1:] if to_all else ():
             os.kill(pid, number)
+        if number == signal.SIGTERM:
+            own.process.send_signal(number)
+            await until(lambda: bool(performer.heard("error")))
+            assert "ends within 60 s" in performer.heard("error")[0]["message"]
+            offer: Any = {"content": CHROMIUM_OFFER, "headers": SDP}
+            assert (await http.post("/whip", **offer)).status_code == 503
+            seen = len(performer.seen)
+            await until(lambda: len(performer.seen) > seen + 10)
         assert await asyncio.to_thread(own.end, number) == 0
         assert performer.heard("closed")[0]["reason"] == "the daemon is shutting down"
     assert len(pids) == 3 and not any(runs(pid) for pid in pids)

@@ -134,12 +134,14 @@ async def test_a_clap_is_together_in_the_film(
     async with standing(recording_to(tmp_path), EchoStudio()) as stand:
         async with clapping(stand) as performer:
             await until(lambda: bool(performer.flashes and performer.clicks))
-            said = await next(iter(stand.daemon.sessions)).record()
-            before = len(performer.flashes)
-            await until(lambda: len(performer.flashes) >= before + 5)
+            session = next(iter(stand.daemon.sessions))
+            said = await session.record()
+            await until(lambda: session.recording is not None and session.recording.seconds > 7)
         await until(lambda: len(stand.daemon.sessions) == 0)
     offsets = Offsets.of(*in_file(Path(said.files[0])))
     figure(
-        f"clap in a film: voice {offsets.median_ms:.1f} ms late, at worst {offsets.worst_ms:.1f}"
+        f"clap in a film: voice {offsets.median_ms:.1f} ms late, at worst {offsets.worst_ms:.1f}, "
+        f"{offsets.within_40:.0%} of {offsets.claps} within 40"
     )
     assert offsets.claps >= 3 and abs(offsets.median_ms) < 40
+    assert offsets.within_40 >= 0.8, "but for what a busy machine tears apart"

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import ssl
 from pathlib import Path
 
+import httpx
 import pytest
 
-from realtime.access import load_token
+from realtime import tls
+from realtime.access import Rules, load_token
 from realtime.config import Config
+from realtime.daemon import Daemon, build_services
 from realtime.errors import StartupError
-from realtime.reload import Reload
-from tests.helpers import Camera, Performer, Watcher, standing, until
+from realtime.reload import RELOADABLE, Reload
+from realtime.server import create_app
+from realtime.tokens import Tokens
+from tests.helpers import (
+    TOKEN,
+    Camera,
+    FakeStudio,
+    Performer,
+    Watcher,
+    config_with,
+    standing,
+    until,
+)
+from tests.test_tls import made
 
 OTHER = "another-token-of-the-tests-that-is-long-enough"
 
@@ -68,3 +85,74 @@ def test_a_deleted_file_makes_a_new_token_and_a_bad_one_keeps_the_old(
     with pytest.raises(StartupError):
         load_token(file)
     assert os.stat(file).st_mode & 0o777 == 0o644, "it is not mended behind somebody's back"
+
+
+async def test_whom_it_lets_in_changes_under_way(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    old = config_with(server={"max_sessions": 2, "max_viewers": 1})
+    changed = {
+        "allowed_hosts": ("studio.example",),
+        "cors_origins": ("https://page.example",),
+        "post_rate_per_s": 0.4,  # one POST at once
+        "max_sessions": 5,
+        "max_viewers": 3,
+        "min_fps": 7.0,
+        "drain_s": 3.0,
+        "port": 9999,
+    }
+    fresh = old.model_copy(update={"server": old.server.model_copy(update=changed)})
+    daemon, rules = Daemon(build_services(old, FakeStudio())), Rules(old.server)
+    app = create_app(daemon, Tokens(TOKEN), "test loop", rules)
+    transport = httpx.ASGITransport(app=app)
+    url, headers = "http://studio.example", {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, base_url=url, headers=headers) as http:
+        assert (await http.get("/api/status")).status_code == 421
+
+        def adopt(config: Config) -> None:
+            rules.adopt(config.server)
+            daemon.adopt(config)
+
+        Reload(old, lambda: fresh, lambda: False, adopt)()
+        assert (await http.get("/api/status")).json()["max_sessions"] == 5
+        asked = await http.options("/whip", headers={"Origin": "https://page.example"})
+        assert asked.headers["Access-Control-Allow-Origin"] == "https://page.example"
+        codes = [(await http.post("/api/tokens", json={})).status_code for _ in range(2)]
+        assert codes == [201, 429]
+    server = daemon.config.server
+    assert (server.max_viewers, server.min_fps, server.drain_s) == (3, 7.0, 3.0)
+    assert server.port == old.server.port and daemon.sessions._limit == 5
+    applied = sorted(f"server.{key}" for key in changed if key != "port")
+    assert f"reloaded: {', '.join(applied)}" in caplog.text
+    assert "hold after a restart only: server.port" in caplog.text
+    assert set(applied) | {"log.level", "log.format"} == RELOADABLE
+
+
+async def test_a_renewed_certificate_is_shown_to_who_connects_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = made(tmp_path)
+    assert settings.tls_cert is not None and settings.tls_key is not None
+    chain = tls.Chain(settings)
+    chain.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    chain.context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    listening = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=chain.context
+    )
+    port = listening.sockets[0].getsockname()[1]
+
+    async def shown() -> str:
+        return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+
+    reload = Reload(Config(), Config, lambda: False, renew_certificate=chain.renew)
+    before = await shown()
+    reload()
+    assert await shown() == before
+    made(tmp_path)
+    reload()
+    after = await shown()
+    assert after != before and after in settings.tls_cert.read_text()
+    settings.tls_key.write_text("no key")
+    reload()
+    assert await shown() == after
+    assert "the certificate was not reloaded, the old one holds: server.tls_cert" in caplog.text
+    listening.close()

@@ -571,6 +571,19 @@ def test_an_h264_offer_that_does_not_say_how_it_packetizes_is_taken() -> None:
     assert not rtcpeerconnection.find_common_codecs([ours], [single])
 
 
+def test_an_h264_offer_of_another_profile_is_taken_where_there_is_nothing_else() -> None:
+    """As FFmpeg's, whose encoder makes High unless told otherwise."""
+    ours = h264(**{"packetization-mode": "1", "profile-level-id": "42e01f"})
+    high = h264(**{"packetization-mode": "1", "profile-level-id": "64000d"})
+    (taken,) = rtcpeerconnection.find_common_codecs([ours], [high])
+    assert (taken.payloadType, taken.parameters) == (high.payloadType, ours.parameters)
+    other = h264(**{"packetization-mode": "1", "profile-level-id": "42c00d"})
+    other.payloadType = 106
+    (taken,) = rtcpeerconnection.find_common_codecs([ours], [high, other])
+    assert taken.payloadType == 106
+    assert not rtcpeerconnection.find_common_codecs([ours], [h264(**{"packetization-mode": "0"})])
+
+
 def test_a_peer_with_an_rsa_certificate_can_be_the_dtls_server() -> None:
     """GStreamer's certificates are RSA; upstream offers ciphers for elliptic curves only."""
     profiles = rtcdtlstransport.SRTP_PROFILES

@@ -233,9 +233,9 @@ async def test_the_api_tells_what_the_page_needs(stand: Stand) -> None:
 
 
 async def test_an_ice_server_is_named_to_the_client() -> None:
-    url = "turn:turn.example.org:3478"
+    url = "stun:stun.example.org:3478"
     async with standing(config_with(rtc={"ice_servers": (url,)})) as stand:
-        assert (await stand.http.get("/api/status")).json()["ice_servers"] == [url]
+        assert (await stand.http.get("/api/status")).json()["ice_servers"] == [{"urls": url}]
 
 
 async def test_errors_are_json_everywhere(stand: Stand) -> None:

@@ -129,7 +129,8 @@ def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path:
     try:
         systemd.until("READY=1")
         for text in (
-            "[server]\nport = 0\nmax_sessions = 3\n[log]\nformat = 'json'\n",
+            "[server]\nport = 0\nmax_sessions = 3\n"
+            "[log]\nformat = 'json'\n[video]\nwidth_px = 320\n",
             "[server]\nport = 'x'\n",
         ):
             systemd.heard.clear()
@@ -146,8 +147,8 @@ def test_sighup_reloads_what_can_be_and_sigterm_ends(systemd: Systemd, tmp_path:
     finally:
         daemon.kill()
     assert daemon.returncode == 0
-    assert '"message": "reloaded: log.format"' in log
-    assert "hold after a restart only: server.max_sessions" in log
+    assert '"message": "reloaded: log.format, server.max_sessions"' in log
+    assert "hold after a restart only: video.width_px" in log
     assert "the old ones hold: [server] port = 'x'" in log
     assert "Traceback" not in log
     assert printed.splitlines()[-1].endswith(f"/#token={OTHER_TOKEN}")

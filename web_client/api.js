@@ -40,7 +40,7 @@ export function adoptToken(text) {
   return true;
 }
 
-/** @returns {Promise<{engine: string, canvas: {width: number, height: number}}>} */
+/** @returns {Promise<{engine: string, canvas: {width: number, height: number}, ice_servers: RTCIceServer[]}>} */
 export async function fetchStatus() {
   return (await request("GET", "/api/status")).json();
 }

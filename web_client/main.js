@@ -104,7 +104,7 @@ async function check() {
 }
 
 function heedStatus(status) {
-  iceServers = status.ice_servers.map((urls) => ({ urls }));
+  iceServers = status.ice_servers;
   loading = status.engine === "loading";
   byId("engine").textContent = byId("engine").title = status.engine;
   canvas = status.canvas;
@@ -122,9 +122,10 @@ async function connect() {
     onLost: (livedMs) => mine === session && dispatch({ type: "lost", livedMs }),
   };
   const tracks = { camera: camera.track, voice: microphone.track };
-  const mine = phone ? new RemoteSession(phone, handlers) : new Session(iceServers, tracks, handlers);
-  session = mine;
+  let mine = null;
   try {
+    mine = phone ? new RemoteSession(phone, handlers) : new Session(iceServers, tracks, handlers);
+    session = mine;
     await mine.connect(gallery.chosen);
     if (loading) heedStatus(await fetchStatus());
   } catch (error) {

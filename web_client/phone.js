@@ -57,7 +57,7 @@ async function check() {
       throw error;
     });
     const status = await fetchStatus();
-    iceServers = status.ice_servers.map((urls) => ({ urls }));
+    iceServers = status.ice_servers;
     loading = status.engine === "loading";
   } catch (error) {
     return reportFailure(error);
@@ -73,9 +73,10 @@ async function connect() {
     onMessage: (message) => heed(mine, message),
     onLost: (livedMs) => mine === session && dispatch({ type: "lost", livedMs }),
   };
-  const mine = new Session(iceServers, tracks, handlers, { name: null, returns: false });
-  session = mine;
+  let mine = null;
   try {
+    mine = new Session(iceServers, tracks, handlers, { name: null, returns: false });
+    session = mine;
     await mine.connect(null);
   } catch (error) {
     if (mine === session) reportFailure(error);

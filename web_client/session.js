@@ -37,7 +37,7 @@ export class Session {
   #timers = [];
 
   /**
-   * @param {{urls: string[]}[]} iceServers
+   * @param {RTCIceServer[]} iceServers
    * @param {{camera: MediaStreamTrack, voice: MediaStreamTrack|null}} tracks
    * @param {Handlers} handlers
    * @param {{name?: string|null, returns?: boolean}} [wishes] under which name viewers find it, null

@@ -58,8 +58,9 @@ async function connect() {
     const asked = wantedSize === "auto" && size === "full" ? {} : { size };
     await mine.connect(`${path}?${new URLSearchParams({ background: wanted, ...asked })}`);
   } catch (error) {
+    lose(mine, error); // first, so that it tries again whatever it was
     if (!(error instanceof WhepError)) throw error;
-    return lose(mine, error);
+    return;
   }
   setTimeout(() => watch(mine, performance.now()), CONNECT_MS);
 }

@@ -92,8 +92,21 @@ export class Viewer {
   }
 }
 
-/** Those that Link headers name: RFC 9725 section 4.6. @returns {{urls: string}[]} */
+const LINK = /<([^>]+)>((?:\s*;\s*[\w-]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]+))*)/g;
+const PARAMETER = /([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]+))/g;
+
+/** Those that Link headers name: RFC 9725 section 4.6. @returns {RTCIceServer[]} */
 export function iceServers(response) {
-  const links = response.headers.get("Link") ?? "";
-  return [...links.matchAll(/<([^>]+)>\s*;[^,]*rel="?ice-server"?/g)].map(([, urls]) => ({ urls }));
+  const links = [...(response.headers.get("Link") ?? "").matchAll(LINK)];
+  return links.flatMap(([, urls, rest]) => {
+    const said = Object.fromEntries(
+      [...rest.matchAll(PARAMETER)].map(([, name, quoted, bare]) => [
+        name.toLowerCase(),
+        bare ?? quoted.replace(/\\(.)/g, "$1"),
+      ]),
+    );
+    if (said.rel !== "ice-server") return [];
+    const { username, credential } = said;
+    return [username === undefined ? { urls } : { urls, username, credential }];
+  });
 }

@@ -1,9 +1,13 @@
-"""VTube Studio out: its tracking parameters, through its plugin API (WebSocket, JSON).
+"""VTube Studio out: tracking parameters by its plugin API (WebSocket, JSON).
 
 https://github.com/DenchiSoft/VTubeStudio: a plugin asks for a token once, which its user grants in
 a dialogue there; with it each connection authenticates, and then injects values, again within a
-second, for they expire. Nothing here waits: each motion moves the conversation on by what has been
-answered meanwhile. Written by its documentation; it has not met the program itself.
+second, for they expire. ARKit's 52 are custom parameters, made anew at each connection, which
+changes nothing where they are: a value for one that is not there has all values of its request
+refused.
+
+Nothing here waits: each motion moves the conversation on by what has been answered meanwhile.
+Written by its documentation; it has not met the program itself.
 """
 
 from __future__ import annotations
@@ -11,20 +15,23 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from realtime import arkit
 from realtime.clock import NS_PER_S, Clock
 from realtime.errors import ReenactdError, StartupError
 from realtime.frames import Motion
-from realtime.stages.retarget import euler_rad
+from realtime.sinks.vtube_parameters import CUSTOM, description, parameters
+
+logger = logging.getLogger(__name__)
 
 PLUGIN = {"pluginName": "reenactd", "pluginDeveloper": "reenactd"}
+REQUEST = "reenactd"
+"""the id of all requests but those that make a parameter, which have its name"""
 RETRY_NS = 5 * NS_PER_S
 CONNECT_S = 2.0
 LONGEST_TOKEN = 512
@@ -53,6 +60,14 @@ class VtubeStudioSink:
         self._socket: Any = None
         self._step: Step = "apart"
         self._tried_ns: int | None = None
+        self._unmade: deque[str] = deque()
+        """custom parameters that are still to be made, the one that is being made first"""
+        self._made: list[str] = []
+        """those that can be injected"""
+        self._refusals = 0
+        """of custom parameters; the first is told"""
+        self._began_ns = 0
+        """when they were last made"""
 
     def show(self, motion: Motion | None) -> None:
         """
@@ -118,16 +133,25 @@ class VtubeStudioSink:
             if not isinstance(token, str) or not 0 < len(token) <= LONGEST_TOKEN:
                 self._lost("VTube Studio sent no usable token")
             else:
-                self._store(token)
                 self._authenticate(token)
+                self._store(token)
         elif kind == "AuthenticationResponse":
             if data.get("authenticated") is True:
                 self._step = "ready"
+                self._make_all()
             else:  # the user took the permission back: ask anew
-                self._token_file.unlink(missing_ok=True)
+                self._forget_token()
                 self._ask_for_token()
+        elif kind == "ParameterCreationResponse" and self._unmade:
+            self._made.append(self._unmade.popleft())
+            self._make_next()
         elif kind == "APIError":
             said = f"VTube Studio refuses: {str(data.get('message', ''))[:200]}"
+            if self._unmade and answer.get("requestID") == self._unmade[0]:
+                self._pass_over(said)
+                return
+            if self._step == "ready" and self._made and not self._unmade and self._is_due():
+                self._make_all()  # its user may have deleted some
             if self._step == "asking":
                 self._step = "refused"
                 said += "; restart reenactd to be asked again"
@@ -141,20 +165,47 @@ class VtubeStudioSink:
         self._step = "authenticating"
         self._send("AuthenticationRequest", {**PLUGIN, "authenticationToken": token})
 
+    def _make_all(self) -> None:
+        self._unmade, self._made, self._refusals = deque(CUSTOM), [], 0
+        self._began_ns = self._clock.now_ns()
+        self._make_next()
+
+    def _is_due(self) -> bool:
+        return self._clock.now_ns() - self._began_ns > RETRY_NS
+
+    def _make_next(self) -> None:
+        """One after the other: who is asked 52 things at once may lose some."""
+        if not self._unmade:
+            return
+        name = self._unmade[0]
+        self._send("ParameterCreationRequest", description(name), name)
+
+    def _pass_over(self, said: str) -> None:
+        """Go on without that parameter.
+
+        Raises:
+            ReenactdError: it is the first of this connection: others will have the same cause.
+        """
+        name = self._unmade.popleft()
+        self._refusals += 1
+        self._make_next()
+        if self._refusals == 1:
+            raise ReenactdError(f"{said}; without {name}, and others as far as they are refused")
+
     def _inject(self, motion: Motion | None) -> None:
-        values = {} if motion is None else parameters(motion)
+        values = {} if motion is None else parameters(motion, self._made)
         injected = [{"id": name, "value": round(value, 4)} for name, value in values.items()]
         if injected:
             data = {"faceFound": True, "mode": "set", "parameterValues": injected}
             self._send("InjectParameterDataRequest", data)
 
-    def _send(self, kind: str, data: Mapping[str, Any]) -> None:
+    def _send(self, kind: str, data: Mapping[str, Any], request: str = REQUEST) -> None:
         from websockets.exceptions import ConnectionClosed
 
         message = {
             "apiName": "VTubeStudioPublicAPI",
             "apiVersion": "1.0",
-            "requestID": "reenactd",
+            "requestID": request,
             "messageType": kind,
             "data": data,
         }
@@ -179,38 +230,21 @@ class VtubeStudioSink:
         try:
             _write_private(self._token_file, token)
         except OSError as exc:
-            raise ReenactdError(
-                f"the token of VTube Studio cannot be kept in {self._token_file} "
-                f"({exc.strerror or exc}): it will be asked for again"
-            ) from exc
+            logger.warning(
+                "the token of VTube Studio cannot be kept in %s (%s): it works now, and will be "
+                "asked for again after the next connection",
+                *(self._token_file, exc.strerror or exc),
+            )
 
-
-def parameters(motion: Motion) -> dict[str, float]:
-    """VTube Studio's own tracking parameters, as far as landmarks show them; in its ranges."""
-    seen = arkit.measure(motion)
-    yaw, pitch, roll = np.degrees(euler_rad(motion.rotation)).tolist()
-
-    def mean(name: str) -> float:
-        return (seen[f"{name}Left"] + seen[f"{name}Right"]) / 2
-
-    found = {
-        "FaceAngleX": -yaw,
-        "FaceAngleY": -pitch,
-        "FaceAngleZ": roll,
-        "MouthOpen": seen["jawOpen"],
-        "MouthSmile": 0.5 + (mean("mouthSmile") - mean("mouthFrown")) / 2,
-        "MouthX": seen["mouthLeft"] - seen["mouthRight"],
-        "Brows": 0.5 + (seen["browInnerUp"] - mean("browDown")) / 2,
-    }
-    for side in ("Left", "Right"):
-        inwards = seen[f"eyeLookIn{side}"] - seen[f"eyeLookOut{side}"]
-        found |= {
-            f"EyeOpen{side}": 1 - seen[f"eyeBlink{side}"],
-            f"Eye{side}X": inwards if side == "Right" else -inwards,
-            f"Eye{side}Y": seen[f"eyeLookUp{side}"] - seen[f"eyeLookDown{side}"],
-            f"Brow{side}Y": 0.5 + (seen[f"browOuterUp{side}"] - seen[f"browDown{side}"]) / 2,
-        }
-    return found
+    def _forget_token(self) -> None:
+        try:
+            self._token_file.unlink(missing_ok=True)
+        except OSError as exc:
+            logger.warning(
+                "the token of VTube Studio in %s, which it does not know any more, cannot be "
+                "deleted: %s",
+                *(self._token_file, exc.strerror or exc),
+            )
 
 
 def _parsed(text: str | bytes) -> Mapping[str, Any]:

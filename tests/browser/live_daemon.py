@@ -44,6 +44,7 @@ class LiveDaemon:
             "false"  # a slow machine shows what a quick one does
         )
         environment["REENACTD_SERVER__MIN_FPS"] = "0"
+        environment["REENACTD_SERVER__DRAIN_S"] = "0"  # a page is left open when it is stopped
         with (self._directory / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "realtime.cli", "serve", "--port", str(self.port)],

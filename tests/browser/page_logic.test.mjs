@@ -9,6 +9,7 @@ import { INITIAL } from "../../web_client/link.js";
 import { noticeFor } from "../../web_client/notice.js";
 import { sdpFragment } from "../../web_client/sdp.js";
 import { newestWins } from "../../web_client/throttle.js";
+import { iceServers } from "../../web_client/viewer.js";
 import { ACTIONS, WORDS, fill, qualityWords } from "../../web_client/words.js";
 
 const OFF = { phase: "off", problem: null, detail: "" };
@@ -159,4 +160,16 @@ test("a recording says where it goes, what it lost and why it stopped", () => {
     /MiB\. Not signed: No room\.$/,
   );
   assert.equal(wordsFor({ ...film, state: "failed", problem: "no room" }).tone, "problem");
+});
+
+test("ICE servers are read from Link with their passwords, whatever stands in those", () => {
+  const link =
+    '<stun:a.example>; rel="ice-server", <turn:b.example?transport=udp>; rel="ice-server"; ' +
+    'username="1:me"; credential="p\\"w\\\\9,;<>"; credential-type="password", </next>; rel=next';
+  const response = { headers: new Headers({ Link: link }) };
+  assert.deepEqual(iceServers(response), [
+    { urls: "stun:a.example" },
+    { urls: "turn:b.example?transport=udp", username: "1:me", credential: 'p"w\\9,;<>' },
+  ]);
+  assert.deepEqual(iceServers({ headers: new Headers() }), []);
 });

@@ -57,6 +57,8 @@ class Script:
     name: str = ""
     """under which the page published"""
     refuse_tokens: str = ""
+    ice_servers: list[dict[str, str]] = field(default_factory=list)
+    """as the daemon names them to a page"""
 
 
 class PortraitTrack(MediaStreamTrack):
@@ -189,7 +191,7 @@ class ScriptedDaemon:
             "sessions": len(self._peers),
             "max_sessions": 2,
             "default_identity": "juniper",
-            "ice_servers": [],
+            "ice_servers": self.script.ice_servers,
         }
 
     async def _identities(self) -> list[dict[str, object]]:

@@ -200,6 +200,19 @@ def test_refusal_shows_the_daemons_words(daemon: ScriptedDaemon, visit: Open) ->
     expect(visited.page.locator("#notice-text")).to_have_text("The offer has no video.")
 
 
+def test_what_the_browser_refuses_is_said_and_not_waited_for(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    """A TURN server without a password: no browser makes a connection with one."""
+    daemon.script.ice_servers = [{"urls": "turn:turn.example.org"}]
+    visited = visit(daemon.url)
+    visited.page.click("#power")
+    title(visited.page, "The daemon refused the connection")
+    expect(visited.page.locator("#notice-text")).to_contain_text("username")
+    assert [fault for fault in visited.faults if "RTCPeerConnection" in fault]
+    visited.faults.clear()  # the console shall have it
+
+
 def test_page_reconnects_by_itself_and_keeps_camera_and_controls(
     daemon: ScriptedDaemon, visit: Open
 ) -> None:
