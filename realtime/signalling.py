@@ -149,8 +149,8 @@ def add_whep(app: FastAPI, daemon: Daemon) -> None:
         background: Background = "scene",
         size: Size | None = None,
     ) -> Response:
-        """Watch the session of a name or id. `transparent` is the avatar above its matte, one video of
-        twice the height: colour extended under what is transparent, and below it the opacity.
+        """Watch the session of a name or id. `transparent` is the avatar above its matte, one video
+        of twice the height: colour extended under what is transparent, and below it the opacity.
         `half` and `quarter` are of its width and height, but no less than 240 lines; without a size
         it is the largest that the link carries. Everybody who takes the same codec, background and
         size shares one encode."""

@@ -4,6 +4,8 @@
  * for this tab only and taken out of the address bar. Failures are `ApiError`s whose `kind` the
  * link reducer understands. */
 
+import { fetchWhole } from "./fetching.js";
+
 const TOKEN_KEY = "reenactd.token";
 const NAME_KEY = "reenactd.name";
 const LETTERS = "abcdefghijkmnpqrstuvwxyz23456789";
@@ -165,13 +167,16 @@ function postPicture(path, picture) {
 export async function postOffer(offer, { identity, name }, signal) {
   const query = `?${new URLSearchParams({ ...(name && { name }), ...(identity && { identity }) })}`;
   const headers = { "Content-Type": "application/sdp" };
-  const options = { headers, body: offer, signal, patienceMs: OFFER_PATIENCE_MS };
-  const response = await request("POST", `/whip${query}`, options);
-  return {
-    answer: await response.text(),
-    location: response.headers.get("Location"),
-    etag: response.headers.get("ETag"),
-  };
+  let location = null;
+  const onHeaders = (answered) => (location = answered.get("Location"));
+  const options = { headers, body: offer, signal, patienceMs: OFFER_PATIENCE_MS, onHeaders };
+  try {
+    const response = await request("POST", `/whip${query}`, options);
+    return { answer: await response.text(), location, etag: response.headers.get("ETag") };
+  } catch (error) {
+    if (location) deleteSession(location).catch(() => {}); // it would hold its place
+    throw error;
+  }
 }
 
 /** By which viewers find this browser's sessions, today and tomorrow. */
@@ -183,14 +188,15 @@ export function sessionName() {
   return name;
 }
 
-/** The address at which OBS finds a session, and nobody without it. @returns {Promise<string>} */
+/** The address at which OBS finds a session, and nobody without it. @returns {Promise<{link: string, endMs: number}>} */
 export async function makeViewLink(session) {
-  return `${location.origin}/view/${session}#${await makeViewToken(session)}`;
+  const { token, expires } = await makeViewToken(session);
+  return { link: `${location.origin}/view/${session}#${token}`, endMs: Date.parse(expires) };
 }
 
-/** A token that may watch a session, and nothing else. @returns {Promise<string>} */
-export async function makeViewToken(session) {
-  return (await postJson("/api/tokens", { scope: "view", session })).token;
+/** A token that may watch a session, and nothing else. @returns {Promise<{token: string, expires: string}>} */
+export function makeViewToken(session) {
+  return postJson("/api/tokens", { scope: "view", session });
 }
 
 /** @returns {Promise<object[]>} the numbers of each session, as its stats channel has them */
@@ -269,20 +275,14 @@ export async function fetchSnapshot(session) {
 }
 
 async function request(method, path, options = {}) {
-  const { headers = {}, body, signal, keepalive, patienceMs = PATIENCE_MS } = options;
+  const { headers = {}, body, signal, keepalive, patienceMs = PATIENCE_MS, onHeaders } = options;
   const token = sessionStorage.getItem(TOKEN_KEY);
   if (!token) throw new ApiError("token-missing");
-  const signals = [AbortSignal.timeout(patienceMs), ...(signal ? [signal] : [])];
+  const wanted = { ...headers, Authorization: `Bearer ${token}` };
+  const wish = { method, body, keepalive, signal, cache: "no-store", headers: wanted };
   let response;
   try {
-    response = await fetch(path, {
-      method,
-      body,
-      keepalive,
-      cache: "no-store",
-      headers: { ...headers, Authorization: `Bearer ${token}` },
-      signal: AbortSignal.any(signals),
-    });
+    response = await fetchWhole(path, wish, patienceMs, onHeaders);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError("gone", error.message);

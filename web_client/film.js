@@ -18,9 +18,10 @@ export function asClock(seconds) {
  * What to say of a recording.
  * @param {{state: string, files: string[], seconds: number, bytes: number, dropped: number,
  *   problem: string, signing: number, unsigned: string}|null} recording as the stats message has it
+ * @param {number|null} [gapS] seconds that are missing before it, after a break
  * @returns {{button: string, line: string, on: boolean, tone: "plain"|"problem"}}
  */
-export function wordsFor(recording) {
+export function wordsFor(recording, gapS = null) {
   const on = recording?.state === "on";
   const button = on ? asClock(recording.seconds) : FILM.record;
   if (!recording) return { button, on, line: "", tone: "plain" };
@@ -31,7 +32,8 @@ export function wordsFor(recording) {
   if (!path) return { button, on, line: FILM.empty, tone: "plain" };
   const detail = `${on ? path.split("/").at(-1) : path}, ${(recording.bytes / 2 ** 20).toFixed(1)} MiB`;
   const dropped = recording.dropped ? ` ${fill(FILM.dropped, String(recording.dropped))}` : "";
-  const line = fill(on ? FILM.on : FILM.kept, detail) + dropped + signatureOf(recording);
+  const gap = gapS === null ? "" : ` ${fill(FILM.resumed, String(gapS))}`;
+  const line = fill(on ? FILM.on : FILM.kept, detail) + gap + dropped + signatureOf(recording);
   return { button, on, line, tone: recording.dropped ? "problem" : "plain" };
 }
 
@@ -41,9 +43,9 @@ function signatureOf({ signing, unsigned }) {
   return unsigned ? ` ${fill(FILM.unsigned, unsigned)}` : "";
 }
 
-/** @param {object|null} recording @param {boolean} live */
-export function showFilm(recording, live) {
-  const { button, line, on, tone } = wordsFor(recording);
+/** @param {object|null} recording @param {number|null} gapS before it @param {boolean} live */
+export function showFilm(recording, gapS, live) {
+  const { button, line, on, tone } = wordsFor(recording, gapS);
   byId("record-word").textContent = button;
   byId("record").setAttribute("aria-pressed", on);
   byId("record").setAttribute("aria-label", on ? FILM.stop : FILM.record); // not its time, twice a second

@@ -17,12 +17,14 @@ import { Camera, CameraError } from "./camera.js";
 import { Controls } from "./controls.js";
 import { Enrolment } from "./enrol.js";
 import { savePicture, showFilm } from "./film.js";
+import { FilmKeeper } from "./film_keeper.js";
 import { Gallery } from "./gallery.js";
 import { installKeys } from "./keys.js";
 import * as link from "./link.js";
+import { endingLink } from "./link_ends.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { noticeFor } from "./notice.js";
-import { showObsLink } from "./obs.js";
+import { asDay, showObsLink } from "./obs.js";
 import { PhonePanel } from "./phone_panel.js";
 import { People } from "./people.js";
 import { Presets } from "./presets.js";
@@ -46,6 +48,7 @@ let canvas = { width: 640, height: 480 };
 let sessionName = "";
 let retryTimer = 0;
 let loading = false;
+let linkLookedAt = false;
 let opening = Promise.resolve();
 let cameraState = { phase: "off", problem: null, detail: "" };
 let phone = null; // the name of the session whose camera is a phone's
@@ -72,6 +75,12 @@ const presets = new Presets(
     gallery.choose(identity);
   },
 );
+
+const films = new FilmKeeper(sessionStorage, startRecording, (code, detail) => {
+  stage.unwarn("film-lost", "film-stale");
+  if (code === "resumed") stage.toast("film-resumed", detail);
+  else if (code) stage.warn(`film-${code}`, detail);
+});
 
 /* ---- link: carry out what link.js decides -------------------------------------------------- */
 
@@ -158,11 +167,13 @@ function heed(speaker, message) {
   if (message.type === "stats") {
     stats = message;
     readout.update(message);
+    films.heed(session.id, message.recording ?? null, Date.now());
     if (linkState.phase === "connecting") return dispatch({ type: "connected" });
     return render();
   }
   if (message.type === "hello") {
     sessionName = message.name ?? "";
+    warnOfObsLink();
     return render();
   }
   if (message.type === "identity") {
@@ -251,8 +262,9 @@ function useToken(text) {
 }
 
 function togglePower() {
-  if (cameraState.phase === "on") stop();
-  else start();
+  if (cameraState.phase !== "on") return start();
+  films.decide(false);
+  stop();
 }
 
 /* The voice is sent while it is switched on and the camera runs. */
@@ -298,7 +310,11 @@ async function ask(work) {
 }
 
 function toggleRecording() {
-  return ask(stats?.recording?.state === "on" ? stopRecording : startRecording);
+  const wanted = stats?.recording?.state !== "on";
+  return ask((id) => {
+    films.decide(wanted);
+    return wanted ? startRecording(id) : stopRecording(id);
+  });
 }
 
 function takeSnapshot() {
@@ -313,10 +329,18 @@ async function copyObsLink() {
   if (byId("obs").disabled) return stage.toast("not-live");
   try {
     await showObsLink(sessionName, `${canvas.width} and ${canvas.height}`);
+    stage.unwarn("obs-ends", "obs-over");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     stage.toast("daemon-says", error.detail || error.message);
   }
+}
+
+/** Once: a session that comes back is no new reason. */
+function warnOfObsLink() {
+  const ending = linkLookedAt ? null : endingLink(localStorage, Date.now());
+  linkLookedAt = true;
+  if (ending) stage.warn(ending.code, asDay(ending.endMs));
 }
 
 function resetSliders() {
@@ -336,7 +360,7 @@ function render() {
   byId("power-icon").firstElementChild.setAttribute("href", on ? "#i-stop" : "#i-camera");
   byId("calibrate").disabled = !live;
   byId("obs").disabled = !live || !sessionName;
-  showFilm(stats?.recording ?? null, live);
+  showFilm(stats?.recording ?? null, films.gapS, live);
   renderVoice();
 }
 

@@ -38,7 +38,7 @@ export class RemoteSession {
   async connect(identity) {
     this.#identity = identity;
     if (!(await this.#find())) throw new ApiError("phone");
-    const token = await makeViewToken(this.#name);
+    const { token } = await makeViewToken(this.#name);
     if (this.#over) return;
     const onStream = (stream) => this.#handlers.onVideo(stream);
     this.#viewer = new Viewer(token, ["video"], onStream, () => this.#lose());

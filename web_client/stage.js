@@ -1,7 +1,7 @@
 /* The stage: the avatar's picture or the poster, the notice over or under it, the lamp, the toast,
- * full screen. Shows what it is told; decides nothing. */
+ * the warnings, full screen. Shows what it is told; decides nothing. */
 
-import { ACTIONS, LAMP, TOASTS, WORDS, fill } from "./words.js";
+import { ACTIONS, LAMP, TOASTS, WARNINGS, WORDS, fill } from "./words.js";
 
 const TOAST_MS = 4000;
 const byId = (id) => document.getElementById(id);
@@ -11,6 +11,7 @@ export class Stage {
   #video = byId("avatar");
   #shown = null;
   #toastTimer = 0;
+  #warnings = new Map();
 
   /** @param {(action: "start"|"retry") => void} onAction */
   constructor(onAction, onToken) {
@@ -19,6 +20,10 @@ export class Stage {
       event.preventDefault();
       onToken(byId("token").value);
       byId("token").value = "";
+    });
+    byId("warnings-close").addEventListener("click", () => {
+      this.#warnings.clear();
+      this.#showWarnings();
     });
   }
 
@@ -60,10 +65,28 @@ export class Stage {
     this.#toastTimer = setTimeout(() => (toast.hidden = true), TOAST_MS);
   }
 
+  /** Say it until it is closed, or taken back. */
+  warn(code, detail = "") {
+    this.#warnings.set(code, fill(WARNINGS[code], detail));
+    this.#showWarnings();
+  }
+
+  /** That is no longer so. */
+  unwarn(...codes) {
+    for (const code of codes) this.#warnings.delete(code);
+    this.#showWarnings();
+  }
+
   async toggleFullScreen() {
     if (document.fullscreenElement) return document.exitFullscreen();
     if (!document.fullscreenEnabled) return this.toast("no-fullscreen");
     return this.#root.requestFullscreen();
+  }
+
+  #showWarnings() {
+    const words = [...this.#warnings.values()].join(" ");
+    byId("warnings").hidden = words === "";
+    if (byId("warnings-text").textContent !== words) byId("warnings-text").textContent = words;
   }
 
   #showNotice(notice) {

@@ -6,8 +6,10 @@
  * The voice plays at once where that is allowed, as in OBS. A browser that wants a click or a key
  * first gets it then; nothing is shown for it but the tab's title.
  *
- * Tries again for ever. The last picture stays meanwhile, so that a short break is no flash; after
- * KEEP_MS it fades out, because nobody wants a frozen face on stream. */
+ * Tries again for ever, whatever went wrong. The last picture stays meanwhile, so that a short break
+ * is no flash; after KEEP_MS it fades out, because nobody wants a frozen face on stream. Why there is
+ * no picture stands on the page only until the first one: who pasted the link needs it, and an
+ * audience does not. From then on the tab's title and the console say it. */
 
 import { SIZES, fittingSize } from "./fitting.js";
 import { Painter } from "./matte.js";
@@ -16,7 +18,9 @@ import { Viewer, WhepError } from "./viewer.js";
 const KEEP_MS = 5000;
 /** The daemon sends ten pictures a second at least. */
 const SILENCE_MS = 3000;
-const CONNECT_MS = 10_000;
+/** To the first picture: from the answer; and from the offer, where nothing is ever answered. */
+const CONNECT_MS = 13_000;
+const ATTEMPT_MS = 25_000;
 /** A window that is being dragged asks once. */
 const RESIZED_MS = 500;
 const RETRY_MS = { nobody: 1500, token: 10_000, busy: 5000, gone: 1000 };
@@ -33,6 +37,9 @@ const wantedSize = wishes.get("size") ?? "auto";
 let painter = null;
 let viewer = null;
 let drawnMs = -Infinity;
+let dueMs = Infinity; // when the first picture of this attempt is late
+let silenced = false; // the browser wants a click before it plays sound
+let problem = "";
 let size = wantedSize === "auto" ? "full" : wantedSize;
 let whole = null; // what a picture of size "full" measures
 let resizing = 0;
@@ -41,28 +48,37 @@ function token() {
   return decodeURIComponent(location.hash.replace(/^#(token=)?/, ""));
 }
 
-function show(state, problem = "") {
+function show(state, why = "") {
   document.body.dataset.state = state;
+  if (why !== problem && why) console.warn(why);
+  problem = why;
   const box = document.getElementById("problem");
-  box.textContent = problem;
-  box.hidden = problem === "";
+  box.textContent = drawnMs === -Infinity ? why : "";
+  box.hidden = box.textContent === "";
+  retitle();
+}
+
+function retitle() {
+  const words = problem || (silenced ? `${title} (click for sound)` : title);
+  if (document.title !== words) document.title = words; // it is asked for with every picture
 }
 
 async function connect() {
   const path = session ? `/whep/${encodeURIComponent(session)}` : "/whep";
   const kinds = sound === "on" ? ["video", "audio"] : ["video"];
-  const mine = new Viewer(token(), kinds, (stream) => play(stream, () => mine === viewer), () => lose(mine));
-  viewer = mine;
+  dueMs = performance.now() + ATTEMPT_MS;
+  let mine = null;
   try {
+    mine = new Viewer(token(), kinds, (stream) => play(stream, () => mine === viewer), () => lose(mine));
+    viewer = mine;
+    watch(mine);
     // Unasked, the whole picture becomes smaller where the link does not carry it.
     const asked = wantedSize === "auto" && size === "full" ? {} : { size };
     await mine.connect(`${path}?${new URLSearchParams({ background: wanted, ...asked })}`);
   } catch (error) {
-    lose(mine, error); // first, so that it tries again whatever it was
-    if (!(error instanceof WhepError)) throw error;
-    return;
+    return lose(mine, error);
   }
-  setTimeout(() => watch(mine, performance.now()), CONNECT_MS);
+  if (mine === viewer) dueMs = performance.now() + CONNECT_MS;
 }
 
 /** Draw each picture of a stream as it comes, until another stream is the current one. */
@@ -94,15 +110,15 @@ function play(stream, isCurrent) {
 function begin(video) {
   video.play().catch(({ name }) => {
     if (name !== "NotAllowedError") return; // a stream that is replaced before it began
-    video.muted = true;
-    document.title = `${title} (click for sound)`;
+    video.muted = silenced = true;
+    retitle();
     video.play().catch(() => {});
   });
 }
 
 function unmute() {
-  player.muted = false;
-  document.title = title;
+  player.muted = silenced = false;
+  retitle();
 }
 
 /** Take another size where the window asks for one; the last picture stays meanwhile. */
@@ -114,20 +130,25 @@ function fit() {
   size = fitting;
   if (!viewer) return; // the next attempt takes it
   viewer.hangUp();
+  viewer = null;
   connect();
 }
 
-function watch(mine, sinceMs) {
+function watch(mine) {
   if (mine !== viewer) return;
-  if (performance.now() - Math.max(drawnMs, sinceMs) > SILENCE_MS) return lose(mine);
-  setTimeout(() => watch(mine, sinceMs), 500);
+  const nowMs = performance.now();
+  if (nowMs > dueMs && nowMs - drawnMs > SILENCE_MS) return lose(mine);
+  setTimeout(() => watch(mine), 500);
 }
 
-function lose(mine, { kind = "gone", message = "" } = {}) {
+/** @param {Viewer|null} mine null: none could be made @param {Error} [error] of any kind */
+function lose(mine, error) {
   if (mine !== viewer) return;
   viewer = null;
-  mine.hangUp();
-  show("waiting", kind === "token" ? `reenactd: ${message}` : "");
+  mine?.hangUp();
+  if (error && !(error instanceof WhepError)) console.warn(error);
+  const kind = error instanceof WhepError ? error.kind : "gone";
+  show("waiting", kind === "token" ? `reenactd: ${error.message}` : "");
   setTimeout(connect, RETRY_MS[kind]);
 }
 
@@ -149,6 +170,8 @@ if (!["transparent", "scene"].includes(wanted)) {
   show("wrong", `reenactd: sound=${sound} in this address: must be on or off`);
 } else if (!["auto", ...SIZES].includes(wantedSize)) {
   show("wrong", `reenactd: size=${wantedSize} in this address: must be auto, ${SIZES.join(", ")}`);
+} else if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
+  show("wrong", "reenactd: this browser is too old for this page: it must be OBS 28, Chromium 103, Safari 15.4 or Firefox 132, or newer");
 } else if (!token()) {
   show("wrong", "reenactd: this address lacks its token: copy the OBS link from the performer's page");
 } else {

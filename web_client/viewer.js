@@ -1,6 +1,8 @@
 /* One WHEP viewer's connection (draft-ietf-wish-whep), from offer to hang-up. Knows no pictures
  * and no sound, and decides nothing about trying again. */
 
+import { fetchWhole } from "./fetching.js";
+
 /** Host candidates come at once; the daemon learns any other from the connection's own checks. */
 const GATHER_MS = 400;
 const PATIENCE_MS = 8000;
@@ -37,7 +39,10 @@ export class Viewer {
     });
   }
 
-  /** Rejects with WhepError. @param {string} endpoint path and query */
+  /**
+   * Rejects with WhepError, or with what the browser throws over an answer that it does not take.
+   * @param {string} endpoint path and query
+   */
   async connect(endpoint) {
     const servers = iceServers(await this.#fetch("OPTIONS", endpoint));
     if (servers.length > 0) this.#peer.setConfiguration({ iceServers: servers });
@@ -45,7 +50,6 @@ export class Viewer {
     await Promise.race([this.#gathered(), new Promise((resolve) => setTimeout(resolve, GATHER_MS))]);
     const body = this.#peer.localDescription.sdp;
     const response = await this.#fetch("POST", endpoint, body);
-    this.#resource = response.headers.get("Location");
     if (this.#aborter.signal.aborted) return this.#delete();
     await this.#peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
   }
@@ -78,10 +82,13 @@ export class Viewer {
   async #fetch(method, path, body) {
     const headers = { Authorization: `Bearer ${this.#token}` };
     if (body) headers["Content-Type"] = "application/sdp";
-    const signal = AbortSignal.any([this.#aborter.signal, AbortSignal.timeout(PATIENCE_MS)]);
+    const { signal } = this.#aborter;
+    // what the daemon has made is taken back also where the rest of its answer is lost
+    const note = (answered) => (this.#resource ??= answered.get("Location"));
+    const wish = { method, headers, body, signal, cache: "no-store" };
     let response;
     try {
-      response = await fetch(path, { method, headers, body, signal, cache: "no-store" });
+      response = await fetchWhole(path, wish, PATIENCE_MS, note);
     } catch (error) {
       throw new WhepError("gone", error.message);
     }

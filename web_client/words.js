@@ -248,6 +248,7 @@ export const FILM = {
   empty: "Nothing was shown meanwhile; there is no film.",
   dropped: "({detail} pictures left out: the machine is too busy)",
   failed: "The recording stopped. {detail}",
+  resumed: "({detail} s are missing before it: the connection was lost)",
   signing: "It is being signed.",
   unsigned: "Not signed: {detail}",
 };
@@ -268,7 +269,16 @@ export const TOASTS = {
   "not-live": "Start the camera first",
   "phone-voice": PHONE.voice,
   "phone-left": PHONE.left,
+  "film-resumed": "The connection was lost for {detail} s; the recording goes on in a new film",
   "no-fullscreen": "This browser does not let the page fill the screen",
+};
+
+/** Warnings that stay until they are closed, or no longer true. */
+export const WARNINGS = {
+  "film-lost": "Not recording: the film ended when the connection was lost, and no new one could be begun. Press Record to try again. {detail}",
+  "film-stale": "Not recording: the film ended when the connection was lost, {detail} minutes ago. Press Record to begin a new one.",
+  "obs-ends": "An OBS link that you copied here ends on {detail}. If OBS uses it, copy a new one (key L).",
+  "obs-over": "An OBS link that you copied here ended on {detail}. If OBS used it, copy a new one (key L).",
 };
 
 /** The size of the avatar's picture; and what bounds it, where the machine does not keep up. */

@@ -71,9 +71,9 @@ def guide(page: Page, playwright: Playwright, folder: Path) -> None:
     viewer.screenshot(path=view)
     browser.close()
     shrink(view)
-    page.evaluate("document.querySelector('#obs-guide img').src += '?new'")
+    page.evaluate("document.querySelector('#obs-guide li:last-child img').src += '?new'")
     page.evaluate("document.querySelector('#obs-link').value = 'http://127.0.0.1:8700/view/…#…'")
-    expect(page.locator("#obs-guide img")).to_have_js_property("complete", True)
+    expect(page.locator("#obs-guide li:last-child img")).to_have_js_property("complete", True)
     page.locator("#obs-guide").screenshot(path=folder / "obs-link.png")
     shrink(folder / "obs-link.png")
 

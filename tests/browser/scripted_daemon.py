@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ PORTRAITS = ROOT / "realtime" / "identities"
 CANVAS = (640, 480)
 CSP = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 STATS_INTERVAL_S = 0.5
+FPS = 12
+"""enough for a page to be live; each picture is encoded here and decoded there"""
 
 
 @dataclass
@@ -59,10 +62,11 @@ class Script:
     refuse_tokens: str = ""
     ice_servers: list[dict[str, str]] = field(default_factory=list)
     """as the daemon names them to a page"""
+    token_days: float = 30
 
 
 class PortraitTrack(MediaStreamTrack):
-    """The chosen identity's portrait at 30 fps, swaying a little."""
+    """The chosen identity's portrait, swaying a little."""
 
     kind = "video"
 
@@ -74,10 +78,10 @@ class PortraitTrack(MediaStreamTrack):
 
     async def recv(self) -> av.VideoFrame:
         self._sent += 1
-        await asyncio.sleep(max(0.0, self._begun_s + self._sent / 30 - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._begun_s + self._sent / FPS - time.monotonic()))
         picture = np.asarray(picture_of(self.identity, self._sent))
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-        frame.pts, frame.time_base = self._sent * 3000, Fraction(1, 90_000)
+        frame.pts, frame.time_base = self._sent * 90_000 // FPS, Fraction(1, 90_000)
         return frame
 
 
@@ -105,6 +109,8 @@ class ScriptedDaemon:
         self.port = port
         self._peers: dict[str, tuple[RTCPeerConnection, RTCDataChannel | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.films: dict[str, dict[str, Any]] = {}
+        """how the recording of each session goes"""
         self._begin()
 
     @property
@@ -114,6 +120,18 @@ class ScriptedDaemon:
     def restart(self) -> None:
         """Listen again on the same port, without any session."""
         self._begin()
+
+    def renew(self) -> None:
+        """As freshly begun: nobody is connected, nothing is scripted."""
+        if not self._thread.is_alive():
+            self._begin()
+        self.drop()
+        self.script = Script()
+        self.films.clear()
+
+    def drop(self) -> None:
+        """End every session without a word."""
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(10)
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -147,11 +165,14 @@ class ScriptedDaemon:
 
     async def _serve(self) -> None:
         await self._server.serve()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        for peer, _ in self._peers.values():
+        for peer, _ in list(self._peers.values()):
             await peer.close()
         self._peers.clear()
 
@@ -216,9 +237,9 @@ class ScriptedDaemon:
         assert session in self._peers
         if self.script.refuse_film:
             return JSONResponse({"error": self.script.refuse_film}, 409)
-        self.script.stats["recording"] = {
+        self.films[session] = {
             "state": "on",
-            "files": ["/films/2026-11-22_20-15-03_s1.mp4"],
+            "files": [f"/films/2026-11-22_20-15-03_s{len(self.films) + 1}.mp4"],
             "seconds": 75.4,
             "bytes": 3_400_000,
             "dropped": 0,
@@ -226,12 +247,12 @@ class ScriptedDaemon:
             "signing": 0,
             "unsigned": "",
         }
-        return JSONResponse(self.script.stats["recording"], 201)
+        return JSONResponse(self.films[session], 201)
 
     async def _stop(self, session: str) -> Response:
         assert session in self._peers
-        self.script.stats["recording"] = {**self.script.stats["recording"], "state": "stopped"}
-        return JSONResponse(self.script.stats["recording"])
+        self.films[session]["state"] = "stopped"
+        return JSONResponse(self.films[session])
 
     async def _snapshot(self, session: str) -> Response:
         assert session in self._peers
@@ -242,14 +263,16 @@ class ScriptedDaemon:
         wish = await request.json()
         if self.script.refuse_tokens:
             return JSONResponse({"error": self.script.refuse_tokens}, 403)
-        return JSONResponse({"token": f"{wish['scope']}.{wish['session']}"}, 201)
+        token = f"{wish['scope']}.{wish['session']}"
+        ends = datetime.now(timezone.utc) + timedelta(days=self.script.token_days)
+        return JSONResponse({"token": token, "expires": ends.isoformat()}, 201)
 
     async def _offer(self, request: Request) -> Response:
         if self.script.refuse_with:
             status, text = self.script.refuse_with
             return JSONResponse({"error": text}, status)
         session = f"s{time.monotonic_ns()}"
-        self.script.name = request.query_params["name"]
+        self.script.name = request.query_params.get("name", "phone-0")
         track = PortraitTrack(request.query_params.get("identity", "juniper"))
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peers[session] = (peer, None)
@@ -279,14 +302,14 @@ class ScriptedDaemon:
 
     async def _delete(self, session: str) -> Response:
         if session in self._peers:
-            peer, _ = self._peers.pop(session)
-            await peer.close()
+            await self._peers[session][0].close()
+            self._peers.pop(session, None)
         return Response(status_code=200)
 
     def _channel(self, session: str, track: PortraitTrack, channel: RTCDataChannel) -> None:
         if channel.label == "stats":
             self._peers[session] = (self._peers[session][0], channel)
-            self._spawn(self._report(track, channel))
+            self._spawn(self._report(session, track, channel))
         else:
             channel.on("message", lambda text: self._heed(track, json.loads(text)))
 
@@ -298,12 +321,13 @@ class ScriptedDaemon:
         elif message["type"] == "calibrate":
             self.say({"type": "calibrated"})
 
-    async def _report(self, track: PortraitTrack, channel: RTCDataChannel) -> None:
+    async def _report(self, session: str, track: PortraitTrack, channel: RTCDataChannel) -> None:
         channel.send(json.dumps({"type": "hello", "name": self.script.name}))
         tick = 0
         while channel.readyState == "open":
             tick += 1
-            message = {**stats_message(track.identity, tick), **self.script.stats}
+            message = {**stats_message(track.identity, tick), "recording": self.films.get(session)}
+            message.update(self.script.stats)
             channel.send(json.dumps(message))
             await asyncio.sleep(STATS_INTERVAL_S)
 

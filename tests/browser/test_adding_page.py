@@ -14,6 +14,7 @@ from realtime.config import Identities
 from realtime.enrolment import Enrolment
 from realtime.identity import Identity, IdentityCard, IdentityStore
 from tests.browser.conftest import Open
+from tests.browser.states import kept
 from tests.helpers import FakeStudio, config_with
 from tests.portraits import one_face
 from tests.running import Running, served
@@ -46,6 +47,7 @@ def test_a_person_is_added_with_the_statement_that_was_read(
     page = visit(url).page
     page.click("#enrol-open")
     expect(page.locator("#enrol-add")).to_be_disabled()
+    kept(page, "enrol_empty")
     page.set_input_files("#enrol-picture", PORTRAIT)
     expect(page.locator("#enrol-crop")).to_be_visible()
     expect(page.locator("#enrol-advice")).not_to_be_empty()
@@ -58,6 +60,7 @@ def test_a_person_is_added_with_the_statement_that_was_read(
     release = tmp_path / "release.txt"
     release.write_text("I agree.")
     page.set_input_files("#enrol-release", release)
+    kept(page, "enrol_filled")
     page.click("#enrol-add")
     expect(page.locator("#enrol")).to_be_hidden()
     expect(page.locator("#consent-name")).to_have_text("Ada L.")
@@ -75,5 +78,6 @@ def test_a_picture_that_cannot_be_used_is_said(url: str, visit: Open, tmp_path: 
     opened.page.set_input_files("#enrol-picture", broken)
     expect(opened.page.locator("#enrol-says")).to_contain_text("damaged picture")
     expect(opened.page.locator("#enrol-add")).to_be_disabled()
+    kept(opened.page, "enrol_refused")
     opened.page.keyboard.press("s")
     expect(opened.page.locator("#power-word")).to_have_text("Start camera")

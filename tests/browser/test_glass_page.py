@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,13 @@ _READ = """async ([width, height, data]) => {
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Page:
+def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
     page = context.new_page()
     page.goto("about:blank")
     page.add_script_tag(content=SCRIPT.read_text())
-    return page
+    yield page
+    context.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 270), (1280, 720)])

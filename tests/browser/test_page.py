@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Page, Playwright, Route, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import FAKE_DEVICE, SWITCHES, Open, find_chromium
+from tests.browser.conftest import DESKTOP, FAKE_DEVICE, Open
 from tests.browser.scripted_daemon import TOKEN, ScriptedDaemon
+from tests.browser.states import kept
+from tests.browser.steering import go_live, title, until
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
 WINDOWS = ((360, 640), (390, 844), (768, 1024), (1024, 700), (1280, 800), (1920, 1080))
-LIVE_STATES: tuple[tuple[dict[str, object], str, str], ...] = (
-    ({"state": "CARD", "reason": "none", "face": "none"}, "No face in sight", "Card"),
-    ({"state": "CARD", "reason": "x", "face": "too_small"}, "Your face is too small", "Card"),
-    ({"state": "START", "calibrated": False}, "Learning your neutral face", "Starting"),
-    ({"state": "HOLD", "reason": "no new picture arrives"}, "Holding the last frame", "Hold"),
-    ({"state": "CARD", "reason": "no new picture"}, "Viewers see the card", "Card"),
-    ({"unrecorded": "disk is full"}, "This session’s signed record cannot be written", "Live"),
-)
-NO_CAMERA = """
-navigator.mediaDevices.getUserMedia = async () => {
-  throw Object.assign(new DOMException("made by the test", "%s"), { constraint: "width" });
-};
-"""
-
-
-@pytest.fixture
-def daemon() -> Iterator[ScriptedDaemon]:
-    started = ScriptedDaemon()
-    yield started
-    started.stop()
-
-
-def title(page: Page, words: str) -> None:
-    expect(page.locator("#notice-title")).to_have_text(words, timeout=15_000)
-
-
-def go_live(page: Page) -> None:
-    page.click("#power")
-    expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
-
-
-def until(page: Page, condition: Callable[[], bool], what: str) -> None:
-    for _ in range(100):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"did not happen within 5 s: {what}", pytrace=False)
-
-
-def test_pure_parts_hold() -> None:
-    """The `node --test` files, with the Node.js that Playwright brings."""
-    node, _ = compute_driver_executable()
-    tests = sorted(str(path) for path in Path(__file__).parent.glob("*.test.mjs"))
-    ran = subprocess.run([node, "--test", *tests], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout
 
 
 def test_avatar_runs_and_the_address_bar_loses_the_token(
@@ -71,74 +25,16 @@ def test_avatar_runs_and_the_address_bar_loses_the_token(
 ) -> None:
     page = visit(daemon.url).page
     title(page, "Ready when you are")
+    kept(page, "page_idle")
     assert TOKEN not in page.url
     go_live(page)
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator("#lamp-word")).to_have_text("Live")
     expect(page.locator("#face")).to_have_text("face tracked")
     assert page.evaluate("document.getElementById('avatar').videoWidth") == 640
+    kept(page, "page_live")
     page.reload()
     title(page, "Ready when you are")
-
-
-@pytest.mark.parametrize(
-    ("fragment", "words"),
-    [
-        ("", "The page needs its access token"),
-        ("#token=not-the-right-one-at-all", "The access token is not the right one"),
-    ],
-)
-def test_token_can_be_pasted(
-    daemon: ScriptedDaemon, visit: Open, fragment: str, words: str
-) -> None:
-    visited = visit(f"http://127.0.0.1:{daemon.port}/{fragment}")
-    visited.unanswered = True
-    title(visited.page, words)
-    visited.page.fill("#token", daemon.url)
-    visited.page.keyboard.press("Enter")
-    title(visited.page, "Ready when you are")
-
-
-def test_denied_camera_is_said_in_plain_words(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url, permissions=[]).page
-    page.click("#notice-action")
-    title(page, "The camera is not allowed")
-    expect(page.locator("#status")).to_contain_text("allow the camera, then start again")
-
-
-def test_absent_camera_is_said_in_plain_words(
-    daemon: ScriptedDaemon, visit: Open, playwright: Playwright
-) -> None:
-    bare = playwright.chromium.launch(
-        executable_path=find_chromium(playwright), args=list(SWITCHES), chromium_sandbox=False
-    )
-    page = visit(daemon.url, browser=bare).page
-    page.click("#power")
-    title(page, "No camera found")
-    bare.close()
-
-
-@pytest.mark.parametrize(
-    ("exception", "words"),
-    [
-        ("NotReadableError", "The camera is busy"),
-        ("OverconstrainedError", "This camera cannot do it"),
-        ("TypeError", "The camera did not start"),
-    ],
-)
-def test_camera_mistakes_are_said_in_plain_words(
-    daemon: ScriptedDaemon, visit: Open, exception: str, words: str
-) -> None:
-    page = visit(daemon.url, init_script=NO_CAMERA % exception).page
-    page.click("#power")
-    title(page, words)
-
-
-def test_insecure_page_says_so(daemon: ScriptedDaemon, visit: Open) -> None:
-    hide = "Object.defineProperty(Navigator.prototype, 'mediaDevices', { get: () => undefined });"
-    page = visit(daemon.url, init_script=hide).page
-    page.click("#power")
-    title(page, "The browser gives no camera here")
 
 
 def test_remembered_camera_that_is_gone_is_replaced_and_said(
@@ -152,14 +48,9 @@ def test_remembered_camera_that_is_gone_is_replaced_and_said(
 
 
 def test_camera_is_changed_within_the_session_and_remembered(
-    daemon: ScriptedDaemon, visit: Open, playwright: Playwright
+    daemon: ScriptedDaemon, launch: Callable[..., Browser], visit: Open
 ) -> None:
-    two_cameras = playwright.chromium.launch(
-        executable_path=find_chromium(playwright),
-        args=[*SWITCHES, f"{FAKE_DEVICE}=device-count=2"],
-        chromium_sandbox=False,
-    )
-    page = visit(daemon.url, browser=two_cameras).page
+    page = visit(daemon.url, browser=launch(f"{FAKE_DEVICE}=device-count=2")).page
     go_live(page)
     page.evaluate("window.firstStream = document.getElementById('avatar').srcObject")
     first = page.input_value("#device")
@@ -175,29 +66,6 @@ def test_camera_is_changed_within_the_session_and_remembered(
     page.reload()
     go_live(page)
     assert page.evaluate(current) == second
-    two_cameras.close()
-
-
-def test_full_daemon_is_asked_again_until_there_is_room(
-    daemon: ScriptedDaemon, visit: Open
-) -> None:
-    daemon.script.refuse_with = (503, "2 of 2 places are taken")
-    visited = visit(daemon.url)
-    visited.unanswered = True
-    visited.page.click("#power")
-    title(visited.page, "The daemon cannot take you yet")
-    expect(visited.page.locator("#notice-text")).to_contain_text("2 of 2 places are taken.")
-    daemon.script.refuse_with = None
-    expect(visited.page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
-
-
-def test_refusal_shows_the_daemons_words(daemon: ScriptedDaemon, visit: Open) -> None:
-    daemon.script.refuse_with = (400, "the offer has no video")
-    visited = visit(daemon.url)
-    visited.unanswered = True
-    visited.page.click("#power")
-    title(visited.page, "The daemon refused the connection")
-    expect(visited.page.locator("#notice-text")).to_have_text("The offer has no video.")
 
 
 def test_what_the_browser_refuses_is_said_and_not_waited_for(
@@ -226,46 +94,12 @@ def test_page_reconnects_by_itself_and_keeps_camera_and_controls(
     title(page, "The daemon does not answer")
     expect(page.locator("#lamp-word")).to_have_text("Reconnecting")
     assert page.evaluate("window.camera.getVideoTracks()[0].readyState") == "live"
+    kept(page, "page_gone")
     daemon.script.heard.clear()
     daemon.restart()
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=20_000)
     assert page.evaluate("window.camera === document.getElementById('self').srcObject")
     assert daemon.script.heard[0]["values"]["mouth"] == 1.5
-
-
-def test_closed_session_shows_the_reason(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url).page
-    go_live(page)
-    daemon.say({"type": "closed", "reason": "the camera picture is 7680x4320"})
-    title(page, "The daemon ended the session")
-    expect(page.locator("#notice-text")).to_have_text("The camera picture is 7680x4320.")
-
-
-def test_live_states_are_said_under_the_picture(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url).page
-    go_live(page)
-    for stats, words, lamp in LIVE_STATES:
-        daemon.script.stats = stats
-        title(page, words)
-        expect(page.locator("#lamp-word")).to_have_text(lamp)
-        expect(page.locator("#notice[data-over=false]")).to_be_visible()
-    daemon.script.stats = {}
-    expect(page.locator("#notice")).to_be_hidden()
-
-
-def test_a_lower_quality_is_shown_and_its_reason_told(daemon: ScriptedDaemon, visit: Open) -> None:
-    page = visit(daemon.url).page
-    full = {"width": 640, "height": 480, "max_fps": None, "step": 0, "reason": ""}
-    daemon.script.stats = {"quality": full}
-    go_live(page)
-    expect(page.locator("#quality")).to_have_text("640×480picture")
-    expect(page.locator("#quality[data-lowered=false]")).to_be_visible()
-    reason = "the machine keeps up with 14 of 20 fps"
-    low = {"width": 320, "height": 240, "max_fps": 15, "step": 4, "reason": reason}
-    daemon.script.stats = {"quality": low}
-    expect(page.locator("#quality[data-lowered=true]")).to_have_text("320×240≤ 15 fps")
-    told = f"Picture 320×240, at most 15 fps: {reason}"
-    expect(page.locator("#quality")).to_have_attribute("title", told)
 
 
 def test_identity_shows_consent_and_switches_live(daemon: ScriptedDaemon, visit: Open) -> None:
@@ -364,6 +198,7 @@ def test_shortcuts_work_are_listed_and_can_be_switched_off(
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
     expect(page.locator("#keys dd")).to_have_count(12)
+    kept(page, "page_help")
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
@@ -401,6 +236,8 @@ def test_page_fits_every_window(daemon: ScriptedDaemon, visit: Open) -> None:
             "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
         )
         assert wide == width
+        if width == 390:
+            kept(page, "page_narrow")
         if (width, height) in ((1280, 800), (1920, 1080)):
             assert tall == height
 
@@ -417,10 +254,12 @@ def test_nothing_moves_where_motion_is_unwanted(daemon: ScriptedDaemon, visit: O
 def test_the_obs_link_may_watch_this_session_and_stays_the_same(
     daemon: ScriptedDaemon, visit: Open
 ) -> None:
-    visited = visit(daemon.url, permissions=["camera", "clipboard-read", "clipboard-write"])
+    allowed = ["camera", "clipboard-read", "clipboard-write"]
+    visited = visit(daemon.url, permissions=allowed, locale="en-US", timezone_id="UTC")
     page = visited.page
     expect(page.locator("#obs")).to_be_disabled()
     go_live(page)
+    daemon.script.token_days = 3
     page.click("#obs")
     expect(page.locator("#obs-guide")).to_be_visible()
     expect(page.locator("#obs-copied")).to_have_text("Copied.")
@@ -429,10 +268,23 @@ def test_the_obs_link_may_watch_this_session_and_stays_the_same(
     assert page.input_value("#obs-link") == link
     assert page.evaluate("navigator.clipboard.readText()") == link
     expect(page.locator("#obs-size")).to_have_text("640 and 480")
+    ends = (datetime.now(timezone.utc) + timedelta(days=3)).strftime("%B %-d, %Y")
+    expect(page.locator("#obs-until")).to_have_text(ends)
+    for picture in page.locator("#obs-guide img").all():
+        picture.evaluate("picture => picture.decode()")
+    kept(page, "page_obs-guide")
+    page.set_viewport_size({"width": 390, "height": 844})
+    kept(page, "page_obs-guide-narrow")
+    page.set_viewport_size(DESKTOP)
     page.keyboard.press("Escape")
     page.reload()
     go_live(page)
     assert daemon.script.name == name, "OBS finds the session again after a reload"
+    warning = page.locator("#warnings")
+    expect(warning).to_contain_text(f"An OBS link that you copied here ends on {ends}.")
+    kept(page, "page_obs-link-ends")
+    page.click("#warnings-close")
+    expect(warning).to_be_hidden()
     daemon.script.refuse_tokens = "this token has scope publish"
     visited.unanswered = True
     page.click("#obs")
@@ -469,6 +321,7 @@ def test_a_preset_brings_a_whole_look_back(daemon: ScriptedDaemon, visit: Open) 
     page.locator(".card", has_text="Coral").click()
     page.click("#preset-keep")
     page.fill("#preset-name", "  Talk show ")
+    kept(page, "page_preset-form")
     page.keyboard.press("Enter")
     expect(page.locator("#preset-form")).to_be_hidden()
     expect(preset).to_have_value("Talk show")
@@ -527,19 +380,3 @@ def test_presets_of_a_name_replace_each_other_and_damage_is_none(
     page.keyboard.press("Escape")
     expect(page.locator("#preset-form")).to_be_hidden()
     page.click("#preset-keep")
-
-
-def test_where_another_program_tracks_no_camera_is_asked_for(
-    daemon: ScriptedDaemon, visit: Open
-) -> None:
-    page = visit(daemon.url, init_script=NO_CAMERA % "NotFoundError", permissions=[]).page
-    title(page, "Ready when you are")
-
-    def driven_by_vmc(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "driver": "vmc"})
-
-    page.route("**/api/status", driven_by_vmc)
-    page.reload()
-    title(page, "Ready when you are")
-    go_live(page)

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,16 +22,9 @@ from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
 
 from realtime import phone, tls, tokens
 from realtime.config import Config, Quality, Server
-from tests.browser.conftest import (
-    FAKE_DEVICE,
-    STATES,
-    SWITCHES,
-    Open,
-    Visit,
-    find_chromium,
-    found_barriers,
-)
+from tests.browser.conftest import FAKE_DEVICE, SWITCHES, Open, Visit, find_chromium
 from tests.browser.stage import Stage
+from tests.browser.states import kept
 from tests.helpers import TOKEN
 
 pytestmark = pytest.mark.browser
@@ -132,18 +125,6 @@ def pages(
     return opened
 
 
-def kept(visited: Visit, name: str) -> None:
-    """A picture of this state, dark and light, which nothing may keep anybody from using."""
-    page = visited.page
-    found = found_barriers(page)
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme in schemes:
-        page.emulate_media(color_scheme=scheme)
-        found += found_barriers(page, {"runOnly": ["color-contrast"]})
-        page.screenshot(path=STATES / f"phone_{name}_{scheme}.png")
-    assert found == []
-
-
 def invited(page: Page) -> str:
     """Press *Use phone*; the address in the code."""
     expect(page.locator("#notice-title")).to_have_text("Ready when you are", timeout=15_000)
@@ -172,12 +153,12 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     picture = np.frombuffer(computer.page.locator("#phone-qr").screenshot(), np.uint8)
     read, *_ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(picture, cv2.IMREAD_COLOR))
     assert read == url, "what a camera reads"
-    kept(computer, "panel-with-code")
+    kept(page, "panel_code")
 
     hand = pages(url)
     said(hand.page, "Ready when you are")
     assert "once" not in hand.page.url
-    kept(hand, "ready")
+    kept(hand.page, "phone_idle")
     go_live(hand.page)
     expect(hand.page.locator("#said")).to_be_hidden()
     expect(hand.page.locator("#face")).to_have_text("face tracked")
@@ -187,8 +168,8 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
     expect(page.locator("#self-hint")).to_contain_text("The phone’s camera, 640 × 480")
     expect(page.locator("#avatar")).to_have_js_property("videoWidth", 640)
-    kept(computer, "computer-live")
-    kept(hand, "live")
+    kept(page, "phone_computer-live")
+    kept(hand.page, "phone_live")
     page.locator("#slider-mouth").fill("1.5")
     until(page, lambda: stage.controls()[0].mouth == 1.5, "the slider reaches the phone's session")
     page.keyboard.press("2")
@@ -199,7 +180,7 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     hand.page.tap("#power")
     said(hand.page, "Ready when you are")
     expect(page.locator("#notice-title")).to_have_text("Waiting for the phone", timeout=10_000)
-    kept(computer, "computer-waiting")
+    kept(page, "page_phone")
     go_live(hand.page)
     expect(page.locator("#lamp-word")).to_have_text("Live", timeout=20_000)
     hand.page.reload()
@@ -226,9 +207,10 @@ def test_a_code_that_was_used_is_dead(pages: Callable[..., Visit]) -> None:
     second.unanswered = True
     said(second.page, "This code is used up")
     expect(second.page.locator("#power")).to_be_disabled()
-    kept(second, "code-used")
+    kept(second.page, "phone_code")
     bare = pages(url.partition("#")[0])
     said(bare.page, "This page needs a code")
+    kept(bare.page, "phone_token-missing")
 
 
 def test_the_camera_is_turned_over_and_the_voice_is_off_until_it_is_wanted(
@@ -272,7 +254,7 @@ def test_a_phone_that_is_turned_goes_on_with_the_other_shape(
         box = hand.locator(button).bounding_box()
         assert box is not None and box["y"] >= 0
         assert box["y"] + box["height"] <= TURNED["height"]
-    kept(visited, "turned")
+    kept(hand, "phone_turned")
 
 
 def test_one_of_several_addresses_is_chosen_and_a_late_code_is_made_anew(
@@ -286,10 +268,11 @@ def test_one_of_several_addresses_is_chosen_and_a_late_code_is_made_anew(
     assert page.input_value("#phone-url").startswith("https://studio.example:")
     expect(page.locator("#phone-says")).to_have_text("The code’s time is over.", timeout=10_000)
     expect(page.locator("#phone-qr")).to_be_hidden()
+    kept(page, "panel_late")
     page.click("#phone-again")
     expect(page.locator("#phone-qr")).to_be_visible()
     page.set_viewport_size(NARROW)
-    page.screenshot(path=STATES / "phone_panel-narrow.png")
+    kept(page, "panel_narrow")
 
 
 def test_without_tls_the_panel_says_what_to_type(visit: Open) -> None:
@@ -307,6 +290,6 @@ def test_without_tls_the_panel_says_what_to_type(visit: Open) -> None:
         )
         expect(commands.nth(1)).to_contain_text("reenactd serve")
         expect(page.locator("#phone-qr")).to_be_hidden()
-        kept(visited, "panel-without-tls")
+        kept(page, "panel_without-tls")
     finally:
         plain.stop()

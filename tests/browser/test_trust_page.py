@@ -21,6 +21,8 @@ from realtime.identity import IdentityStore
 from realtime.watermark import Payload, Watermark
 from tests import performers
 from tests.browser.conftest import Open
+from tests.browser.states import kept
+from tests.browser.steering import never
 from tests.browser.test_adding_page import RealCards
 from tests.helpers import config_with
 from tests.portraits import one_face, picture_bytes
@@ -94,7 +96,15 @@ Make = Callable[[Path], Path]
     ],
 )
 def test_a_chosen_picture_gets_a_verdict(
-    url: str, visit: Open, tmp_path: Path, make: Make, title: str, sure: str, found: str
+    *,
+    url: str,
+    visit: Open,
+    tmp_path: Path,
+    make: Make,
+    what: str,
+    title: str,
+    sure: str,
+    found: str,
 ) -> None:
     page = visit(url).page
     page.click("#verify-open")
@@ -102,6 +112,7 @@ def test_a_chosen_picture_gets_a_verdict(
     verdict(page, title)
     expect(page.locator("#verdict-confidence")).to_have_text(sure)
     expect(page.locator("#verdict-findings")).to_contain_text(found)
+    kept(page, "verify_marked" if make is marked else "verify_nothing")
 
 
 @pytest.mark.usefixtures("own_installation")
@@ -117,6 +128,7 @@ def test_a_film_of_this_installation(
     page.set_input_files("#verify-file", path)
     verdict(page, "Tampered with" if damaged else "Signed and intact")
     expect(page.locator("#verdict-findings")).to_contain_text("C2PA")
+    kept(page, f"verify_{'tampered' if damaged else 'signed'}")
 
 
 def test_a_picture_that_is_dropped_anywhere(url: str, visit: Open, tmp_path: Path) -> None:
@@ -131,11 +143,18 @@ def test_a_file_that_is_none(url: str, visit: Open, tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam")
     page.click("#verify-open")
+    kept(page, "verify_empty")
+    page.route("**/api/verify?*", never)
+    page.set_input_files("#verify-file", path)
+    expect(page.locator("#verify-says")).to_have_text("Reading letter.txt…")
+    kept(page, "verify_reading")
+    page.unroute("**/api/verify?*")
     page.set_input_files("#verify-file", path)
     expect(page.locator("#verify-says")).to_contain_text(
         "This file cannot be checked", timeout=VERDICT_MS
     )
     expect(page.locator("#verdict")).to_be_hidden()
+    kept(page, "verify_refused")
 
 
 # The people who are kept
@@ -153,6 +172,7 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     expect(page.locator("#gallery")).to_contain_text("Ada L.")
     page.click("#people-open")
     expect(page.locator("#people-list")).to_contain_text("Fictional. Attested, not checked.")
+    kept(page, "people_list")
     page.get_by_role("button", name="Revoke Ada L.").click()
     page.click("#people-cancel")
     expect(page.locator("#people-ask")).to_be_hidden()
@@ -160,6 +180,7 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     expect(page.locator("#people-question")).to_contain_text("Revoke the consent of Ada L.?")
     page.click("#people-do")
     expect(page.locator("#people-ask")).to_be_visible()  # a reason is asked for
+    kept(page, "people_revoke")
     page.fill("#people-reason", "she asked me to")
     page.click("#people-do")
     expect(page.locator("#people-says")).to_have_text("Revoked: “Ada L.”")
@@ -168,9 +189,11 @@ def test_a_consent_is_revoked_and_the_person_deleted(ada: str, url: str, visit: 
     record = ConsentRecord.read(IdentityStore(Identities()).folder(ada) / "consent.json")
     assert record.revoked_because == "she asked me to"
     page.get_by_role("button", name="Delete Ada L.").click()
+    kept(page, "people_delete")
     page.click("#people-do")
     expect(page.locator("#people-says")).to_have_text("Deleted: “Ada L.”")
     expect(page.locator("#people-list")).to_contain_text("Nobody yet")
+    kept(page, "people_none")
 
 
 def test_a_person_travels(
@@ -197,10 +220,11 @@ def test_a_person_travels(
         page.click("#people-open")
         page.set_input_files("#people-file", path)
         expect(page.locator("#people-question")).to_contain_text("Signed by a key that is unknown")
+        kept(page, "people_trust")
         page.click("#people-do")
         expect(page.locator("#people-says")).to_have_text("Imported: “ada-l”")
         expect(page.locator("#people-list")).to_contain_text("Ada L.")
         visited.foreign.clear()
-        page.close()
+        page.goto("about:blank")
     finally:
         there.stop()

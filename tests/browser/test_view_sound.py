@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CLAPS = 15
 TORN_MS = 200
 """a quiet machine's player buffers some 80 ms of sound"""
+Opened = Callable[[str], Page]
 MAY_PLAY = "--autoplay-policy=no-user-gesture-required"
 """as obs-browser starts its Chromium"""
 INSIDE = """
@@ -151,19 +152,27 @@ def chromium(playwright: Playwright, *more: str) -> Browser:
     )
 
 
-@pytest.fixture(params=[MAY_PLAY, ""], ids=["as in OBS", "as in a browser"])
+@pytest.fixture(scope="module", params=[MAY_PLAY, ""], ids=["as in OBS", "as in a browser"])
 def browser(request: pytest.FixtureRequest, playwright: Playwright) -> Iterator[Browser]:
     started = chromium(playwright, *([request.param] if request.param else []))
     yield started
     started.close()
 
 
-def opened(browser: Browser, address: str) -> Page:
-    page = browser.new_context(viewport={"width": 320, "height": 240}).new_page()
-    page.add_init_script(INSIDE)
-    page.goto(address)
-    expect(page.locator("body")).to_have_attribute("data-state", "live", timeout=20_000)
-    return page
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Open a page and wait until it shows something; it is closed with the test."""
+    context = browser.new_context(viewport={"width": 320, "height": 240})
+
+    def open_page(address: str) -> Page:
+        page = context.new_page()
+        page.add_init_script(INSIDE)
+        page.goto(address)
+        expect(page.locator("body")).to_have_attribute("data-state", "live", timeout=20_000)
+        return page
+
+    yield open_page
+    context.close()
 
 
 def is_muted(page: Page) -> bool:
@@ -173,9 +182,9 @@ def is_muted(page: Page) -> bool:
 @pytest.mark.parametrize("browser", [MAY_PLAY], indirect=True, ids=["as in OBS"])
 @pytest.mark.parametrize("background", ["scene", "transparent"])
 def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
-    stage: Stage, browser: Browser, background: str, figure: Callable[[str], None]
+    stage: Stage, opened: Opened, background: str, figure: Callable[[str], None]
 ) -> None:
-    page = opened(browser, stage.address(f"/view/?background={background}"))
+    page = opened(stage.address(f"/view/?background={background}"))
     said: dict[str, Any] = page.evaluate(LISTEN, CLAPS)
     flashes, clicks = ([round(ms * 1e6) for ms in said[what]] for what in ("flashes", "clicks"))
     offsets, apart = Offsets.of(flashes, clicks), [ms for ms in said["apart"] if ms is not None]
@@ -197,9 +206,9 @@ def test_a_clap_is_seen_on_the_canvas_when_it_is_heard(
 
 
 def test_the_voice_plays_at_once_where_it_may_and_else_with_the_first_click(
-    stage: Stage, browser: Browser, request: pytest.FixtureRequest
+    stage: Stage, opened: Opened, request: pytest.FixtureRequest
 ) -> None:
-    page = opened(browser, stage.address("/view/"))
+    page = opened(stage.address("/view/"))
     may_play = "OBS" in request.node.name
     assert is_muted(page) != may_play
     assert ("click for sound" in page.title()) != may_play
@@ -209,7 +218,7 @@ def test_the_voice_plays_at_once_where_it_may_and_else_with_the_first_click(
     assert not is_muted(page) and "click" not in page.title()
 
 
-def test_a_viewer_who_wants_no_sound_asks_for_none(stage: Stage, browser: Browser) -> None:
-    page = opened(browser, stage.address("/view/?sound=off"))
+def test_a_viewer_who_wants_no_sound_asks_for_none(stage: Stage, opened: Opened) -> None:
+    page = opened(stage.address("/view/?sound=off"))
     assert page.evaluate("window.peer.getTransceivers().length") == 1
     assert "click" not in page.title()

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.scripted_daemon import ScriptedDaemon
-from tests.browser.test_page import go_live, until
+from tests.browser.states import kept
+from tests.browser.steering import go_live, until
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def daemon() -> Iterator[ScriptedDaemon]:
-    started = ScriptedDaemon()
-    yield started
-    started.stop()
 
 
 def test_a_film_is_recorded_and_told_of(daemon: ScriptedDaemon, visit: Open) -> None:
@@ -31,12 +23,65 @@ def test_a_film_is_recorded_and_told_of(daemon: ScriptedDaemon, visit: Open) -> 
     expect(page.locator("#record")).to_have_attribute("aria-label", "Stop recording")
     film = page.locator("#film")
     expect(film).to_have_text("Recording to 2026-11-22_20-15-03_s1.mp4, 3.2 MiB")
+    kept(page, "page_recording")
     page.keyboard.press("o")
     expect(page.locator("#record-word")).to_have_text("Record")
     expect(film).to_have_text("Kept: /films/2026-11-22_20-15-03_s1.mp4, 3.2 MiB.")
+    kept(page, "page_film-kept")
     full = {"state": "failed", "problem": "a.mp4: No space left on device; the film ends here"}
-    daemon.script.stats["recording"] = {**daemon.script.stats["recording"], **full}
+    for told in daemon.films.values():
+        told.update(full)
     expect(film).to_contain_text("The recording stopped. A.mp4: No space left on device")
+    kept(page, "page_film-failed")
+
+
+def test_a_recording_goes_on_after_a_break_and_a_reload_until_it_is_stopped(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    visited = visit(daemon.url)
+    visited.unanswered = True  # of the session that is gone
+    page = visited.page
+    go_live(page)
+    page.click("#record")
+    film = page.locator("#film")
+    expect(film).to_contain_text("Recording to")
+    daemon.drop()
+    expect(page.locator("#toast")).to_contain_text(
+        "the recording goes on in a new film", timeout=15_000
+    )
+    expect(film).to_contain_text("_s2.mp4, 3.2 MiB (")
+    expect(film).to_contain_text("s are missing before it: the connection was lost)")
+    kept(page, "page_film-resumed")
+    page.reload()
+    go_live(page)
+    expect(film).to_contain_text("_s3.mp4")
+    page.click("#power")
+    page.click("#power")
+    expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
+    page.wait_for_timeout(1200)
+    assert len(daemon.films) == 3, "who stops the camera stops the film"
+    expect(page.locator("#record-word")).to_have_text("Record")
+
+
+def test_a_recording_that_cannot_go_on_is_warned_of_until_it_does(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
+    visited = visit(daemon.url)
+    visited.unanswered = True
+    page = visited.page
+    go_live(page)
+    page.click("#record")
+    expect(page.locator("#film")).to_contain_text("Recording to")
+    daemon.script.refuse_film = "/films: No space left on device"
+    daemon.drop()
+    warning = page.locator("#warnings")
+    expect(warning).to_contain_text("Not recording: the film ended", timeout=15_000)
+    expect(warning).to_contain_text("No space left on device.")
+    kept(page, "page_film-lost")
+    daemon.script.refuse_film = ""
+    page.click("#record")
+    expect(warning).to_be_hidden()
+    expect(page.locator("#film")).to_contain_text("Recording to")
 
 
 def test_a_refused_film_is_said(daemon: ScriptedDaemon, visit: Open) -> None:
