@@ -20,8 +20,8 @@ from realtime.errors import IceRestarted, NobodyPerforms
 from realtime.http_body import CLIENT_GONE, read_body
 from realtime.offer import MAX_SDP_BYTES
 from realtime.sessions import LATEST
+from realtime.sinks.feed import Background
 from realtime.sinks.sizes import Size
-from realtime.sinks.viewers import Background
 from realtime.viewing import Wish
 
 SDP = "application/sdp"
