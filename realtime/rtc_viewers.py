@@ -21,7 +21,7 @@ from realtime.latest import Closed
 from realtime.rtc import Peer, PeerEvents
 from realtime.rtc_encode import Ready
 from realtime.rtc_sound import SoundTrack
-from realtime.sinks.viewers import Encoder, Seat
+from realtime.sinks.feed import Encoder, Seat
 from realtime.sound import Sound
 
 

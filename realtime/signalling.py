@@ -21,8 +21,8 @@ from realtime.http_body import CLIENT_GONE, read_body
 from realtime.ice_servers import ice_servers
 from realtime.naming import LATEST
 from realtime.offer import MAX_SDP_BYTES
+from realtime.sinks.feed import Background
 from realtime.sinks.sizes import Size
-from realtime.sinks.viewers import Background
 from realtime.viewing import Wish
 
 SDP = "application/sdp"

@@ -22,8 +22,9 @@ from realtime.rtc import DataChannel, peer_configuration
 from realtime.rtc_viewers import Hearing, ViewerPeer
 from realtime.session import Session
 from realtime.sessions import Sessions
+from realtime.sinks.feed import Background, Seat
 from realtime.sinks.sizes import Size
-from realtime.sinks.viewers import Audience, Background, Seat
+from realtime.sinks.viewers import Audience
 from realtime.watches import Guard, Watch
 
 logger = logging.getLogger(__name__)

@@ -175,7 +175,7 @@ def test_a_narrow_link_gets_smaller_pictures_and_its_session_says_why() -> None:
             link = hear_only(sender.link)
             assert performer.stat("quality")["step"] == 0
             link.estimated(100_000)
-            link.reported(0.5, None)
+            link.reported(Report(0.5))
             await until(lambda: performer.stat("quality")["step"] > 0)
             told = performer.stat("quality")
             assert (told["cause"], told["reason"]) == ("link", "the link carries 75 kbit/s")

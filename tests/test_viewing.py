@@ -12,7 +12,7 @@ import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from realtime import viewing
-from realtime.sinks import viewers
+from realtime.sinks import feed
 from tests.helpers import Camera, Performer, Stand, Watcher, config_with, standing, until
 from tests.pictures import HEIGHT, WIDTH
 
@@ -262,8 +262,8 @@ async def test_a_viewer_that_stalls_loses_pictures_and_nobody_else_does(stand: S
 
     transport._send_rtp = stuck
     before, performed = len(quick.seen), len(performer.seen)
-    await until(lambda: stalled._seat.dropped > viewers.MAX_WAITING)
-    assert len(stalled._seat._waiting) <= viewers.MAX_WAITING
+    await until(lambda: stalled._seat.dropped > feed.MAX_WAITING)
+    assert len(stalled._seat._waiting) <= feed.MAX_WAITING
     await until(lambda: len(quick.seen) > before + 20 and len(performer.seen) > performed + 20)
     shown = len(slow.seen)
     released.set()

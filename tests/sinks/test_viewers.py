@@ -16,8 +16,9 @@ from realtime.clock import NS_PER_S, FakeClock
 from realtime.frames import OutputFrame, Timings
 from realtime.latest import Closed
 from realtime.link import bitrate_for
+from realtime.sinks.feed import MAX_WAITING, SETTLING_NS, Coded, Seat
 from realtime.sinks.fitting import NARROW_NS, ROOMY_NS
-from realtime.sinks.viewers import MAX_WAITING, SETTLING_NS, Audience, Coded, Seat
+from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
 from tests.helpers import until
 
