@@ -200,7 +200,7 @@ def visit(playwright: Playwright, request: pytest.FixtureRequest) -> Iterator[Op
     ) -> Visit:
         settings = {"viewport": DESKTOP, "permissions": ["camera"], **options}
         own = browser or request.getfixturevalue("chromium")
-        context = own.new_context(**settings)
+        context = own.new_context(**settings)  # type: ignore[arg-type]
         contexts.append(context)
         context.add_init_script(FORGET_YOUNGER + init_script)
         visits.append(watched(context.new_page(), url))

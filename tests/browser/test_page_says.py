@@ -25,12 +25,16 @@ LIVE_STATES: tuple[tuple[dict[str, object], str, str, str], ...] = (
     ({"state": "CARD", "face": "none"}, "face-none", "No face in sight", "Card"),
     ({"state": "CARD", "face": "too_small"}, "face-too_small", "Your face is too small", "Card"),
     (
-        *({"state": "CARD", "face": "low_confidence"}, "face-low_confidence"),
-        *("Your face is hard to make out", "Card"),
+        {"state": "CARD", "face": "low_confidence"},
+        "face-low_confidence",
+        "Your face is hard to make out",
+        "Card",
     ),
     (
-        *({"state": "CARD", "face": "implausible"}, "face-implausible"),
-        *("Your face is hard to follow", "Card"),
+        {"state": "CARD", "face": "implausible"},
+        "face-implausible",
+        "Your face is hard to follow",
+        "Card",
     ),
     (
         {"state": "HOLD", "reason": "no new picture arrives"},
