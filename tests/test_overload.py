@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.link import LinkWatch
+from realtime.link import LinkWatch, Report
 from realtime.metrics import Snapshot
 from tests.helpers import (
     Camera,
