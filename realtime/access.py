@@ -168,11 +168,13 @@ class Rules:
     """What of the settings the guard goes by; SIGHUP may change it under way."""
 
     def __init__(self, server: Server) -> None:
+        self._rate: float | None = None
         self.adopt(server)
 
     def adopt(self, server: Server) -> None:
-        rate = server.post_rate_per_s
-        self.posts = Buckets(rate, max(1.0, rate * POST_BURST_S), MAX_HOLDERS)
+        if server.post_rate_per_s != self._rate:  # else who has posted much has done so still
+            self._rate = rate = server.post_rate_per_s
+            self.posts = Buckets(rate, max(1.0, rate * POST_BURST_S), MAX_HOLDERS)
         self.allowed_hosts = frozenset(host.lower() for host in server.allowed_hosts)
         self.cors_origins = frozenset(origin.lower() for origin in server.cors_origins)
         """other origins whose pages may use WHIP and WHEP"""

@@ -15,6 +15,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -287,6 +288,8 @@ def _claim_in(said: dict[str, Any]) -> Claim | None:
             name for name, uri in SOURCE_TYPES.items() if first.get("digitalSourceType") == uri
         )
         if first["action"] != "c2pa.created":
+            return None
+        if re.fullmatch("[0-9a-f]{8}", str(own["session"])) is None:
             return None
         return Claim(
             picture,  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ def trust_forget(
     """Believe a key no longer: what it signed does not hold here, running sessions of it end.
 
     Of another installation whose identity was imported, or one that was used here before a
-    rotation. An import asks again whether to believe it.
+    rotation: then films and pictures that were signed before the last rotation are a stranger's,
+    too. An import asks again whether to believe it.
     """
     from realtime.enrolment import Enrolment
     from realtime.trust import Keyring

@@ -9,6 +9,8 @@ import typer
 
 from realtime.cli_bench import ConfigFile, size_of
 
+MIN_WIDTH_PX, MIN_HEIGHT_PX = 160, 120
+
 
 def vcam(
     session: Annotated[
@@ -53,6 +55,11 @@ def vcam(
     address = client.find(config, url)
     visit = whep_client.visitor(config.rtc, address, check_called(session) if session else "")
     width, height = (config.video.width_px, config.video.height_px) if not size else size_of(size)
+    if width % 2 or height % 2 or width < MIN_WIDTH_PX or height < MIN_HEIGHT_PX:
+        raise typer.BadParameter(
+            f"{width}x{height}: width and height must be even, and at least "
+            f"{MIN_WIDTH_PX}x{MIN_HEIGHT_PX}"
+        )
     shape = vcam.Shape(width, height, fps)
     camera = vcam.open_camera(shape, device)
     print(f"{camera.device}: {width}x{height} at {fps:g} fps; end it with Ctrl-C", flush=True)

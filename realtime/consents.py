@@ -7,6 +7,7 @@ page, another process, a date that has come, a file that is missing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_S = 0.2
 """a session ends within a second of the change: this, the look itself, and the goodbye"""
+
+LOOK_S = 10.0
+"""a disk that hangs for longer ends the sessions, too"""
 
 
 class ConsentWatch:
@@ -57,7 +61,11 @@ class ConsentWatch:
 
     async def _look(self) -> float:
         worn = {session.identity_id for session in self._sessions}
-        ended = await self._worker.run(partial(self._ended, worn | self._wardrobe.ids))
+        look = self._worker.run(partial(self._ended, worn | self._wardrobe.ids))
+        try:
+            ended = await asyncio.wait_for(look, LOOK_S)
+        except asyncio.TimeoutError:  # what cannot be looked at does not hold
+            ended = dict.fromkeys(worn, f"its consent could not be read within {LOOK_S:g} s")
         for identity_id, why in ended.items():
             self._wardrobe.forget(identity_id)
             for session in self._sessions:

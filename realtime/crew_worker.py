@@ -179,6 +179,8 @@ class Worker:
                 self.look = Look.read(answer.content)
             except ValueError as exc:  # as if it had not answered: it is killed in the end
                 logger.error("worker %d says what is no look: %s", self.index, exc)
+                if self.look is None:  # nobody asks how long one has been silent that never spoke
+                    self.kill()
                 return
             self._answered_ns = self._clock.now_ns()
 

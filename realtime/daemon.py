@@ -259,6 +259,8 @@ class Daemon:
             raise AdmissionRefused(str(self.failure))
         if self.draining:
             raise AdmissionRefused(ENDING)
+        if self.state == "sick":
+            raise AdmissionRefused("nobody watches over consents or viewers; restart the daemon")
         identity = identity_id or self.services.config.identities.default
         return await self.sessions.open(offer_sdp, identity, name, obeys=obeys)
 

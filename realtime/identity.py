@@ -99,6 +99,10 @@ class _Look:
     seed: int
 
 
+MOST_DECODED = 4
+"""portraits that did not ship and are kept decoded; one of 2 megapixels takes 8 MB"""
+
+
 class IdentityStore:
     """The shipped identities and the user's own.
 
@@ -119,6 +123,8 @@ class IdentityStore:
         self._keyring = keyring or Keyring()
         self._find_faces = find_faces
         self._person_matte = person_matte
+        self._pictures: dict[str, U8] = {}
+        """decoded elsewhere, by their SHA-256; the last ones"""
 
     def list(self) -> list[IdentityCard]:
         """All usable identities, the shipped ones first; others are logged with their flaw.
@@ -174,8 +180,18 @@ class IdentityStore:
         if self.is_shipped(folder):
             rgba = portrait.decode(data, path)
         else:
-            rgba = picture_process.decode(data, str(path))
+            rgba = self._decoded(data, found, path)
         return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw)
+
+    def _decoded(self, data: bytes, sha256: str, path: Path) -> U8:
+        """(H, W, 4); for every size of the canvas the same."""
+        rgba = self._pictures.pop(sha256, None)
+        if rgba is None:
+            rgba = picture_process.decode(data, str(path))
+        self._pictures[sha256] = rgba
+        while len(self._pictures) > MOST_DECODED:
+            self._pictures.pop(next(iter(self._pictures)))
+        return rgba
 
     def from_portrait(
         self, lent: Lent, reenactor: AnyReenactor, canvas_hw: tuple[int, int]

@@ -38,8 +38,8 @@ _HOLD_OTHERS = frozenset((b"mdat", b"moov", b"moof"))
 _REMAINS = re.compile(rb"jumdc2(?:pa|ma|as|cl|cs)\x00\x11\x00\x10")
 """how each box of a manifest begins: several, so that one that is damaged leaves others"""
 _BLOCK = 1 << 20
-_MOST_BOXES = 100_000
-"""of a file, one after the other; a film of reenactd has two for each second"""
+_MOST_BOXES = 1_000_000
+"""of a file, one after the other; a film of reenactd has eight for each second"""
 _MP4_PREFIX = (
     bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + bytes(4) + b"manifest\0" + bytes(8)
 )

@@ -60,6 +60,9 @@ def decode(data: bytes, name: str) -> U8:
         )
     except subprocess.TimeoutExpired:
         raise IdentityError(f"{name}: takes too long to decode; save it anew, smaller") from None
+    except OSError as error:
+        said = error.strerror or error
+        raise IdentityError(f"{name}: no process can be started to decode it: {said}") from error
     head, _, pixels = done.stdout.partition(b"\n")
     verdict, _, rest = head.decode("utf-8", "replace").partition(" ")
     if verdict == "refused":

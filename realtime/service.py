@@ -35,6 +35,7 @@ RestartPreventExitStatus=2
 RestartSec=2
 TimeoutStartSec=120
 TimeoutStopSec=120
+KillMode=mixed
 WatchdogSec=20
 Slice=session.slice
 

@@ -168,8 +168,8 @@ class Sessions:
         exertions = {session.id: session.exertion for session in self}
         self._cost_guard.look("cost", functools.partial(self._load.look, exertions))
         for session in self:
-            if self.sick is not None:
-                session.close_soon(self.sick)
+            if self._render_fault is not None:
+                session.close_soon(self._render_fault)
             given_up = self._guard.look(session.id, functools.partial(self._look_at, session))
             if given_up is not None:
                 session.close_soon(given_up)

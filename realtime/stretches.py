@@ -119,6 +119,8 @@ def _is_still(path: Path) -> bool:
         return True  # for `_stills` to refuse
     except OSError as error:
         raise StartupError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - its parsers raise what a damaged header leads to
         raise _damaged(path, error) from None
 
@@ -137,6 +139,8 @@ def _stills(path: Path) -> Iterator[Seen]:
         raise
     except Image.DecompressionBombError as error:
         raise StartupError(f"{path}: {error}; at most {MAX_PX} pixels are looked at") from None
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - decoders raise what damaged pixels lead to
         raise _damaged(path, error) from None
 

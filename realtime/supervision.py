@@ -76,5 +76,7 @@ async def supervise(manager: Manager, state: Callable[[], State]) -> None:
 def reloading(manager: Manager, reload: Callable[[], None]) -> None:
     """Reload, and say when that began and that it is done."""
     manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-    reload()
-    manager.tell("READY=1")
+    try:
+        reload()
+    finally:
+        manager.tell("READY=1")

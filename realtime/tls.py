@@ -120,7 +120,10 @@ class Chain:
         found = self._read()
         if found == self._shown:
             return False
-        self.context.load_cert_chain(cert, key, password="")
+        try:
+            self.context.load_cert_chain(cert, key, password="")
+        except OSError as error:  # ssl.SSLError, too: changed once more meanwhile
+            raise StartupError(f"server.tls_cert = {cert}: cannot be used ({error})") from error
         self._shown = found
         return True
 

@@ -37,6 +37,8 @@ from realtime.private_files import PRIVATE_FOLDER, read_private, write_private
 
 logger = logging.getLogger(__name__)
 
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
 Origin = Literal["own", "retired", "imported"]
 """this installation's key, one that it had before, one that somebody else signs with"""
 
@@ -143,6 +145,9 @@ class Keyring:
     def forget(self, fingerprint: str) -> KnownKey:
         """Believe signatures of a key no longer, until somebody says to trust it again.
 
+        With one that was used here before a rotation, all earlier certificates of files go: which
+        of them was made beside which key is not kept.
+
         Args:
             fingerprint: as `signing.fingerprint` writes it; spaces and case do not count.
 
@@ -157,6 +162,10 @@ class Keyring:
                     "first, then forget this one"
                 )
             self._write_keys([key for key in self.known() if key != found])
+            if found.origin == "retired":  # whoever has that key has those of its files, too
+                chain = read_private(self.directory / "c2pa.pem") or b""
+                _, begin, root = chain.rpartition(_CERTIFICATE)
+                write_private(self.directory / "c2pa-roots.pem", begin + root if begin else b"")
         return found
 
     def find(self, fingerprint: str) -> KnownKey:

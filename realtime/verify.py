@@ -110,6 +110,8 @@ def verify(path: Path, checks: Sequence[Check], progress: Progressing) -> Verdic
         except StartupError as error:
             unreadable = unreadable or error
             continue
+        except MemoryError:
+            raise  # a matter of this machine
         except Exception as error:  # noqa: BLE001 - what one parser trips over, another may tell of
             said = f"{path}: is damaged so that it cannot be looked at: {_in_words(error)}"
             unreadable = unreadable or StartupError(said)

@@ -48,9 +48,9 @@ def run(
         if as_json:
             print(json.dumps({"file": str(path), **_fields(path, heard)}), file=out, flush=True)
         elif heard.verdict is not None:
-            print(f"{_printable(path)}: {_in_words(heard.verdict)}", file=out, flush=True)
+            print(_printable(f"{path}: {_in_words(heard.verdict)}"), file=out, flush=True)
         else:
-            print(f"reenactd: {_printable(path)}: {heard.error}", file=errors, flush=True)
+            print(_printable(f"reenactd: {path}: {heard.error}"), file=errors, flush=True)
     return min(codes, key=_BY_GRAVITY.index)
 
 
@@ -89,9 +89,10 @@ def _fields(path: Path, heard: Heard) -> dict[str, Any]:
     }
 
 
-def _printable(path: Path) -> str:
-    """A name may be of bytes that are no text; one of them must not end a batch."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+def _printable(line: str) -> str:
+    """One line, whatever is in it: names may be of bytes that are no text, and a stranger's record
+    may hold what a terminal obeys."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _in_words(verdict: dict[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _fault(check: RecordCheck, session: str | None, before: Sequence[Report]) ->
         text = f"Record {name} is broken at line {check.broken_line}: {check.reason}."
     elif session is not None and check.payload != session:
         text = f"Record {name} is of session {check.payload or 'none'}: it was put there."
-    elif check.complete and not _people_in(before) <= _people_of(check):
+    elif check.complete and not check.missing and not _people_in(before) <= _people_of(check):
         text = (
             f"Record {name} does not name the identity and the consent that the C2PA manifest "
             "names: one of the two is not of this session."

@@ -69,7 +69,7 @@ class Shoot:
             )
             self._count += 1
             self._clock.advance_ms(100 / 3)
-            if self._count % 30 == 0:  # its queue holds a hundred
+            if self._count % 10 == 0:  # of more than 0.75 s that wait some are left out
                 await until(lambda: self.recorder.progress.seconds > (self._count - 8) / 30)
 
 

@@ -168,9 +168,14 @@ def test_a_forgotten_key_is_believed_no_longer(keyring: Keyring) -> None:
     assert keyring.origin_of(stranger) is None and keyring.origin_of(key_of(own)) == "own"
     with pytest.raises(TrustError, match="no such key is believed here"):
         keyring.forget(spelt)
+    keyring.init()
+    before = keyring.media_roots()
     keyring.rotate()
+    assert keyring.media_roots().endswith(before) and keyring.media_roots() != before
     keyring.forget(signing.fingerprint(key_of(own)))
     assert keyring.origin_of(key_of(own)) is None
+    roots = keyring.media_roots()
+    assert before not in roots and roots and keyring.media_keys().chain.endswith(roots)
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -133,6 +133,10 @@ async function connect() {
   const tracks = { camera: camera.track, voice: microphone.track };
   let mine = null;
   try {
+    if (iceServers.length && !phone) {
+      iceServers = (await fetchStatus()).ice_servers; // their passwords are good for a day only
+      if (linkState.phase !== "connecting" || session) return;
+    }
     mine = phone ? new RemoteSession(phone, handlers) : new Session(iceServers, tracks, handlers);
     session = mine;
     await mine.connect(gallery.chosen);

@@ -75,6 +75,10 @@ async function connect() {
   };
   let mine = null;
   try {
+    if (iceServers.length) {
+      iceServers = (await fetchStatus()).ice_servers; // their passwords are good for a day only
+      if (session || !camera.track) return;
+    }
     mine = new Session(iceServers, tracks, handlers, { name: null, returns: false });
     session = mine;
     await mine.connect(null);

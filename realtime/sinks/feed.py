@@ -147,7 +147,7 @@ class Feed:
         self._times = times
         self._on_left = on_left
         self._left_seq = -1
-        self._key_asked = False
+        self._key_asked = self._failed = False
         self._task = self._loop.create_task(self._run())
 
     def show(self, output: OutputFrame) -> None:
@@ -163,6 +163,8 @@ class Feed:
         seat.miss()
         seat.since_ns = self._clock.now_ns()
         self.seats.append(seat)
+        if self._failed:
+            seat.close()
         self.ask_for_key_frame()
 
     def close(self) -> None:
@@ -179,6 +181,7 @@ class Feed:
             return
         except Exception as exc:  # noqa: BLE001 - the task's root
             logger.warning("pictures for viewers cannot be encoded: %s", repr(exc))
+            self._failed = True
             for seat in self.seats:
                 seat.close()
 
