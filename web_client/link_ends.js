@@ -10,7 +10,7 @@ export const WARN_MS = 5 * 86_400_000;
 /** A link was copied; one that ends soon needs no more warning, for this takes its place. */
 export function noteLinkEnd(store, endMs, nowMs) {
   const others = kept(store).filter((other) => other > nowMs + WARN_MS && other !== endMs);
-  store.setItem(STORE_KEY, JSON.stringify([...others, endMs].slice(-MOST)));
+  keep(store, [...others, endMs].slice(-MOST));
 }
 
 /**
@@ -22,8 +22,16 @@ export function endingLink(store, nowMs) {
   const endMs = Math.min(...ends);
   if (endMs > nowMs + WARN_MS) return null; // also of none
   if (endMs > nowMs) return { code: "obs-ends", endMs };
-  store.setItem(STORE_KEY, JSON.stringify(ends.filter((end) => end > nowMs)));
+  keep(store, ends.filter((end) => end > nowMs));
   return { code: "obs-over", endMs };
+}
+
+function keep(store, ends) {
+  try {
+    store.setItem(STORE_KEY, JSON.stringify(ends));
+  } catch {
+    // a full or a closed store: nobody is warned, and the link is as good
+  }
 }
 
 function kept(store) {

@@ -243,6 +243,7 @@ function stop(why = { phase: "off", problem: null, detail: "" }) {
 
 /** A phone has begun: its session takes the place of this machine's camera. */
 function showPhone(name) {
+  films.decide(false); // nobody is filmed by surprise: this is another camera
   stop();
   phone = name;
   cameraState = { phase: "on", problem: null, detail: "" };
@@ -267,7 +268,7 @@ function useToken(text) {
 
 function togglePower() {
   if (cameraState.phase !== "on") return start();
-  films.decide(false);
+  if (!phone) films.decide(false); // the phone's film goes on
   stop();
 }
 

@@ -131,11 +131,12 @@ def kill_once(directory: Path, after_s: float, *, then_sign: bool = True) -> Rem
     own_state = {**os.environ, "XDG_STATE_HOME": str(directory)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own_state) as victim:
         assert victim.stdout is not None
-        while _told(victim.stdout.readline()).written_s <= 2 * UNWRITTEN_S:
-            pass  # before its first fragment there is no film
+        line = victim.stdout.readline()
+        while line and _told(line).written_s <= 2 * UNWRITTEN_S:  # before there is a film
+            line = victim.stdout.readline()
         time.sleep(after_s)
         victim.kill()
-        told = [_told(line) for line in victim.stdout if line.endswith("\n")]
+        told = [_told(each) for each in (line, *victim.stdout) if each.endswith("\n")]
     films = list(directory.glob("*.mp4"))
     if len(films) != 1 or victim.returncode != -9:
         raise ReenactdError(f"{directory}: {len(films)} films after {victim.returncode}")

@@ -83,7 +83,8 @@ class Standing:
         self._log.take()
         camera, wanted = self._client.camera, WARM_UP_PICTURES + self._plan.pictures
         camera.start_film()
-        for _ in range(round(TURN_TIMEOUT_S / LOOK_INTERVAL_S)):
+        patience_s = TURN_TIMEOUT_S + 2 * wanted / self._plan.fps
+        for _ in range(round(patience_s / LOOK_INTERVAL_S)):
             if len(camera.sent) >= wanted:  # by count: a busy machine's camera falls behind
                 break
             await asyncio.sleep(LOOK_INTERVAL_S)

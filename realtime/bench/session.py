@@ -10,6 +10,7 @@ the first.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +117,13 @@ async def bench_session(plan: Plan, config: Config) -> Report:
             ended = error  # what there is comes first
         finally:
             ended = await leave(performer, ended)
+        if ended is not None:
+            sys.stderr.write(daemon.log())
     record = record_of(performer, samples, began_ns, plan)
     print_record(record)
     if ended is not None:
         raise ended
+    metrics = summarise(record)
     errors = performer.stats[-1][1]["errors"]
     return Report(
         "session",
@@ -131,7 +135,7 @@ async def bench_session(plan: Plan, config: Config) -> Report:
             "minute_s": plan.minute_s,
             "engine": engine,
         },
-        summarise(record) | {"errors": float(errors), "frames_sent": float(camera.sent)},
+        metrics | {"errors": float(errors), "frames_sent": float(camera.sent)},
     )
 
 

@@ -10,6 +10,7 @@ for much is made once, at first need.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,8 @@ async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
             course.ended = error
         finally:
             course.ended = await leave(performer, course.ended)
+        if course.ended is not None:
+            sys.stderr.write(daemon.log())
     return report(course, churn, performer, plan, config)
 
 
