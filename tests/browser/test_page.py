@@ -31,7 +31,7 @@ def test_avatar_runs_and_the_address_bar_loses_the_token(
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator("#lamp-word")).to_have_text("Live")
     expect(page.locator("#face")).to_have_text("face tracked")
-    assert page.evaluate("document.getElementById('avatar').videoWidth") == 640
+    expect(page.locator("#avatar")).to_have_js_property("videoWidth", 640)
     kept(page, "page_live")
     page.reload()
     title(page, "Ready when you are")
