@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from realtime.broadcast import Broadcast
 from realtime.clock import Clock
 from realtime.config import Config
+from realtime.desk import Pipeline, TrackStage
 from realtime.frames import OutputFrame
 from realtime.gate import TOO_SLOW
 from realtime.sealing import Sealer
 from realtime.telemetry import GpuMemory, Telemetry
 from realtime.tracing import Tracer
 from realtime.wardrobe import Wardrobe
-from realtime.workers import BackgroundWorker, Pipeline, RenderWorker, TrackStage
+from realtime.workers import BackgroundWorker, RenderWorker
 
 if TYPE_CHECKING:
     from realtime.identity import Identity, IdentityCard

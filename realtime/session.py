@@ -18,6 +18,7 @@ from engines.errors import EngineError
 from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.cast import CARD_TEXTS, Cast, Services
 from realtime.clock import NS_PER_S
+from realtime.desk import Desk, Live
 from realtime.drafts import Credit, shows_room
 from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
@@ -42,14 +43,7 @@ from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
 from realtime.stages.mark import Marks
 from realtime.turns import Turn
-from realtime.workers import (
-    Desk,
-    FollowWorker,
-    Live,
-    PerformerWorker,
-    RenderJob,
-    TrackWorker,
-)
+from realtime.workers import FollowWorker, PerformerWorker, RenderJob, TrackWorker
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from engines import driver
 from realtime.config import Config
+from realtime.desk import Pipeline, TrackStage
 from realtime.errors import FrameError, StartupError
 from realtime.signing import canonical
 from realtime.telemetry import GpuMemory
-from realtime.workers import Pipeline, TrackStage
 
 if TYPE_CHECKING:
     from engines.avatar import AnyReenactor

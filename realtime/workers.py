@@ -30,20 +30,19 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from realtime.clock import NS_PER_S, Clock
+from realtime.desk import Desk, MotionSink, NoOutput, Pipeline, Source, TrackStage
 from realtime.errors import FrameError, ReenactdError, SessionError
-from realtime.frames import Arrived, Controls, Motion, NoFace, OutputFrame, Timings, Tracked
+from realtime.frames import Arrived, Motion, NoFace, OutputFrame, Timings, Tracked
 from realtime.gate import Withheld
 from realtime.ladder import Thinning
-from realtime.latest import AsyncLatest, Closed, Latest
-from realtime.metrics import ErrorReporter, SessionMetrics
-from realtime.stages.mark import Marks
-from realtime.turns import Turn
+from realtime.latest import Closed, Latest
+from realtime.metrics import ErrorReporter
 
 if TYPE_CHECKING:
-    from realtime.identity import Identity
+    pass
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -65,82 +64,6 @@ HUNG_NS = 10 * NS_PER_S
 """a thread that works on one frame for this long will not come back"""
 START_NS = 30 * NS_PER_S
 """the same for what it makes first, which takes a second where nothing else runs"""
-
-
-class TrackStage(Protocol):
-    def __call__(self, arrived: Arrived, controls: Controls) -> Tracked: ...
-    def close(self) -> None: ...
-
-
-class Source(Protocol):
-    """Where faces come from that another program tracks."""
-
-    def next(self, timeout_s: float) -> Tracked | None: ...
-    def close(self) -> None: ...
-
-
-class MotionSink(Protocol):
-    """Takes motions elsewhere; used by one thread."""
-
-    def show(self, motion: Motion | None) -> None:
-        """None: there was no new one for SINK_TICK_S."""
-
-    def close(self) -> None: ...
-
-
-class NoOutput(Protocol):
-    @property
-    def reason(self) -> str: ...
-
-
-class Pipeline(Protocol):
-    on_motion: Callable[[Motion], None] | None
-
-    @property
-    def calibrated(self) -> bool: ...
-    @property
-    def marks(self) -> Marks: ...
-    def process(
-        self, tracked: Tracked, controls: Controls, identity: Identity
-    ) -> OutputFrame | NoOutput: ...
-    def card(self, text: str, canvas_hw: tuple[int, int] | None = None) -> OutputFrame: ...
-    def calibrate(self) -> None: ...
-    def cut_out(self, wanted: bool) -> None: ...
-
-
-@dataclass
-class Live:
-    """What the event loop changes while threads read it: each field is replaced whole."""
-
-    controls: Controls
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One session's end of the threads: what they read, where they deliver."""
-
-    live: Live
-    metrics: SessionMetrics
-    errors: ErrorReporter
-    outputs: AsyncLatest[OutputFrame | Withheld]
-    end: Callable[[str], None]
-    """ends the session with a reason; may be called on any thread"""
-    turn: Turn
-
-    def deliver(self, result: OutputFrame | Withheld) -> None:
-        """What the newest frame gave, for the output gate."""
-        replaced = self.outputs.put(result)
-        if replaced is not None:
-            seq = replaced.source_seq if isinstance(replaced, OutputFrame) else None
-            self.metrics.dropped("output", seq)
-
-    def failed(self, error: Exception, what: str) -> None:
-        """A frame was lost; unexpected errors are logged with their traceback."""
-        unexpected = not isinstance(error, FrameError)
-        self.errors.add(error, unexpected=unexpected)
-        self.metrics.failed(unexpected=unexpected)
-        self.deliver(Withheld(what))
 
 
 @dataclass

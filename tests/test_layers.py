@@ -97,7 +97,9 @@ LAYERS = (
     ("realtime.lending",),
     ("realtime.stages",),
     ("realtime.live_check", "realtime.pipeline", "realtime.rehearsal"),
-    ("realtime.gate", "realtime.pools", "realtime.workers"),
+    ("realtime.gate",),
+    ("realtime.desk",),
+    ("realtime.pools", "realtime.workers"),
     ("realtime.load",),
     (
         "realtime.rtc",

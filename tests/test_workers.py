@@ -13,21 +13,14 @@ import av
 import pytest
 
 from realtime.clock import FakeClock, MonotonicClock
+from realtime.desk import Desk, Live
 from realtime.frames import Arrived, Controls, OutputFrame, Tracked
 from realtime.gate import Withheld
 from realtime.identity import Identity
 from realtime.latest import AsyncLatest
 from realtime.metrics import ErrorReporter, SessionMetrics
 from realtime.turns import Turn
-from realtime.workers import (
-    RESTARTS,
-    BackgroundWorker,
-    Desk,
-    Live,
-    RenderJob,
-    RenderWorker,
-    TrackWorker,
-)
+from realtime.workers import RESTARTS, BackgroundWorker, RenderJob, RenderWorker, TrackWorker
 from tests.helpers import FakeIdentity, FakePipeline, FakeTrackStage, Script, until
 from tests.pictures import draw_number, i420_of, texture
 

@@ -19,6 +19,7 @@ from realtime.bench import frame_code
 from realtime.bench.frame_log import write_every_answer
 from realtime.clock import Clock, MonotonicClock
 from realtime.config import Config, load
+from realtime.desk import NoOutput, Pipeline, TrackStage
 from realtime.frames import (
     Arrived,
     Composited,
@@ -36,7 +37,6 @@ from realtime.stages.ingest import Ingest
 from realtime.stages.mark import Mark, Marks
 from realtime.studio import LiveStudio
 from realtime.watermark import Payload
-from realtime.workers import NoOutput, Pipeline, TrackStage
 
 
 class CodedPipeline:

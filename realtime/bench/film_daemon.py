@@ -21,11 +21,11 @@ from realtime.bench import frame_code
 from realtime.bench.coded_daemon import EchoPipeline, EchoTrackStage
 from realtime.clock import Clock, MonotonicClock
 from realtime.config import Config, load
+from realtime.desk import Pipeline, TrackStage
 from realtime.frames import U8, Controls, Motion, OutputFrame, Tracked
 from realtime.identity import Identity
 from realtime.server import run
 from realtime.studio import LiveStudio
-from realtime.workers import Pipeline, TrackStage
 
 
 def shown_at(number: int, length: int) -> int:
