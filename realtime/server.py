@@ -230,6 +230,10 @@ def _rounded(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 1)
 
 
+SAY_NOW = functools.partial(print, flush=True)
+"""also to who reads it through a pipe or in a file"""
+
+
 class Uvicorn(uvicorn.Server):
     """Without its signal handling, which would kill the process again after a clean end."""
 
@@ -240,7 +244,7 @@ class Uvicorn(uvicorn.Server):
 
 def run(
     config: Config,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = SAY_NOW,
     studio: Callable[[Config], Studio] = LiveStudio,
     load_again: Callable[[], Config] | None = None,
 ) -> None:

@@ -73,7 +73,6 @@ class DaemonProcess:
                 **os.environ,
                 **self._settings,
                 "PYTHONPATH": path,
-                "PYTHONUNBUFFERED": "1",
             },
         )
         try:
