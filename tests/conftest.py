@@ -38,7 +38,7 @@ KEEP_TIME = frozenset(
         "test_viewers_voice.py",
     }
 )
-"""what is marked `alone`: bounds on real time, and figures that are told"""
+"""what is marked `keeps_time`: bounds on real time, and figures that are told"""
 
 
 def pytest_sessionstart() -> None:
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert all((TESTS / name).is_file() for name in KEEP_TIME)
     for item in items:
         if item.path.relative_to(TESTS).as_posix() in KEEP_TIME:
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.keeps_time)
 
 
 @pytest.fixture(autouse=True)
