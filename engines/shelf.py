@@ -15,6 +15,7 @@ import hashlib
 import io
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ F32 = NDArray[np.float32]
 MOST = 6
 """files of one portrait: two networks on the three canvases of the quality ladder"""
 SUFFIX = ".encoded"
-_UNFINISHED = ".unfinished-"
+_UNFINISHED, _CLEARED = ".unfinished-", ".cleared-"
 _FORMAT = 1
 """another one for other arrays: what was kept before is then not found"""
 _DIGEST_BYTES = 32
@@ -106,12 +107,13 @@ def clear(folder: Path) -> None:
     Raises:
         OSError: not all of it could be removed.
     """
-    with (
-        contextlib.suppress(FileNotFoundError),
-        tempfile.TemporaryDirectory(prefix=".cleared-", dir=folder.parent) as gone,
-    ):
+    with contextlib.suppress(FileNotFoundError):
         # Renamed first, so that who is just writing there finds nowhere to put it.
+        gone = tempfile.mkdtemp(prefix=_CLEARED, dir=folder.parent)
         folder.rename(Path(gone) / folder.name)
+    for left in folder.parent.glob(f"{_CLEARED}*"):  # also by one that was stopped half way
+        with contextlib.suppress(FileNotFoundError):  # another is at it as well
+            shutil.rmtree(left)
 
 
 def _key(shelf: Shelf, maker: Maker, shown: Mapping[str, F32]) -> bytes:

@@ -193,9 +193,10 @@ class IdentityStore:
             rgba = self._decoded(data, found, path)
         kept = self.encoded_folder(folder)
         place = None if kept is None else Shelf(kept, found, parents=self.is_shipped(folder))
-        made = self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw, place)
-        self._check_again(folder)
-        return made
+        try:
+            return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw, place)
+        finally:
+            self._check_again(folder)
 
     def _check_again(self, folder: Path) -> None:
         """Whether the consent outlived the encoding: whoever ended it has cleared too early.

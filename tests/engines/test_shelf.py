@@ -235,6 +235,9 @@ def test_a_shelf_is_cleared_whole(place: Shelf) -> None:
     shelf.clear(place.folder)
     encoded_once(place, MAKER, CANVAS, SHOWN, Encoder())
     (place.folder / ".unfinished-x").write_bytes(b"half")
+    stopped = place.folder.with_name(".cleared-x") / "encoded"
+    stopped.mkdir(parents=True)
+    (stopped / "lite.640x480.encoded").write_bytes(b"made of a face")
     shelf.clear(place.folder)
     assert list(place.folder.parent.iterdir()) == []
 
