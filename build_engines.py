@@ -19,10 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from engines import driver, plans, sources
+from engines import driver, plans, shelf, sources
 from engines.backends.base import optional
 from engines.errors import EngineError
-from engines.liveportrait import cache
 from engines.sources import AnyNetwork
 from engines.specs import NETWORKS
 from realtime.config import load
@@ -76,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verify", action="store_true", help="only check the weights files")
     says = "LivePortrait without its weights, for `reenactd bench models`"
     parser.add_argument("--random-weights", action="store_true", help=says)
-    says = "encode the gallery with LivePortrait, into DIR or where the daemon looks"
-    place = cache.default_root()
+    says = "encode the gallery with LivePortrait, shipped ones into DIR or where the daemon looks"
+    place = shelf.default_root()
     parser.add_argument(
         "--identity-cache", type=Path, nargs="?", metavar="DIR", const=place, help=says
     )

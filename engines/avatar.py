@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.pose import MotionTensors, Sight
+from engines.shelf import Shelf
 
 F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
@@ -83,9 +84,17 @@ class AnyReenactor(Protocol):
         ...
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> Any:
-        """A portrait, prepared; only `render` of the same object takes it."""
+        """A portrait, prepared; only `render` of the same object takes it.
+
+        Args:
+            shelf: keeps what the networks make of it; None: nothing is kept.
+        """
         ...
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight: ...

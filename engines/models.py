@@ -10,7 +10,7 @@ frame are not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -30,6 +30,7 @@ from engines.mouth import Mouth
 from engines.placing import place
 from engines.pose import MotionTensors, Sight, TargetFace
 from engines.rigid import Similarity
+from engines.shelf import Maker, Shelf, encoded_once
 from engines.specs import LITE, NETWORKS, WARP_REFINE_LITE, NetworkSpec, Size
 from engines.steady import Steady
 from engines.warp import Placement, SourceMap, WarpMesh, sample
@@ -134,15 +135,29 @@ class Reenactor:
     looks = False
 
     def __init__(
-        self, network: Network | None, reason: str, layers: bool = True, size: Size = LITE
+        self,
+        network: Network | None,
+        reason: str,
+        layers: bool = True,
+        size: Size = LITE,
+        maker: Maker | None = None,
     ) -> None:
+        """
+        Args:
+            maker: of what may be kept of portraits; None: nothing is, as of a network in training.
+        """
         self._network, self._layers = network, layers
+        self._maker = maker
         self._size = size if network is None else network.size
         self.reason = reason
         """what runs, on what, and why"""
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> EncodedIdentity:
         """Prepare a portrait; takes some hundred milliseconds.
 
@@ -150,6 +165,7 @@ class Reenactor:
             portrait_rgba: (H, W, 4) uint8, alpha 255 on the person.
             landmarks_px: (478, 3) of the face in it.
             canvas_hw: even height and width of the pictures to come.
+            shelf: keeps what the networks make of it; None: nothing is kept.
 
         Raises:
             PortraitError: the arrays are not a portrait and its landmarks.
@@ -160,6 +176,13 @@ class Reenactor:
             self._size.patch_px, landmarks, _STAY, face_mesh.face_unit(landmarks)
         )
         texture = head.Texture.of(rgba, landmarks, self._size.texture_px)
+        seen, guides = own_patches(rgba, landmarks, patches)
+        shown = {
+            "portrait": crop.as_tensor(seen),
+            "guide": crop.as_tensor(guides),
+            "picture": texture.picture(),
+        }
+        made = encoded_once(shelf, self._maker, canvas_hw, shown, lambda: self._encode(shown))
         return EncodedIdentity(
             canvas_hw=canvas_hw,
             portrait_rgba=rgba,
@@ -173,9 +196,9 @@ class Reenactor:
             ),
             eyes=eyes_of(rgba, landmarks),
             portrait_patches=patches,
-            features=self._features(rgba, landmarks, patches),
+            features=made["features"],
             head=texture,
-            head_features=self._head_features(texture),
+            head_features=made["head_features"],
         )
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight:
@@ -296,18 +319,18 @@ class Reenactor:
                 _check_finite(change)
                 patch.add(change.transpose(1, 2, 0) * np.float32(shares[region]), picture.rgb)
 
-    def _features(self, rgba: U8, landmarks: F32, patches: list[crop.Patch]) -> F32:
-        if self._network is None or self._network.encode is None:
-            return np.zeros((len(patches), 0, 0, 0), np.float32)
-        seen, guides = own_patches(rgba, landmarks, patches)
-        inputs = {"portrait": crop.as_tensor(seen), "guide": crop.as_tensor(guides)}
-        return self._network.encode.run(inputs)["features"].copy()
-
-    def _head_features(self, texture: head.Texture) -> F32:
-        if self._network is None:
-            return np.zeros((1, 0, 0, 0), np.float32)
-        inputs = {"picture": texture.picture()}
-        return self._network.encode_head.run(inputs)["features"].copy()
+    def _encode(self, shown: Mapping[str, F32]) -> dict[str, F32]:
+        """`features` and `head_features` of an identity, of the inputs of both graphs."""
+        features = np.zeros((len(crop.REGIONS), 0, 0, 0), np.float32)
+        head_features = np.zeros((1, 0, 0, 0), np.float32)
+        network = self._network
+        if network is not None and network.encode is not None:
+            inputs = {name: shown[name] for name in ("portrait", "guide")}
+            features = network.encode.run(inputs)["features"].copy()
+        if network is not None:
+            inputs = {"picture": shown["picture"]}
+            head_features = network.encode_head.run(inputs)["features"].copy()
+        return {"features": features, "head_features": head_features}
 
 
 def picture_in(patch: crop.Patch, picture: Unpainted) -> tuple[U8, U8]:
@@ -374,7 +397,17 @@ def load_warp_refine(
 
 def _drawn_on_the_cpu(spec: NetworkSpec, backend: str, why: str, threads: int) -> Reenactor:
     network = open_network(spec, backend, threads)
-    return Reenactor(network, f"{spec.name} on {network.description}: {why}")
+    reason = f"{spec.name} on {network.description}: {why}"
+    return Reenactor(network, reason, maker=maker_of(spec, network))
+
+
+def maker_of(spec: NetworkSpec, network: Network) -> Maker:
+    """Of the weights that ship.
+
+    Raises:
+        WeightsError: their manifest cannot be read.
+    """
+    return Maker(spec.name, weights.digest(spec.name), network.description)
 
 
 def open_network(

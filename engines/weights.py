@@ -43,6 +43,16 @@ def read_manifest(network: str, root: Path = WEIGHTS_DIRECTORY) -> Manifest:
         ) from None
 
 
+def digest(network: str, root: Path = WEIGHTS_DIRECTORY) -> str:
+    """One SHA-256 for all files of a network, as its manifest pins them.
+
+    Raises:
+        WeightsError: as of `read_manifest`.
+    """
+    files = read_manifest(network, root).files
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
 def locate(network: str, name: str, root: Path = WEIGHTS_DIRECTORY) -> Path:
     """The checked path of one file of a network.
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import BackgroundTasks, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -73,6 +73,7 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
     )
     async def add(  # noqa: PLR0913 - a query parameter each
         request: Request,
+        afterwards: BackgroundTasks,
         name: str,
         kind: str,
         statement: str,
@@ -81,6 +82,7 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
         check: str | None = None,
     ) -> dict[str, str]:
         """Add the picture as an identity; `statement` is the text that was read and confirmed.
+        The network encodes it next.
 
         `check` is the one that was passed at the camera, for `self`.
         """
@@ -99,7 +101,9 @@ def add_adding(app: FastAPI, daemon: Daemon, enrolment: Enrolment) -> None:
         if check is not None:
             passed = await checks.redeem(check, data)
             wish = replace(wish, method=CHECKED_METHOD, live_check=passed)
-        return {"id": await run_in_threadpool(enrolment.add, picture, wish)}
+        identity_id = await run_in_threadpool(enrolment.add, picture, wish)
+        afterwards.add_task(daemon.services.wardrobe.prepare, [identity_id])
+        return {"id": identity_id}
 
 
 def _end_of(day: str | None) -> datetime | None:

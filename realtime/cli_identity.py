@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engines.errors import EngineError
 from realtime import cli_consent
 from realtime.cli_bench import ConfigFile
 from realtime.cli_consent import EXIT_DECLINED
 from realtime.config import load
-from realtime.errors import ConfigError, IdentityError
+from realtime.errors import ConfigError, IdentityError, ReenactdError
 
 if TYPE_CHECKING:
     from realtime.consent import ConsentRecord
@@ -54,11 +55,11 @@ def identity_show(
     identity: Annotated[str, typer.Argument(metavar="ID", help="As in the list.")],
     config_file: ConfigFile = None,
 ) -> None:
-    """Show one identity: its portrait's place and its consent record."""
-    from realtime.identity import IdentityStore
+    """Show one identity: its portrait's place, its consent record, and what encoded it."""
     from realtime.signing import fingerprint
+    from realtime.studio import open_store
 
-    store = IdentityStore(load(config_file, {}).identities)
+    store = open_store(load(config_file, {}))
     record, folder = store.consent(identity), store.folder(identity)
     card = next((card for card in store.list() if card.id == identity), None)
     if card is None:
@@ -80,8 +81,16 @@ def identity_show(
         ("expires", expires),
         ("signed by", signer),
         ("portrait", str(card.portrait_path)),
+        ("encoded", _encoded(store.encoded_folder(folder))),
     ):
         Console(highlight=False, soft_wrap=True).print(f"[bold]{label:<10}[/bold]{escape(value)}")
+
+
+def _encoded(kept: Path | None) -> str:
+    """By which networks, for which canvases."""
+    from engines.shelf import names
+
+    return ", ".join([] if kept is None else names(kept)) or "whenever it is loaded"
 
 
 def _proof(record: ConsentRecord) -> str:
@@ -123,11 +132,13 @@ def identity_add(
 
     Shows the face that was found, what could be better about the picture, and the statement that
     goes into the signed record. The record is your word, not a proof: no person is checked here.
+    The configured network encodes it at once, so that the daemon need not.
     """
     config = load(config_file, {})
     from realtime import picture_file
     from realtime.consent import consent_kind
     from realtime.enrolment import Enrolment, Wish
+    from realtime.studio import encode_identity
 
     kind = consent_kind(consent, "--consent")
     wish = Wish(
@@ -150,6 +161,10 @@ def identity_add(
     print(f"added {identity_id}: {kind}, {METHOD}")
     if kind == "self":
         print("no live check was made, and the record says so; the page can make one")
+    try:
+        encode_identity(config, identity_id)
+    except (EngineError, ReenactdError) as error:  # it is added all the same
+        print(f"not encoded yet, the daemon will try it again: {error}")
 
 
 def _end_of(day: str) -> datetime:
@@ -178,7 +193,7 @@ def identity_revoke(
 def identity_delete(identity: Id, yes: Yes = False, config_file: ConfigFile = None) -> None:
     """Delete an identity and every file that was made of it. Exports elsewhere are not found."""
     enrolment = _enrolment(config_file)
-    _agree(yes, f"Delete {identity}, its portrait, its consent record and all encoded portraits?")
+    _agree(yes, f"Delete {identity}, its portrait, its consent record and what was encoded?")
     print(f"{identity}: deleted, {enrolment.delete(identity)} files")
 
 

@@ -325,7 +325,8 @@ class Liveportrait(_Section):
     retarget_lips: bool = False
     """lips likewise"""
     identity_cache: bool = False
-    """keep encoded portraits in `~/.cache/reenactd/identities`, so that they load at once"""
+    """keep the shipped identities encoded in `~/.cache/reenactd/identities`; your own always are,
+    in their folders"""
 
 
 class Quality(_Section):

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from engines import shelf
 from realtime import identity_archive, identity_files, picture_file, picture_process, signing
 from realtime.config import Identities
 from realtime.consent import SCOPE, STATEMENTS, ConsentKind, ConsentRecord, LiveCheck
 from realtime.errors import IdentityError, StartupError
 from realtime.frames import U8, FaceTrack
-from realtime.identity import IdentityStore, check_id, user_directory
+from realtime.identity import ENCODED, IdentityStore, check_id, user_directory
 from realtime.identity_archive import MAX_NAME
 from realtime.portrait_advice import Examined, examine
 from realtime.private_files import write_private
@@ -170,15 +171,18 @@ class Enrolment:
         return Own(folder.name, self._store.name_of(folder), kind, proof, problem)
 
     def revoke(self, identity_id: str, because: str = "") -> None:
-        """The consent no longer holds: not here, nor as a copy that comes back.
+        """The consent no longer holds: not here, nor as a copy that comes back. What networks made
+        of the portrait goes.
 
         Args:
             because: what the record is to say of it.
 
         Raises:
-            IdentityError: there is none of that id, or it shipped with the package.
+            IdentityError: there is none of that id, it shipped with the package, or what was made
+                of it cannot be deleted.
         """
-        path = self._own(identity_id, "revoked") / "consent.json"
+        folder = self._own(identity_id, "revoked")
+        path = folder / "consent.json"
         record = ConsentRecord.read(path)
         if record.revoked_at is not None:
             raise IdentityError(f"{identity_id}: was revoked on {record.revoked_at.isoformat()}")
@@ -187,32 +191,32 @@ class Enrolment:
             raise IdentityError(f"reason: must be at most {MAX_REASON} characters on one line")
         # First: from here on it does not hold.
         self._keyring.revoke(record.digest, record.portrait_sha256)
+        try:
+            shelf.clear(folder / ENCODED)
+        except OSError as error:
+            raise IdentityError(
+                f"{identity_id}: the consent holds no longer, but not all that was encoded could "
+                f"be deleted: {error.filename}: {error.strerror}; mend that, and revoke it again"
+            ) from error
         now = datetime.now(timezone.utc).replace(microsecond=0)
         revoked = replace(record, revoked_at=now, revoked_because=because or None)
         write_private(path, identity_files.as_json(self._keyring.sign(revoked.fields())))
 
     def delete(self, identity_id: str) -> int:
-        """Remove every byte that was made of the portrait: the folder, and what networks kept.
-
-        A kept code's name does not tell whose portrait it was made of, so all of them go; the
-        others are made again when they are next loaded. Returns how many files were removed.
+        """Remove the folder, and so every byte that was made of the portrait. Returns how many
+        files that were.
 
         Raises:
             IdentityError: there is none of that id, or it shipped with the package.
         """
         folder = self._own(identity_id, "deleted")
-        from engines.liveportrait.cache import default_root
-
         for left in folder.parent.glob(".deleted-*"):  # by one that was stopped half way
             shutil.rmtree(left, ignore_errors=True)
-        codes = [path for path in default_root().glob("*") if path.is_file()]
-        removed = sum(path.is_file() for path in folder.rglob("*")) + len(codes)
+        removed = sum(path.is_file() for path in folder.rglob("*"))
         try:
             # Renamed first, so that it is gone at once and as a whole.
             doomed = folder.rename(folder.with_name(f".deleted-{folder.name}-{os.getpid()}"))
             shutil.rmtree(doomed)
-            for path in codes:
-                path.unlink(missing_ok=True)
         except OSError as error:
             raise IdentityError(
                 f"{folder}: not all of it could be deleted: {error.filename}: {error.strerror}"

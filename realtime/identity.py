@@ -4,7 +4,8 @@ An identity is a folder: `portrait.png`, `consent.json` beside it, and optionall
 with a display name and the background's tint. Some ship with the package, and their records are
 pinned here; a user's own lie in the state directory, and their records must be signed by a key that
 this installation believes. A portrait whose bytes are not those that its record names is refused.
-A portrait file that is lent for one run (`lending.py`) has such a record, too.
+A portrait file that is lent for one run (`lending.py`) has such a record, too. What networks made
+of a user's own portrait lies in `encoded` of its folder (`engines/shelf.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engines import shelf
 from engines.errors import PortraitError
+from engines.shelf import Shelf
 from realtime import picture_file, picture_process, portrait
 from realtime.config import Identities, state_directory
 from realtime.consent import ATTESTED, ConsentRecord
@@ -43,6 +46,8 @@ SHIPPED = {
 }
 """id -> `ConsentRecord.digest`; the record pins the portrait"""
 
+ENCODED = "encoded"
+"""folder of what networks made of a portrait, within its identity's"""
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _GREY = "#787c84"
 
@@ -109,6 +114,8 @@ class IdentityStore:
     Args:
         find_faces: at most two faces of a still picture.
         person_matte: (H, W) 0..1 of a still picture; for portraits without an alpha channel.
+        shipped_cache: keeps what networks make of the shipped ones, whose own folders may be
+            read-only; None: nothing is kept of them.
     """
 
     def __init__(
@@ -117,7 +124,9 @@ class IdentityStore:
         find_faces: FindFaces = camera.find_faces,
         person_matte: PersonMatte = camera.person_matte,
         keyring: Keyring | None = None,
+        shipped_cache: Path | None = None,
     ) -> None:
+        self._shipped_cache = shipped_cache
         self._shipped = Path(str(resources.files("realtime") / "identities")).resolve()
         self._roots = (self._shipped, user_directory(config))
         self._keyring = keyring or Keyring()
@@ -160,6 +169,7 @@ class IdentityStore:
         self, identity_id: str, reenactor: AnyReenactor, canvas_hw: tuple[int, int]
     ) -> Identity:
         """Check and encode an identity for a canvas of this height and width; takes about a second.
+        What the networks make of it is kept, and taken from there the next time.
 
         A portrait that did not ship may have come from elsewhere, byte for byte, as it was signed
         there. So it is decoded in a process of its own, as when it was taken in.
@@ -181,7 +191,35 @@ class IdentityStore:
             rgba = portrait.decode(data, path)
         else:
             rgba = self._decoded(data, found, path)
-        return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw)
+        kept = self.encoded_folder(folder)
+        place = None if kept is None else Shelf(kept, found, parents=self.is_shipped(folder))
+        try:
+            return self._encode(rgba, path, _look(folder), consent, reenactor, canvas_hw, place)
+        finally:
+            self._check_again(folder)
+
+    def _check_again(self, folder: Path) -> None:
+        """Whether the consent outlived the encoding: whoever ended it has cleared too early.
+
+        Raises:
+            IdentityError: it did not; what was kept of it is gone.
+        """
+        try:
+            self._consent(folder)
+        except IdentityError:
+            kept = self.encoded_folder(folder)
+            try:
+                if kept is not None:
+                    shelf.clear(kept)
+            except OSError as error:
+                logger.warning("%s: cannot be deleted: %s", kept, error.strerror or error)
+            raise
+
+    def encoded_folder(self, folder: Path) -> Path | None:
+        """Where what networks made of an identity's portrait is kept; None: nowhere."""
+        if not self.is_shipped(folder):
+            return folder / ENCODED
+        return None if self._shipped_cache is None else self._shipped_cache / folder.name
 
     def _decoded(self, data: bytes, sha256: str, path: Path) -> U8:
         """(H, W, 4); for every size of the canvas the same."""
@@ -215,6 +253,7 @@ class IdentityStore:
         consent: ConsentRecord,
         reenactor: AnyReenactor,
         canvas_hw: tuple[int, int],
+        place: Shelf | None = None,
     ) -> Identity:
         face = self._one_face(rgba, path)
         if portrait.has_cutout(rgba):
@@ -223,7 +262,7 @@ class IdentityStore:
             rgba = portrait.cut_out(rgba, self._person_matte)
             background = portrait.own_background(rgba, rgba[:, :, 3], canvas_hw)
         try:
-            encoded = reenactor.encode_identity(rgba, face.landmarks_px, canvas_hw)
+            encoded = reenactor.encode_identity(rgba, face.landmarks_px, canvas_hw, place)
         except PortraitError as error:
             raise IdentityError(f"{path}: {error}") from error
         identity_id = path.parent.name if path.name == "portrait.png" else path.stem

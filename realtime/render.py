@@ -21,12 +21,12 @@ from realtime.clock import NS_PER_S
 from realtime.config import Config
 from realtime.errors import FrameError, StartupError
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
-from realtime.identity import Identity, IdentityStore, Lent
+from realtime.identity import Identity, Lent
 from realtime.media_file import MediaReader, Timeline, VideoWriter
 from realtime.pipeline import NoOutput, Pipeline, TrackStage
 from realtime.provenance import FileProvenance
 from realtime.records import keep_consent
-from realtime.studio import load_networks
+from realtime.studio import load_networks, open_store
 
 CALIBRATE_WITHIN_S = 10.0
 """a face that is not good for long enough by then is calibrated on the way, as in a live session"""
@@ -246,7 +246,7 @@ def assemble(job: Job, config: Config) -> Performance:
         IdentityError: the identity is unknown, or its consent does not hold.
     """
     reenactor = load_networks(config)
-    store = IdentityStore(config.identities)
+    store = open_store(config)
     canvas_hw = (config.video.height_px, config.video.width_px)
     if job.lent is not None:
         identity = store.from_portrait(job.lent, reenactor, canvas_hw)

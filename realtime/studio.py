@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engines.avatar import AnyReenactor
     from engines.device import Device
     from realtime.consent import ConsentRecord
-    from realtime.identity import Identity, IdentityCard
+    from realtime.identity import Identity, IdentityCard, IdentityStore
 
 
 def load_networks(config: Config) -> AnyReenactor:
@@ -28,7 +28,6 @@ def load_networks(config: Config) -> AnyReenactor:
     Raises:
         EngineError: a backend or its weights cannot be used.
     """
-    from engines.liveportrait import cache
     from engines.liveportrait.reenactor import Options
     from engines.models import load_reenactor
 
@@ -39,9 +38,28 @@ def load_networks(config: Config) -> AnyReenactor:
         normalise_lips=chosen.normalise_lips,
         retarget_eyes=chosen.retarget_eyes,
         retarget_lips=chosen.retarget_lips,
-        cache=cache.default_root() if chosen.identity_cache else None,
     )
     return load_reenactor(engine.backend, engine.threads, engine.network, options)
+
+
+def open_store(config: Config) -> IdentityStore:
+    """The identities, and where what the configured network makes of them is kept."""
+    from engines.shelf import default_root
+    from realtime.identity import IdentityStore
+
+    kept = config.engine.network == "liveportrait" and config.liveportrait.identity_cache
+    return IdentityStore(config.identities, shipped_cache=default_root() if kept else None)
+
+
+def encode_identity(config: Config, identity_id: str) -> None:
+    """Have the configured network encode an identity, which keeps what it makes of it.
+
+    Raises:
+        EngineError: the network cannot be run here.
+        IdentityError: no avatar can be made of it.
+    """
+    canvas_hw = config.video.height_px, config.video.width_px
+    open_store(config).load(identity_id, load_networks(config), canvas_hw)
 
 
 def network_of(config: Config) -> tuple[str, str]:
@@ -72,10 +90,8 @@ class LiveStudio:
     """
 
     def __init__(self, config: Config) -> None:
-        from realtime.identity import IdentityStore
-
         self._config = config
-        self._store = IdentityStore(config.identities)
+        self._store = open_store(config)
         self._reenactor: AnyReenactor | None = None
         self._gpu: Device | None = None
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from engines.errors import EngineError
 from realtime.errors import ReenactdError
 from realtime.workers import BackgroundWorker
 
@@ -75,7 +76,7 @@ class Wardrobe:
         for identity_id in identity_ids:
             try:
                 await self.get(identity_id, canvas_hw)
-            except ReenactdError as exc:
+            except (ReenactdError, EngineError) as exc:
                 logger.warning("identity %s cannot be used: %s", identity_id, exc)
 
     def _forget_failed(self, key: tuple[str, CanvasHw], task: asyncio.Task[Identity]) -> None:

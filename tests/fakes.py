@@ -10,6 +10,7 @@ import numpy as np
 from engines.avatar import RenderedArrays
 from engines.models import EncodedIdentity, Memory, Reenactor
 from engines.pose import MotionTensors, Sight
+from engines.shelf import Shelf
 from realtime.consent import ConsentRecord
 from realtime.frames import F32, U8, FaceTrack, SourceFrame, Timings, Tracked
 from realtime.identity import Identity
@@ -37,7 +38,11 @@ class FakeReenactor:
         """what to answer instead of the disc"""
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> EncodedIdentity:
         self.portraits.append((portrait_rgba, landmarks_px, canvas_hw))
         return cast(EncodedIdentity, f"encoded {len(self.portraits)}")

@@ -58,6 +58,7 @@ async def test_what_was_confirmed_is_added(stand: Stand) -> None:
     )
     assert (answer.status_code, answer.json()) == (201, {"id": "ada"})
     assert "ada" in known()
+    assert "ada" in stand.studio.loads, "the network encodes it at once"
     consent = IdentityStore(config_with().identities).consent("ada")
     assert consent.method == "confirmed in the page, no live check"
     assert consent.expires_at is not None and consent.expires_at.isoformat() == (

@@ -171,7 +171,7 @@ def test_the_gallery_is_encoded_where_the_daemon_finds_it(
     run: Run, narrow: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from engines.fetched import default_root
-    from engines.liveportrait import cache
+    from engines.shelf import default_root as cache_root
     from tests.engines.liveportrait.got import narrow_store
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -180,7 +180,8 @@ def test_the_gallery_is_encoded_where_the_daemon_finds_it(
         code, said, error = run(
             "--network", "liveportrait", "--identity-cache", "--cache", str(plans.default_root())
         )
-        kept = sorted(cache.default_root().iterdir())
+        kept = sorted(cache_root().rglob("*.encoded"))
+        written_ns = [path.stat().st_mtime_ns for path in kept]
         studio = LiveStudio(
             Config(
                 engine=Engine(network="liveportrait"),
@@ -193,5 +194,6 @@ def test_the_gallery_is_encoded_where_the_daemon_finds_it(
     assert code == 0 and said == "liveportrait: 7 files match their SHA-256\n"
     assert "NVIDIA L4, fp16, frames drawn there by kernels: the fastest one\n" in error
     assert len(kept) == 4 and "identity juniper is in " in error
-    assert "the daemon reads them once liveportrait.identity_cache is true\n" in error
-    assert sorted(cache.default_root().iterdir()) == kept, "nothing was encoded again"
+    assert "the daemon reads the shipped ones once liveportrait.identity_cache is true\n" in error
+    assert sorted(cache_root().rglob("*.encoded")) == kept
+    assert [path.stat().st_mtime_ns for path in kept] == written_ns, "nothing was encoded again"

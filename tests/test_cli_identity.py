@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from realtime import cli, enrolment
+from engines.errors import WeightsError
+from realtime import cli, enrolment, studio
 from tests.portraits import one_face, picture_bytes
 
 PORTRAIT = Path(__file__).parents[1] / "realtime" / "identities" / "slate" / "portrait.png"
@@ -18,6 +19,7 @@ PORTRAIT = Path(__file__).parents[1] / "realtime" / "identities" / "slate" / "po
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A picture with a face that needs no tracker."""
     monkeypatch.setattr(enrolment, "_camera_find_faces", one_face)
+    monkeypatch.setattr(studio, "encode_identity", lambda config, identity_id: None)
     monkeypatch.setenv("COLUMNS", "200")
     path = tmp_path / "photo.png"
     path.write_bytes(picture_bytes())
@@ -44,12 +46,27 @@ def test_a_real_portrait_is_added_shown_and_removed(tmp_path: Path) -> None:
     output = add(PORTRAIT, "--consent", "fictional", "--yes", "--preview", str(preview))
     assert "statement (fictional): This picture shows no real person" in output
     assert "added ada-l: fictional, attested at the command line, no live check" in output
+    assert "not encoded" not in output
     assert preview.is_file()
     assert "Ada L." in said("list")
     shown = said("show", "ada-l")
     assert "no live check" in shown and "signed by key " in shown and "expires   never" in shown
-    assert "ada-l: deleted, 4 files" in said("delete", "ada-l", "--yes")
+    assert "encoded   warp-refine-lite.640x480\n" in shown
+    assert "ada-l: deleted, 5 files" in said("delete", "ada-l", "--yes")
     assert "ada-l" not in said("list")
+
+
+def test_without_a_network_it_is_added_all_the_same(
+    drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(config: object, identity_id: str) -> None:
+        raise WeightsError(f"no weights for {identity_id}: get them")
+
+    monkeypatch.setattr(studio, "encode_identity", missing)
+    output = add(drawn, "--consent", "fictional", "--yes")
+    line = "not encoded yet, the daemon will try it again: no weights for ada-l: get them"
+    assert output.splitlines()[-1] == line
+    assert "encoded   whenever it is loaded\n" in said("show", "ada-l")
 
 
 def test_self_says_that_nobody_checked(drawn: Path) -> None:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realtime import picture_process, portrait, signing
+from realtime import identity_archive, picture_process, portrait, signing
 from realtime.config import Identities
 from realtime.consent import STATEMENTS, ConsentRecord, LiveCheck
 from realtime.enrolment import Enrolment, Wish
 from realtime.errors import IdentityError, StartupError
-from realtime.identity import IdentityStore
+from realtime.identity import ENCODED, IdentityStore
 from realtime.trust import Keyring
 from tests import fakes
 from tests.portraits import enrolment, one_face, picture_bytes
@@ -161,6 +161,41 @@ def test_a_record_outlives_the_key_that_signed_it() -> None:
     assert usable("ada-l")
 
 
+def encoded(identity_id: str = "ada-l") -> Path:
+    """The folder of what networks made of it, with a file."""
+    folder = IdentityStore(Identities()).folder(identity_id) / ENCODED
+    folder.mkdir()
+    (folder / "lite.640x480.encoded").write_bytes(b"made of a face")
+    return folder
+
+
+def test_revoked_what_was_encoded_goes_at_once() -> None:
+    made = enrolment()
+    added(made)
+    folder = encoded()
+    left = {path.name for path in folder.parent.iterdir()} - {ENCODED}
+    made.revoke("ada-l")
+    assert {path.name for path in folder.parent.iterdir()} == left
+
+
+def test_a_revocation_that_cannot_delete_says_so_and_can_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    made = enrolment()
+    added(made)
+    folder = encoded()
+    with monkeypatch.context() as patch:
+        patch.setattr("engines.shelf.clear", refuse)
+        with pytest.raises(IdentityError, match="holds no longer, but .* Permission denied; mend"):
+            made.revoke("ada-l")
+    assert not usable("ada-l") and folder.exists()
+    made.revoke("ada-l", "she asked")
+    assert not folder.exists()
+
+
 def test_revoked_is_revoked_for_good(tmp_path: Path) -> None:
     made = enrolment()
     added(made)
@@ -229,16 +264,13 @@ def test_a_live_check_stands_in_the_signed_record() -> None:
         IdentityStore(Identities()).consent("ada-l")
 
 
-def test_delete_removes_every_derived_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    codes = tmp_path / "cache" / "reenactd" / "identities"
-    codes.mkdir(parents=True)
-    (codes / "somebody.code").write_bytes(b"encoded")
+def test_delete_removes_every_derived_byte_and_nobody_elses() -> None:
     made = enrolment()
     added(made)
-    root = IdentityStore(Identities()).folder("ada-l").parent
+    added(made, identity_id="other")
+    root, others = encoded().parents[1], encoded("other")
     assert made.delete("ada-l") == 5
-    assert list(root.iterdir()) == [] and list(codes.iterdir()) == []
+    assert [path.name for path in root.iterdir()] == ["other"] and list(others.iterdir())
     with pytest.raises(IdentityError, match="does not exist"):
         made.delete("ada-l")
 
@@ -261,8 +293,11 @@ def test_an_exported_identity_is_believed_where_its_key_is(
 ) -> None:
     made = enrolment()
     added(made)
+    encoded()
     key = made.export("ada-l", tmp_path / "ada.reenactd-identity")
     data = (tmp_path / "ada.reenactd-identity").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        assert set(file.namelist()) == set(identity_archive.FILES), "nothing that was encoded"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     there = enrolment()
     asked: list[str] = []
@@ -370,6 +405,7 @@ def nested(depth: int) -> bytes:
         (lambda: archive()[:-30], "is no exported identity"),
         (lambda: archive(consent_json=None), "must hold portrait.png, consent.json"),
         (lambda: archive(**{"../../x": b"x"}), "and nothing else"),
+        (lambda: archive(**{f"{ENCODED}/lite.640x480.encoded": b"x"}), "and nothing else"),
         (lambda: archive(identity_json=b" " * 100_000), "more than 65536 bytes"),
         (lambda: archive(identity_json=b'{"name": 3}'), "identity.json: name"),
         (lambda: archive(identity_json=b"{"), "identity.json: not JSON"),

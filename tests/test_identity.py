@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,46 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engines import shelf
 from engines.errors import PortraitError
+from engines.shelf import Maker, Shelf, encoded_once
 from realtime import picture_file, picture_process, portrait
 from realtime.config import Identities
 from realtime.consent import ConsentRecord
 from realtime.errors import IdentityError
 from realtime.frames import F32, U8, FaceTrack
-from realtime.identity import IdentityStore, Lent
+from realtime.identity import ENCODED, IdentityStore, Lent
 from realtime.trust import Keyring
 from tests import fakes
 
 SHIPPED = ["cobalt", "coral", "juniper", "slate"]
 FACE = FaceTrack(np.ones((478, 3), np.float32), 1.0)
+
+
+class Keeping(fakes.FakeReenactor):
+    """Keeps what it makes as a network would, and counts."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.runs = 0
+        self.shelves: list[Shelf | None] = []
+        self._meanwhile = meanwhile
+
+    def encode_identity(
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
+    ) -> Any:
+        self.shelves.append(shelf)
+        self._meanwhile()
+        shown = {"seen": portrait_rgba[::8, ::8].astype(np.float32)}
+        return encoded_once(shelf, Maker("fake", "", ""), canvas_hw, shown, self._encode)
+
+    def _encode(self) -> dict[str, F32]:
+        self.runs += 1
+        return {"features": np.full(3, self.runs, np.float32)}
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +236,66 @@ def test_a_cutout_gets_a_studio(tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(reenactor.portraits[0][0], np.asarray(picture))
     assert made.background_rgb.std() > 5
+
+
+def test_what_was_made_of_a_portrait_is_kept_in_its_folder_and_used(tmp_path: Path) -> None:
+    folder, reenactor = enrol(tmp_path), Keeping()
+    for _ in range(2):  # as after a restart
+        store(tmp_path).load("me", reenactor.as_reenactor(), fakes.CANVAS)
+    assert reenactor.runs == 1
+    sha256 = picture_file.sha256((folder / "portrait.png").read_bytes())
+    assert reenactor.shelves == [Shelf(folder / ENCODED, sha256)] * 2
+    assert shelf.names(folder / ENCODED) == ["fake.320x240"]
+
+
+def test_what_was_made_of_one_portrait_is_not_used_for_another(tmp_path: Path) -> None:
+    """Not even where what the encoder sees of both is the same."""
+    one, other = enrol(tmp_path, "one"), enrol(tmp_path, "other")
+    picture = Image.new("RGB", (200, 200), (90, 60, 40))
+    picture.putpixel((1, 1), (91, 60, 40))
+    picture.save(other / "portrait.png")
+    record = json.loads((other / "consent.json").read_text())
+    record["portrait_sha256"] = picture_file.sha256((other / "portrait.png").read_bytes())
+    del record["signature"]
+    (other / "consent.json").write_text(json.dumps(Keyring().sign(record)), "utf-8")
+    reenactor = Keeping()
+    store(tmp_path).load("one", reenactor.as_reenactor(), fakes.CANVAS)
+    shutil.copytree(one / ENCODED, other / ENCODED)
+    store(tmp_path).load("other", reenactor.as_reenactor(), fakes.CANVAS)
+    assert reenactor.runs == 2
+
+
+def test_of_shipped_and_lent_portraits_nothing_is_kept_but_in_a_cache(tmp_path: Path) -> None:
+    reenactor, mine = Keeping(), tmp_path / "mine"
+    lent = lent_of(tmp_path / "a.png", Image.new("RGB", (200, 200), (90, 60, 40)))
+    for cache in (None, tmp_path / "home" / "cache"):
+        identities = store(mine, shipped_cache=cache)
+        identities.from_portrait(lent, reenactor.as_reenactor(), fakes.CANVAS)
+        identities.load("coral", reenactor.as_reenactor(), fakes.CANVAS)
+    assert reenactor.shelves[:3] == [None] * 3
+    kept = tmp_path / "home" / "cache" / "coral"
+    assert reenactor.shelves[3] is not None and reenactor.shelves[3].folder == kept
+    assert shelf.names(kept) == ["fake.320x240"]
+    assert not (IdentityStore(Identities()).folder("coral") / ENCODED).exists()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_consent_that_ends_while_it_is_encoded_leaves_nothing(
+    tmp_path: Path, gone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = enrol(tmp_path)
+
+    def end() -> None:
+        if gone:
+            shutil.rmtree(folder)
+        else:
+            (folder / "consent.json").unlink()
+
+    reenactor = Keeping(meanwhile=end)
+    with pytest.raises(IdentityError, match=r"consent\.json: missing"):
+        store(tmp_path).load("me", reenactor.as_reenactor(), fakes.CANVAS)
+    assert reenactor.runs == 1 and not (folder / ENCODED).exists()
+    assert folder.exists() != gone, "a deleted one does not come back"
 
 
 @pytest.mark.parametrize(

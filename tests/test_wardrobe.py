@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from engines.errors import EngineError
 from realtime.errors import IdentityError
 from realtime.identity import Identity
 from realtime.wardrobe import CanvasHw, Wardrobe
@@ -54,11 +55,18 @@ async def test_preparing_skips_what_cannot_be_used(
     loader: BackgroundWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio = FakeStudio()
-    wardrobe = Wardrobe(studio.load_identity, studio.check_identity, loader)
-    await wardrobe.prepare(["nobody", "coral"])
+
+    def load(identity_id: str, canvas_hw: CanvasHw) -> Identity:
+        if identity_id == "broken":
+            raise EngineError("the network gave NaN")
+        return studio.load_identity(identity_id, canvas_hw)
+
+    wardrobe = Wardrobe(load, studio.check_identity, loader)
+    await wardrobe.prepare(["nobody", "broken", "coral"])
     await wardrobe.get("coral")
     assert studio.loads == ["nobody", "coral"]
     assert "nobody cannot be used" in caplog.text
+    assert "broken cannot be used: the network gave NaN" in caplog.text
 
 
 async def test_who_stops_waiting_does_not_stop_the_load(loader: BackgroundWorker) -> None:

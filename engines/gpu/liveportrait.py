@@ -20,6 +20,7 @@ from engines.liveportrait.chain import Chain
 from engines.liveportrait.portrait import Portrait
 from engines.liveportrait.reenactor import LivePortrait
 from engines.pose import MotionTensors, Sight
+from engines.shelf import Shelf
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -72,7 +73,11 @@ class GpuLivePortrait:
         return self._workshop.device
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> WornPortrait:
         """As of `LivePortrait`.
 
@@ -80,7 +85,7 @@ class GpuLivePortrait:
             PortraitError, EngineError: likewise.
             DeviceError: no memory is left for it.
         """
-        portrait = self._avatar.encode_identity(portrait_rgba, landmarks_px, canvas_hw)
+        portrait = self._avatar.encode_identity(portrait_rgba, landmarks_px, canvas_hw, shelf)
         with self.device.current():
             self._workshop.trash.empty()
             return WornPortrait(portrait, self._workshop)

@@ -20,8 +20,9 @@ from engines.gpu.easel import Drawn, Easel, Workshop
 from engines.gpu.painter import Graphs, Painter
 from engines.gpu.residents import Doors, Worn
 from engines.kernels.program import Program
-from engines.models import Memory, Network, Reenactor
+from engines.models import Memory, Network, Reenactor, maker_of
 from engines.pose import MotionTensors, Sight
+from engines.shelf import Shelf
 from engines.specs import NetworkSpec
 
 F32 = NDArray[np.float32]
@@ -53,14 +54,18 @@ class GpuReenactor:
             for graph, plan, places in zip(spec.graphs, found, shared, strict=True)
         ]
         network = Network(spec.size, *self._engines)
-        self._encoder = Reenactor(network, why)
+        self._encoder = Reenactor(network, why, maker=maker_of(spec, network))
         _, drive, _, drive_head = self._engines
         self._graphs = Graphs(drive, drive_head)
         self._painters: dict[tuple[int, int], Painter] = {}
         self.reason = f"{spec.name} on {network.description}, frames drawn there by kernels: {why}"
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> Worn:
         """As of `models.Reenactor`.
 
@@ -68,7 +73,7 @@ class GpuReenactor:
             PortraitError: the arrays are not a portrait and its landmarks.
             DeviceError: no memory is left for it.
         """
-        encoded = self._encoder.encode_identity(portrait_rgba, landmarks_px, canvas_hw)
+        encoded = self._encoder.encode_identity(portrait_rgba, landmarks_px, canvas_hw, shelf)
         with self._device.current():
             self._workshop.trash.empty()
             return Worn(encoded, self._workshop)

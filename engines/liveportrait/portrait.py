@@ -8,7 +8,8 @@ W tries its motions on are not kept: they are 8 of the 171,000 million multiplic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 import cv2
@@ -43,6 +44,16 @@ class Code:
     """without a batch axis"""
     lip_shift: F32
     """(K, 3) by which R_lip closes the portrait's lips; zeros where they are closed"""
+
+    def arrays(self) -> dict[str, F32]:
+        """As they are kept; `of` reads them."""
+        pose = {field.name: getattr(self.pose, field.name) for field in fields(self.pose)}
+        return {"volume": self.volume, "lip_shift": self.lip_shift, **pose}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, F32]) -> Code:
+        pose = Pose(**{field.name: arrays[field.name] for field in fields(Pose)})
+        return cls(arrays["volume"], pose, arrays["lip_shift"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +109,26 @@ class Portrait:
         return max(float(lids.mean()), 0.0), max(lips, 0.0)
 
 
-def encode(networks: Networks, portrait: PlacedPortrait) -> Code:
+def shown(networks: Networks, portrait: PlacedPortrait) -> dict[str, F32]:
+    """All of a portrait that `encode` depends on: what F and M see, how far the lips are open."""
+    crop = source_crop(portrait.landmarks)
+    seen = as_picture(crop.cut(portrait.rgba[..., :3], networks.sizes.rendered), networks)
+    opening = np.array([openings.of_lips(portrait.landmarks)], np.float32)
+    return {"seen": seen, "opening": opening}
+
+
+def encode(networks: Networks, portrait: Mapping[str, F32]) -> Code:
     """
+    Args:
+        portrait: as `shown`.
+
     Raises:
         EngineError: a network gave NaN or infinity.
     """
-    crop = source_crop(portrait.landmarks)
-    seen = as_picture(crop.cut(portrait.rgba[..., :3], networks.sizes.rendered), networks)
+    seen, opening = portrait["seen"], float(portrait["opening"][0])
     volume = networks.run_one("appearance", seen)
     pose = single(keypoints.decode(networks.run("motion", seen)))
     lip_shift = np.zeros_like(pose.expression)
-    opening = openings.of_lips(portrait.landmarks)
     if opening > _CLOSED:
         asked = np.concatenate([pose.points.ravel(), [opening, 0.0]]).astype(np.float32)
         lip_shift = networks.run_one("lip_retargeting", asked[None]).reshape(-1, 3)

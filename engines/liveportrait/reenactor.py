@@ -7,7 +7,6 @@ It looks at the performer (`looks`): landmarks alone say too little to it. What 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,22 @@ from engines import backends
 from engines.avatar import RenderedArrays
 from engines.errors import EngineError
 from engines.fetched import Store
-from engines.liveportrait import cache, driving
+from engines.liveportrait import driving
 from engines.liveportrait.alignment import driving_crop
 from engines.liveportrait.networks import NAME, Networks, encoding_sha256, open_networks
-from engines.liveportrait.portrait import Code, Portrait, as_picture, assemble, encode, single
+from engines.liveportrait.portrait import (
+    Code,
+    Portrait,
+    as_picture,
+    assemble,
+    encode,
+    shown,
+    single,
+)
 from engines.nets.liveportrait import keypoints
-from engines.placing import PlacedPortrait, place
+from engines.placing import place
 from engines.pose import MotionTensors, Seen, Sight
+from engines.shelf import Maker, Shelf, encoded_once
 from engines.sources import Got, got
 
 F32 = NDArray[np.float32]
@@ -43,8 +51,6 @@ class Options:
     """lids by how far they should be open, not as the network saw them move"""
     retarget_lips: bool = False
     """lips likewise"""
-    cache: Path | None = None
-    """folder that keeps encoded portraits; None: nothing is kept"""
 
 
 class LivePortrait:
@@ -59,14 +65,23 @@ class LivePortrait:
         options: Options | None = None,
         weights_sha256: str = "",
     ) -> None:
+        """
+        Args:
+            weights_sha256: of those that portraits are encoded with; empty: nothing is kept.
+        """
         self.networks = networks
         self._options = options or Options()
-        self._made_by = f"{weights_sha256} {networks.description}"
+        maker = Maker(NAME, weights_sha256, networks.description)
+        self._maker = maker if weights_sha256 else None
         self.reason = reason
         """what runs, on what, and why"""
 
     def encode_identity(
-        self, portrait_rgba: U8, landmarks_px: F32, canvas_hw: tuple[int, int]
+        self,
+        portrait_rgba: U8,
+        landmarks_px: F32,
+        canvas_hw: tuple[int, int],
+        shelf: Shelf | None = None,
     ) -> Portrait:
         """Prepare a portrait.
 
@@ -74,25 +89,20 @@ class LivePortrait:
             portrait_rgba: (H, W, 4) uint8, alpha 255 on the person.
             landmarks_px: (478, 3) of the face in it.
             canvas_hw: even height and width of the pictures to come.
+            shelf: keeps what the networks make of it; None: nothing is kept.
 
         Raises:
             PortraitError: the arrays are not a portrait and its landmarks.
             EngineError: a network gave NaN or infinity.
         """
         placed = place(portrait_rgba, landmarks_px, canvas_hw)
-        code = self._encoded(placed)
-        return assemble(code, placed, canvas_hw, self.networks.sizes.rendered)
+        inputs = shown(self.networks, placed)
 
-    def _encoded(self, placed: PlacedPortrait) -> Code:
-        folder = self._options.cache
-        if folder is None:
-            return encode(self.networks, placed)
-        key = cache.key_of(placed, self._made_by)
-        code = cache.find(key, folder)
-        if code is None:
-            code = encode(self.networks, placed)
-            cache.keep(key, code, folder)
-        return code
+        def encoded() -> dict[str, F32]:
+            return encode(self.networks, inputs).arrays()
+
+        code = Code.of(encoded_once(shelf, self._maker, canvas_hw, inputs, encoded))
+        return assemble(code, placed, canvas_hw, self.networks.sizes.rendered)
 
     def look(self, rgb: U8, landmarks_px: F32) -> Sight:
         """What the network sees of a performer.
@@ -186,6 +196,5 @@ def load_liveportrait(
     source = Got(store) if store else got()
     chosen, why = backends.choose(backend, source)
     networks = open_networks(chosen, source, threads)
-    digest = encoding_sha256(source) if options and options.cache else ""
     reason = f"{NAME} on {networks.description}: {why}"
-    return LivePortrait(networks, reason, options, digest)
+    return LivePortrait(networks, reason, options, encoding_sha256(source))

@@ -21,6 +21,7 @@ from engines.avatar import GpuPicture, RenderedArrays
 from engines.errors import BackendError, DeviceError, EngineError
 from engines.models import EncodedIdentity, Memory, Reenactor, load_reenactor
 from engines.pose import MotionTensors
+from engines.shelf import Shelf
 from engines.specs import WARP_REFINE_LITE
 from realtime.watermark import Payload, Watermark
 from tests.doubles.gpu import Gpu
@@ -72,6 +73,20 @@ def expected(cpu: Reenactor) -> list[U8]:
 def worn(on_gpu: GpuReenactor) -> Worn:
     found: Worn = worn_by(on_gpu)
     return found
+
+
+def test_what_was_encoded_before_is_read_and_goes_to_the_gpu(
+    on_gpu: GpuReenactor, tmp_path: Path
+) -> None:
+    place = Shelf(tmp_path / "encoded", "ab" * 32)
+    portrait, landmarks = faces.portrait(), faces.landmarks()
+    first = on_gpu.encode_identity(portrait, landmarks, CANVAS, place)
+    (path,) = place.folder.iterdir()
+    written_ns = path.stat().st_mtime_ns
+    second = on_gpu.encode_identity(portrait, landmarks, CANVAS, place)
+    assert path.stat().st_mtime_ns == written_ns
+    np.testing.assert_array_equal(first.encoded.features, second.encoded.features)
+    np.testing.assert_array_equal(first.encoded.head_features, second.encoded.head_features)
 
 
 def packed(picture: GpuPicture, back: U8) -> U8:
