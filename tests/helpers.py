@@ -89,10 +89,10 @@ class Script:
     track_delay_s: float = 0.0
     render_delay_s: float = 0.0
     fault: str = ""
-    """no_face, track_raises, track_hangs, track_killed, track_refuses, render_raises,
+    """load_hangs, no_face, track_raises, track_hangs, track_killed, track_refuses, render_raises,
     render_nan, render_hangs or render_killed"""
     released: threading.Event = field(default_factory=threading.Event)
-    """lets hanging stages go on"""
+    """lets what hangs go on"""
     calibrations: int = 0
     open_stages: int = 0
     landmarks: Callable[[], F32 | None] | None = None
@@ -210,6 +210,8 @@ class FakeStudio:
         self.gpu: GpuMemory | None = None
 
     def load(self) -> str:
+        if self.script.fault == "load_hangs":
+            self.script.released.wait(20)
         return "fake network: for tests"
 
     def make_track_stage(self) -> FakeTrackStage:
@@ -464,7 +466,7 @@ class Stand:
     daemon: Daemon
     http: httpx.AsyncClient
     studio: FakeStudio
-    """not in use where the test brought a studio of its own"""
+    """not in use where the test brought one of another kind"""
     tokens: Tokens
 
     @property
@@ -478,7 +480,7 @@ async def standing(
 ) -> AsyncIterator[Stand]:
     """A started daemon, with the fake studio unless given one, and a client that has its token."""
     config = config or config_with(server={"max_sessions": 2})
-    fake = FakeStudio()
+    fake = studio if isinstance(studio, FakeStudio) else FakeStudio()
     daemon = Daemon(build_services(config, studio or fake))
     tokens = Tokens(TOKEN)
     app = create_app(daemon, tokens, "test loop")

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from realtime import logs
 from realtime.config import Log
 
-
-@pytest.fixture(autouse=True)
-def root_logger_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
+ROOT = logging.getLogger()
 
 
 def said(log: Log, capsys: pytest.CaptureFixture[str]) -> str:
@@ -64,3 +57,9 @@ def test_auto_is_journal_only_where_the_journal_reads(monkeypatch: pytest.Monkey
     assert logs.shape_of(Log(format="json")) == "json"
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + 1}")
     assert logs.shape_of(Log()) == "text"
+
+
+def test_no_handler_of_a_test_before_this_one_writes_to_what_is_closed() -> None:
+    """Each of them had a standard error of its own."""
+    streams = [each.stream for each in ROOT.handlers if isinstance(each, logging.StreamHandler)]
+    assert not any(stream.closed for stream in streams)

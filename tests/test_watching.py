@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engines.errors import DeviceError
 from realtime import watching
 from realtime.telemetry import GpuMemory
-from tests.helpers import Camera, Performer, Stand, standing, until
+from tests.helpers import Camera, FakeStudio, Performer, Script, Stand, standing, until
 from tests.test_session import STATS_FIELDS
 from tests.traces import check_arrows, check_form, check_nesting, named
 
@@ -63,12 +63,13 @@ async def test_no_other_origin_starts_a_trace(stand: Stand) -> None:
     assert (await stand.http.post("/api/trace?seconds=1", headers=origin)).status_code == 403
 
 
-async def test_not_ready_until_the_networks_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with standing() as stand:
+async def test_not_ready_until_the_networks_are_loaded() -> None:
+    async with standing(studio=FakeStudio(Script(fault="load_hangs"))) as stand:
         first = await stand.http.get("/readyz")
         assert (first.status_code, first.json()) == (503, {"status": "loading"})
         assert (await stand.http.get("/healthz")).status_code == 200, "but alive"
         assert (await numbers(stand))["reenactd_ready"] == 0
+        stand.script.released.set()
         await until(lambda: stand.daemon.ready)
         ready = await stand.http.get("/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
