@@ -11,6 +11,8 @@ import typer
 from realtime.config import load, overrides
 
 EXIT_CODES = {"passed": 0, "regression": 1, "inconclusive": 2}
+EXIT_NOTHING = 3
+"""base is older than the bench: nothing to compare with, and no fault of head"""
 
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure; each ends with one line of JSON, for scripts."
@@ -36,6 +38,9 @@ def size_of(text: str) -> tuple[int, int]:
 
 CameraRate = Annotated[float, typer.Option(min=1, max=60, help="Of the performer's camera.")]
 Performed = Annotated[str | None, typer.Option(metavar="ID", show_default="juniper")]
+Backend = Annotated[
+    str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
+]
 MinuteLength = Annotated[float, typer.Option(min=2, help="Length of a minute.")]
 
 
@@ -49,9 +54,7 @@ def pipeline(
     clip: ClipFile = None,
     identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
     frames: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 300,
-    backend: Annotated[
-        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
-    ] = None,
+    backend: Backend = None,
     on_request: Annotated[
         bool,
         typer.Option(help="Measure for each line on standard input; no tables, only JSON."),
@@ -75,9 +78,7 @@ def pipeline(
 def models(
     network: Annotated[str, typer.Option(metavar="NAME")] = "warp-refine-lite",
     calls: Annotated[int, typer.Option(min=10, help="How many are counted.")] = 200,
-    backend: Annotated[
-        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
-    ] = None,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Milliseconds of each graph of a network, against this machine's roofline."""
@@ -95,12 +96,13 @@ def session(
     clip: ClipFile = None,
     identity: Performed = None,
     minute_s: MinuteLength = 60.0,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """One real session over WebRTC, minute by minute: latency, rate, memory, drops."""
     import asyncio
 
-    config = load(config_file, {})
+    config = load(config_file, overrides(engine__backend=backend))
     from realtime.bench.clips import choose_clip
     from realtime.bench.report import finish
     from realtime.bench.session import Plan
@@ -130,12 +132,13 @@ def glass(
     ] = 0.0,
     clip: ClipFile = None,
     identity: Performed = None,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Camera to screen over WebRTC, beside an echo over the same transport."""
     import asyncio
 
-    config = load(config_file, {})
+    config = load(config_file, overrides(engine__backend=backend))
     width, height = size_of(size)
     from realtime.bench.clips import choose_clip
     from realtime.bench.glass import Plan, bench_glass, clients_of
@@ -184,7 +187,8 @@ def echo(
     if not on_request:
         finish(asyncio.run(bench_echo(plan, config)))
         return
-    asyncio.run(bench_on_request(plan, config, sys.stdin, finish))
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as requests:
+        asyncio.run(bench_on_request(plan, config, requests, finish))
 
 
 @bench_app.command("tracking")
@@ -258,14 +262,15 @@ def compare(
         typer.Option(metavar="FILE", help="Write head's figures for github-action-benchmark."),
     ] = None,
 ) -> None:
-    """Is HEAD slower than BASE? Exit code 1 if so, 2 if that could not be found out.
+    """Is HEAD slower than BASE? Exit code 1 if so, 2 if that could not be found out, 3 if BASE has
+    no such bench yet.
 
     Two files of runs (the last lines of any bench, as many in either), or two revisions, which take
     turns on this machine. A gate regresses when it is worse by more than the margin at the nearer
     end of its interval, and passes when it is not at the farther end. In between it is
     inconclusive: twice as many pairs are taken, again and again up to --most-pairs.
     """
-    from realtime.bench.gate import Job, run
+    from realtime.bench.gate import Job, NothingToCompare, run
 
     job = Job(
         base,
@@ -278,7 +283,12 @@ def compare(
         most_pairs,
         timeout_s,
     )
-    raise typer.Exit(EXIT_CODES[run(job, save, markdown, history).outcome])
+    try:
+        found = run(job, save, markdown, history)
+    except NothingToCompare as exc:
+        typer.echo(f"reenactd: {exc}", err=True)
+        raise typer.Exit(EXIT_NOTHING) from None
+    raise typer.Exit(EXIT_CODES[found.outcome])
 
 
 @bench_app.command("soak")
@@ -291,12 +301,13 @@ def soak(
     clip: ClipFile = None,
     identity: Performed = None,
     minute_s: MinuteLength = 60.0,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """One session for long, others beside it: does anything grow, is anything left behind?"""
     import asyncio
 
-    config = load(config_file, {})
+    config = load(config_file, overrides(engine__backend=backend))
     from realtime.bench.clips import choose_clip
     from realtime.bench.report import finish
     from realtime.bench.session import Plan
@@ -321,12 +332,13 @@ def crowd(
     fps: Annotated[float, typer.Option(min=1, max=60, help="Of each camera.")] = 30,
     clip: ClipFile = None,
     identity: Performed = None,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """More and more performers on this machine: what each further one costs all of them."""
     import asyncio
 
-    config = load(config_file, {})
+    config = load(config_file, overrides(engine__backend=backend))
     from realtime.bench.clips import choose_clip
     from realtime.bench.crowd import Plan, bench_crowd
     from realtime.bench.report import finish
@@ -350,9 +362,7 @@ def narrow(
     fps: Annotated[float, typer.Option(min=1, max=60, help="Of the camera.")] = 30,
     clip: ClipFile = None,
     identity: Annotated[str, typer.Option(metavar="ID")] = "juniper",
-    backend: Annotated[
-        str | None, typer.Option(help="Must be named here.", show_default="auto, which is refused")
-    ] = None,
+    backend: Backend = None,
     config_file: ConfigFile = None,
 ) -> None:
     """What a viewer sees over a narrow link, with smaller pictures and without."""

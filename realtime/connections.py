@@ -8,9 +8,11 @@ calls with them. Knows no requests.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from starlette.responses import JSONResponse
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from realtime.access import is_loopback
@@ -24,6 +26,19 @@ HEADERS_WITHIN_S = 10.0
 """of a new connection, and of the first byte of each further request on it"""
 MAX_PER_ADDRESS = 32
 """of another machine. This one's programs share an address, and a proxy before the daemon has it"""
+MAX_TOLD = 4
+"""Of an address that has so many: further connections that may ask once, so as to be told why not.
+Any more are closed at once"""
+RETRY_AFTER_S = 5
+"""an idle connection is closed after that"""
+LOG_INTERVAL_S = 60.0
+CROWDED = (
+    "{} has {} connections open, and one address may have no more: close pages that nobody needs; "
+    "where all come through a proxy or a router, run a proxy on the daemon's own machine, which "
+    "has no such limit"
+)
+
+logger = logging.getLogger(__name__)
 
 
 class BoundedProtocol(_Protocol):
@@ -31,6 +46,9 @@ class BoundedProtocol(_Protocol):
 
     _open: ClassVar[Counter[str]] = Counter()
     """by address; of all connections of the process, which live on one event loop"""
+    _refused: ClassVar[int] = 0
+    """since the log said so"""
+    _silent_until_s: ClassVar[float] = 0.0
     _deadline: asyncio.TimerHandle | None = None
     _address = ""
 
@@ -40,10 +58,24 @@ class BoundedProtocol(_Protocol):
         self._address = peer[0] if isinstance(peer, tuple) and not is_loopback(peer[0]) else ""
         if self._address:
             self._open[self._address] += 1
-            if self._open[self._address] > MAX_PER_ADDRESS:
-                transport.close()
-                return
+            if (beyond := self._open[self._address] - MAX_PER_ADDRESS) > 0:
+                self._refuse()
+                if beyond > MAX_TOLD:
+                    transport.close()
+                    return
         self._wait()
+
+    def _refuse(self) -> None:
+        """Whatever it asks is answered with why not, and once; the log hears of it now and then."""
+        why = CROWDED.format(self._address, MAX_PER_ADDRESS)
+        headers = {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"}
+        self.app = JSONResponse({"error": why}, 503, headers)
+        ours = BoundedProtocol
+        ours._refused += 1
+        now_s = self.loop.time()
+        if now_s >= ours._silent_until_s:
+            logger.warning("%d connections refused: %s", ours._refused, why)
+            ours._refused, ours._silent_until_s = 0, now_s + LOG_INTERVAL_S
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -39,6 +39,10 @@ logger = logging.getLogger(__name__)
 LOOK_INTERVAL_S, LOADING_INTERVAL_S = 0.5, 0.1
 HUNG_S = 20.0
 """a worker that answers nothing for so long is killed"""
+SICK_S = 5.0
+"""One that every look finds sick for so long is ended, with its performers. Its watches have failed
+for two seconds by then, or its render thread RESTARTS times; but what makes a watch fail, a disk or
+the number of open files, may be over soon, and until then nobody new is sent there"""
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 """before a worker that has ended is started again; doubled each time that it did not last"""
 LASTS_S = 60.0
@@ -144,6 +148,11 @@ class Crew:
         return sum(len(look.sessions) for look in self.looks.values())
 
     @property
+    def taken(self) -> int:
+        """Places, over all workers."""
+        return sum(worker.place(worker.look).burden.sessions for worker in self if worker.look)
+
+    @property
     def next_session_fps(self) -> float | None:
         """What one more session would get where it would get the most."""
         return next_fps(self.places(), self.cores)
@@ -168,6 +177,9 @@ class Crew:
     async def look(self) -> dict[int, Look]:
         """How all of them do now."""
         await asyncio.gather(*(worker.look_again() for worker in self))
+        for worker in self:
+            for session_id in worker.late:  # each worker has room; it knows nothing of the others
+                worker.judge(session_id, room=self.taken < self.config.server.max_sessions)
         return self.looks
 
     def places(self) -> list[Place]:
@@ -235,7 +247,8 @@ class Crew:
         if worker.silent_s > HUNG_S:
             logger.error("worker %d hangs", worker.index)
             worker.kill()
-        elif worker.look is not None and worker.look.state == "sick":
+        elif worker.sick_s >= SICK_S and not worker.is_dismissed:
+            logger.error("worker %d is sick for %g s: it ends", worker.index, SICK_S)
             worker.dismiss()
         elif worker.pid != self._told_ready.get(worker.index) and self._is_ready(worker):
             self._told_ready[worker.index] = worker.pid

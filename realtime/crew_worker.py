@@ -20,6 +20,7 @@ import httpx
 
 from realtime.admission import Burden
 from realtime.clock import NS_PER_S, Clock
+from realtime.pending import Moments, Pending
 from realtime.placing import Place
 from realtime.tokens import Grant
 from realtime.worker_talk import (
@@ -77,10 +78,16 @@ class Worker:
         """what it said why it cannot serve"""
         self.loaded = asyncio.Event()
         """it was ready once, or has ended before that"""
-        self.opening = 0
-        """sessions that it is asked to open just now"""
-        self.joining = 0
+        self._moments = Moments()
+        self.opening = Pending(self._moments)
+        """sessions that it is asked to open, and that no look has yet"""
+        self.joining = Pending(self._moments)
         """viewers, likewise"""
+        self._judged: dict[str, bool] = {}
+        """sessions that connected late, and whether there is room: until a look shows it"""
+        self._looked_at = 0
+        """the moment at which `look` was asked for"""
+        self._sick_since_ns: int | None = None
         self._directory, self._studio, self._config = directory, studio, config
         self._clock = clock
         self._answered_ns = 0
@@ -103,10 +110,33 @@ class Worker:
             return 0.0
         return (self._clock.now_ns() - self._answered_ns) / NS_PER_S
 
+    @property
+    def sick_s(self) -> float:
+        """Between the first and the last of the newest looks, where all found it sick; else 0."""
+        since_ns = self._sick_since_ns
+        return 0.0 if since_ns is None else (self._answered_ns - since_ns) / NS_PER_S
+
+    @property
+    def is_dismissed(self) -> bool:
+        stdin = None if self._process is None else self._process.stdin
+        return stdin is None or stdin.is_closing()
+
     def place(self, look: Look) -> Place:
         """As who decides about a new session sees it."""
         opened = sum(session.counts for session in look.sessions)
-        return Place(self.index, Burden(look.ledger, opened + self.opening), look.awaited)
+        coming = len(self.opening) + sum(self._judged.values())
+        return Place(self.index, Burden(look.ledger, opened + coming), look.awaited)
+
+    @property
+    def late(self) -> list[str]:
+        """Sessions that connected after they had given their places away, to be judged."""
+        sessions = () if self.look is None else self.look.sessions
+        return [each.id for each in sessions if each.late and each.id not in self._judged]
+
+    def judge(self, session_id: str, *, room: bool) -> None:
+        """One of `late` has a place, or must end."""
+        self._judged[session_id] = room
+        self.order(Order(seated=(session_id,)) if room else Order(turned_away=(session_id,)))
 
     async def live(self) -> int:
         """Start the process, and wait for its end. Returns its exit code."""
@@ -134,10 +164,17 @@ class Worker:
             return await process.wait()
         finally:
             start.socket.unlink(missing_ok=True)  # it does that itself, but where it was killed
-            self.look = None
+            self._forget()
             if self._http is not None:
                 await self._http.aclose()
                 self._http = None
+
+    def _forget(self) -> None:
+        """What was known of a process that has ended."""
+        self.look = self._sick_since_ns = None
+        self.opening.forget()
+        self.joining.forget()
+        self._judged.clear()
 
     async def _hear(self, report: Report, start: Start) -> None:
         if report.failure is not None:
@@ -170,19 +207,35 @@ class Worker:
 
     async def look_again(self) -> None:
         """See how it does; what was seen last stays where it does not answer in time."""
+        asked_at, process = self._moments.next(), self._process
         try:
             answer = await self.ask(Call("GET", LOOK), LOOK_TIMEOUT_S)
         except Unreachable:
             return
-        if answer.status_code == 200 and self._http is not None:
-            try:
-                self.look = Look.read(answer.content)
-            except ValueError as exc:  # as if it had not answered: it is killed in the end
-                logger.error("worker %d says what is no look: %s", self.index, exc)
-                if self.look is None:  # nobody asks how long one has been silent that never spoke
-                    self.kill()
-                return
-            self._answered_ns = self._clock.now_ns()
+        if answer.status_code != 200 or self._http is None or self._process is not process:
+            return
+        try:
+            look = Look.read(answer.content)
+        except ValueError as exc:  # as if it had not answered: it is killed in the end
+            logger.error("worker %d says what is no look: %s", self.index, exc)
+            if self.look is None:  # nobody asks how long one has been silent that never spoke
+                self.kill()
+            return
+        self._answered_ns = self._clock.now_ns()
+        if asked_at > self._looked_at:  # else one that was asked for later was here before
+            self._looked_at = asked_at
+            self._see(look)
+
+    def _see(self, look: Look) -> None:
+        self.look = look
+        self.opening.seen(self._looked_at)
+        self.joining.seen(self._looked_at)
+        late = {session.id for session in look.sessions if session.late}
+        self._judged = {each: room for each, room in self._judged.items() if each in late}
+        if look.state != "sick":
+            self._sick_since_ns = None
+        elif self._sick_since_ns is None:
+            self._sick_since_ns = self._answered_ns
 
     def order(self, order: Order) -> None:
         self._tell(order.line())

@@ -50,7 +50,6 @@ LOADING, ENDING = (
     "the daemon is shutting down; ask again when it is back",
 )
 """why an offer is refused"""
-FAREWELL = "the daemon shuts down: this session ends within {:g} s"
 
 
 class Host(Protocol):
@@ -185,9 +184,9 @@ class Daemon:
         Args:
             within_s: by then it comes, which performers are told; 0: at once.
         """
-        if within_s and not self.draining:
+        if not self.draining:
             for session in self.sessions:
-                session.notify(FAREWELL.format(within_s))
+                session.say_farewell(within_s)
         self.draining = True
 
     def adopt(self, config: Config) -> None:

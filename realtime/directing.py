@@ -55,7 +55,7 @@ class Director:
             raise AdmissionRefused(ENDING)
         looks = await self._crew.look()
         watching = sum(len(look.viewers) for look in looks.values())
-        watching += sum(worker.joining for worker in self._crew)
+        watching += sum(len(worker.joining) for worker in self._crew)
         limit = self._crew.config.server.max_viewers
         worker = performing(looks, name)
         if worker is not None and watching >= limit:
@@ -76,8 +76,7 @@ class Director:
         places = crew.places()
         if not places:
             raise AdmissionRefused(LOADING)
-        taken = sum(worker.place(worker.look).burden.sessions for worker in crew if worker.look)
-        if taken >= server.max_sessions:
+        if (taken := crew.taken) >= server.max_sessions:
             crew.telemetry.refused("places")
             raise AdmissionRefused(
                 f"{taken} of {server.max_sessions} sessions are running; "

@@ -69,11 +69,9 @@ class _Desk:
             case "POST", ["whep", *session] if len(session) < 2:
                 name = session[0] if session else _granted_session(request) or LATEST
                 worker = await self._director.for_viewer(name)
-                worker.joining += 1  # as with sessions
-                try:
-                    return await _passed(worker, request, body)
-                finally:
-                    worker.joining -= 1
+                with worker.joining.one():  # as with sessions
+                    answer = await _asked(worker, request, body)
+                return await _seen(worker, answer)
             case _, ["whip", session_id]:
                 worker = await self._director.of_session(session_id)
             case _, ["whep", _, viewer_id]:
@@ -105,17 +103,16 @@ class _Desk:
         name = request.query_params.get("name") or _granted_session(request)
         answer: Response | None = None
         for worker in await self._director.for_session(name):
-            worker.opening += 1  # before anything else is awaited, or too many are let in
+            # Before anything else is awaited, or too many are let in; nor between two workers.
             try:
-                if await request.is_disconnected():  # while it waited for one that is loaded
-                    return Response(status_code=CLIENT_GONE)
-                answer = await _passed(worker, request, body)
+                with worker.opening.one():
+                    if await request.is_disconnected():  # while it waited for one that is loaded
+                        return Response(status_code=CLIENT_GONE)
+                    answer = await _asked(worker, request, body)
             except Unreachable:
                 continue
-            finally:
-                worker.opening -= 1
             if answer.status_code != 503:
-                return answer
+                return await _seen(worker, answer)
         if answer is None:
             raise Unreachable("no worker process answers")
         return answer
@@ -127,6 +124,18 @@ def _granted_session(request: Request) -> str | None:
 
 
 async def _passed(worker: Worker, request: Request, body: bytes) -> Response:
+    """The worker's answer, once what it has changed is seen. Raises Unreachable as `_asked`."""
+    answer = await _asked(worker, request, body)
+    return await _seen(worker, answer) if request.method in ("POST", "DELETE") else answer
+
+
+async def _seen(worker: Worker, answer: Response) -> Response:
+    """So that who asks next sees what has changed."""
+    await worker.look_again()
+    return answer
+
+
+async def _asked(worker: Worker, request: Request, body: bytes) -> Response:
     """The worker's answer.
 
     Raises:
@@ -140,10 +149,7 @@ async def _passed(worker: Worker, request: Request, body: bytes) -> Response:
         {name: request.headers[name] for name in PASSED_ON if name in request.headers},
         grant_of(request.scope),
     )
-    said = await worker.ask(call)
-    if request.method in ("POST", "DELETE"):
-        await worker.look_again()  # so that who asks next sees what has changed
-    return as_response(said)
+    return as_response(await worker.ask(call))
 
 
 def as_response(said: httpx.Response) -> Response:

@@ -568,9 +568,9 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def notify(self, message: str) -> None:
-        """Have the performer read something; nothing changes by it."""
-        self._tell({"type": "error", "message": message})
+    def say_farewell(self, within_s: float) -> None:
+        """Tell the performer that the daemon ends, and this session with it by then."""
+        self._tell({"type": "ending", "within_s": within_s})
 
     def end(self, reason: str) -> None:
         """End for a reason that the client should hear; `watch` does it."""

@@ -28,6 +28,10 @@ has a tracker of its own"""
 class Sessions:
     """The registry. Lives on one event loop."""
 
+    judges_late = True
+    """who connects late is let in or not by what is known here; one of several processes has to
+    wait for `judge`"""
+
     def __init__(self, services: Services) -> None:
         self._services = services
         self._sessions: dict[str, Session] = {}
@@ -151,6 +155,27 @@ class Sessions:
             raise NobodyPerforms(f"there is no session {called[:64]!r}")
         return session
 
+    def counts(self, session: Session) -> bool:
+        """Whether it takes one of the places; not while it is being opened, which is counted as
+        that."""
+        return session.phase != "new" and session.id not in self._overdue
+
+    def is_late(self, session: Session) -> bool:
+        """Whether it has connected after it had given its place away, and is to be judged."""
+        return session.phase == "live" and session.id in self._overdue
+
+    def judge(self, session_id: str, *, room: bool) -> None:
+        """One that connected late has a place, or ends; nothing where it has ended meanwhile."""
+        session = self._sessions.get(session_id)
+        if session is None or not self.is_late(session):
+            return
+        self._overdue.discard(session_id)
+        if not room:
+            self._telemetry.refused("places")
+            session.end(
+                f"the browser connected late, and all {self._limit} places are taken; connect again"
+            )
+
     async def close_all(self, reason: str) -> None:
         self._watch.stop()
         await asyncio.gather(*(session.close(reason) for session in self._sessions.values()))
@@ -183,11 +208,7 @@ class Sessions:
         """A session to which nobody connects gives its place away; who comes late may find none."""
         if session.is_overdue:
             self._overdue.add(session.id)
-        elif session.phase == "live" and session.id in self._overdue:
-            self._overdue.discard(session.id)
-            if self._taken > self._limit:
-                self._telemetry.refused("places")
-                session.end(
-                    f"the browser connected late, and all {self._limit} places are taken; "
-                    "connect again"
-                )
+        elif self.is_late(session):
+            room = self._taken < self._limit  # it is not among those
+            if self.judges_late or not room:
+                self.judge(session.id, room=room)

@@ -58,6 +58,7 @@ def run(start: Start, reports: int) -> int:
     try:
         asyncio.set_event_loop(loop)
         daemon = Daemon(build_services(config, pkgutil.resolve_name(start.studio)(config)))
+        daemon.sessions.judges_late = False
         loop.run_until_complete(_serve(start, daemon, choice, reports))
     except ReenactdError as error:
         _report(reports, Report(failure=str(error)))
@@ -131,6 +132,9 @@ async def _obey(orders: asyncio.StreamReader, daemon: Daemon) -> None:
         order = Order.read(line)
         if order.drain:
             daemon.drain(order.within_s)
+        for room, named in ((True, order.seated), (False, order.turned_away)):
+            for session_id in named:
+                daemon.sessions.judge(session_id, room=room)
         if order.adopt is not None:
             daemon.adopt(Config(**order.adopt))
 

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from realtime.access import GRANT, PROTECTED, opens
 from realtime.daemon import Daemon
-from realtime.session import Session
 from realtime.worker_talk import GRANT_HEADER, LOOK, SECRET_HEADER, Look, Running, grant_of_text
 
 
@@ -63,7 +62,11 @@ def look_at(daemon: Daemon) -> Look:
         state=daemon.state,
         engine=daemon.engine,
         sessions=tuple(
-            Running(each.id, each.name, each.phase, each.age_s, _counts(each))
+            Running(
+                *(each.id, each.name, each.phase, each.age_s),
+                counts=daemon.sessions.counts(each),
+                late=daemon.sessions.is_late(each),
+            )
             for each in daemon.sessions
         ),
         viewers=tuple(viewer.id for viewer in daemon.viewers),
@@ -71,8 +74,3 @@ def look_at(daemon: Daemon) -> Look:
         identities=frozenset(name for name in services.wardrobe.ids if daemon.is_ready(name)),
         ledger=daemon.sessions.ledger,
     )
-
-
-def _counts(session: Session) -> bool:
-    """As `Sessions` counts: an answered offer to which nobody connects gives its place away."""
-    return session.phase != "new" and not session.is_overdue

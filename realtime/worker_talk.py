@@ -63,6 +63,10 @@ class Order:
     """open no session any more"""
     within_s: float = 0.0
     """with `drain`: when the end comes, which performers are told"""
+    seated: tuple[str, ...] = ()
+    """sessions that connected late, for which there is a place"""
+    turned_away: tuple[str, ...] = ()
+    """the same for which there is none: they end"""
     adopt: Mapping[str, Any] | None = None
     """go by these settings from now on"""
 
@@ -100,6 +104,8 @@ class Running:
     age_s: float
     counts: bool
     """takes one of the places that there are; one that is being opened, its parent counts"""
+    late: bool
+    """has connected after it had given its place away: its parent judges whether there is one"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ COMMANDS = (
     "trust",
     "tls",
 )
+OF_A_BACKEND = ("pipeline", "models", "session", "glass", "soak", "crowd", "narrow")
+"""benches whose figures depend on what computes the networks"""
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +90,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["serve", "--config", "absent.toml"], "absent.toml: No such file"),
         (["config", "check", "--config", "absent.toml"], "absent.toml: No such file"),
         (["identity", "show", "nobody"], "identity 'nobody' does not exist; there are:"),
-        (["bench", "pipeline"], "pass --backend onnx"),
+        *((["bench", name], "pass --backend onnx") for name in OF_A_BACKEND),
         (["bench", "pipeline", "--backend", "cuda"], "'onnx', 'torch' or 'tensorrt'"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--size", "641x480"], "multiple of 2"),
         (["render", "a.mp4", "b.mp4", "--identity", "x", "--color", "green"], "#rrggbb"),

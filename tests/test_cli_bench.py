@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from realtime import cli
+from realtime.bench import gate
 from realtime.cli import app
 
 
@@ -66,6 +67,16 @@ def test_table_history_and_runs_are_written_even_of_a_regression(tmp_path: Path)
     assert [entry["value"] for entry in json.loads(history.read_text())] == [30.0]
     again = ["bench", "compare", str(kept / "base.jsonl"), str(kept / "head.jsonl")]
     assert CliRunner().invoke(app, again).exit_code == 1
+
+
+def test_exit_code_3_is_a_base_that_has_no_such_bench_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object) -> None:
+        raise gate.NothingToCompare("main: has no `reenactd bench echo`; go on without")
+
+    monkeypatch.setattr(gate, "run", nothing)
+    found = CliRunner().invoke(app, ["bench", "compare", "main", "HEAD", "--scenario", "echo"])
+    assert found.exit_code == 3
+    assert found.output == "reenactd: main: has no `reenactd bench echo`; go on without\n"
 
 
 @pytest.mark.parametrize("command", ["glass", "echo"])

@@ -116,6 +116,7 @@ async def test_one_other_machine_takes_so_many_places(
     monkeypatch: pytest.MonkeyPatch, address: str, limited: bool
 ) -> None:
     monkeypatch.setattr(connections, "MAX_PER_ADDRESS", 2)
+    monkeypatch.setattr(connections, "MAX_TOLD", 0)
     made = [(protocol(), Wire(address, port)) for port in range(3)]
     for one, wire in made:
         one.connection_made(wire)
@@ -131,3 +132,27 @@ async def test_one_other_machine_takes_so_many_places(
     for one in (made[1][0], other, again):
         one.connection_lost(None)
     assert not BoundedProtocol._open, "nothing is remembered of who has gone"
+
+
+async def test_who_has_too_many_is_told_and_what_to_do_about_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "is_loopback", lambda address: False)
+    monkeypatch.setattr(connections, "MAX_PER_ADDRESS", 1)
+    monkeypatch.setattr(connections, "MAX_TOLD", 1)
+    monkeypatch.setattr(connections, "HEADERS_WITHIN_S", 30.0)
+    monkeypatch.setattr(BoundedProtocol, "_silent_until_s", 0.0)
+    (_, first), (told, second) = await opened(url), await opened(url)
+    second.write(HEADERS + b"\r\n")
+    answer = await asyncio.wait_for(told.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 5" in answer.lower() and b"connection: close" in answer.lower()
+    rule = "127.0.0.1 has 1 connections open, and one address may have no more: close pages"
+    assert rule.encode() in answer and b"run a proxy on the daemon's own machine" in answer
+    _, third = await opened(url)
+    shut, fourth = await opened(url)
+    assert await asyncio.wait_for(shut.read(), 10) == b"", "beyond those that are told"
+    said = [record for record in caplog.records if "connections refused" in record.message]
+    assert len(said) == 1 and rule in said[0].message, "and not once for each"
+    for writer in (first, second, third, fourth):
+        writer.close()

@@ -16,9 +16,11 @@ import httpx
 import pytest
 
 from realtime.client import find
+from realtime.clock import NS_PER_S
 from realtime.config import Config
 from realtime.crew import Crew
 from realtime.errors import StartupError
+from realtime.session import PLACE_HELD_NS
 from realtime.studio import LiveStudio
 from realtime.top import look
 from tests.crew_studio import UNLOADABLE
@@ -209,6 +211,25 @@ async def test_there_are_as_many_places_as_the_settings_say_over_all_processes(
                 assert deleted.status_code == 200
 
 
+async def test_who_connects_late_finds_no_place_where_all_processes_together_have_none(
+    crewed: Crewed,
+) -> None:
+    """Each of the two alone has room."""
+    async with crewed.http() as http:
+        late = Performer(http, Camera())
+        answer = await late.offer()
+        await asyncio.sleep(PLACE_HELD_NS / NS_PER_S + 0.5)
+        posts = [http.post("/whip", content=CHROMIUM_OFFER, headers=SDP) for _ in range(3)]
+        answers = await asyncio.gather(*posts)
+        assert [answer.status_code for answer in answers] == [201, 201, 201], "its place is free"
+        await late.accept(answer)
+        await until(lambda: bool(late.heard("closed")))
+        assert "connected late, and all 3 places are taken" in late.heard("closed")[0]["reason"]
+        for made in answers:
+            assert (await http.delete(made.headers["Location"])).status_code == 200
+        await late.close()
+
+
 async def test_tokens_open_what_they_open_in_one_process(crewed: Crewed) -> None:
     async with crewed.http() as http, performing(http, "juniper", "stage"):
         wish = {"scope": "view", "session": "stage"}
@@ -324,8 +345,8 @@ async def test_a_signal_ends_all_processes_in_peace(own: Crewed, number: int, to
             os.kill(pid, number)
         if number == signal.SIGTERM:
             own.process.send_signal(number)
-            await until(lambda: bool(performer.heard("error")))
-            assert "ends within 60 s" in performer.heard("error")[0]["message"]
+            await until(lambda: bool(performer.heard("ending")))
+            assert performer.heard("ending")[0]["within_s"] == 60
             offer: Any = {"content": CHROMIUM_OFFER, "headers": SDP}
             assert (await http.post("/whip", **offer)).status_code == 503
             seen = len(performer.seen)

@@ -85,9 +85,8 @@ async def test_performers_are_told_and_go_on_and_nobody_new_comes() -> None:
         server = Uvicorn()
         ending = Ending(server, stand.daemon)
         ending.soon()
-        await until(lambda: bool(performer.heard("error")))
-        said = "the daemon shuts down: this session ends within 10 s"
-        assert [message["message"] for message in performer.heard("error")] == [said]
+        await until(lambda: bool(performer.heard("ending")))
+        assert performer.heard("ending") == [{"type": "ending", "within_s": 10}]
         for path in ("/whip", "/whep", "/whep/me"):
             refused = await stand.http.post(
                 path, content=performer.peer.localDescription.sdp, headers=SDP
@@ -99,6 +98,7 @@ async def test_performers_are_told_and_go_on_and_nobody_new_comes() -> None:
         seen, watched = len(performer.seen), len(watcher.seen)
         await until(lambda: len(performer.seen) > seen + 10 and len(watcher.seen) > watched + 10)
         assert not server.should_exit
+        assert len(performer.heard("ending")) == 1 and not performer.heard("error")
         assert (await stand.http.delete(performer.location)).status_code == 200
         await until(lambda: server.should_exit, 1)
         await performer.close()

@@ -119,7 +119,7 @@ LAYERS = (
     ("realtime.consents", "realtime.viewing"),
     ("realtime.daemon",),
     ("realtime.worker_talk",),
-    ("realtime.placing",),
+    ("realtime.pending", "realtime.placing"),
     ("realtime.crew", "realtime.crew_worker"),
     ("realtime.directing",),
     (

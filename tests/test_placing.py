@@ -102,10 +102,10 @@ def look(*sessions: Running, viewers: tuple[str, ...] = ()) -> Look:
 
 
 LOOKS = {
-    1: look(Running("aaaaaaaa", "stage", "live", 9.0, True), viewers=("v1",)),
+    1: look(Running("aaaaaaaa", "stage", "live", 9.0, True, False), viewers=("v1",)),
     2: look(
-        Running("bbbbbbbb", "stage", "live", 5.0, True),
-        Running("cccccccc", "gone", "closed", 1.0, True),
+        Running("bbbbbbbb", "stage", "live", 5.0, True, False),
+        Running("cccccccc", "gone", "closed", 1.0, True, False),
         viewers=("v2",),
     ),
 }
@@ -125,9 +125,9 @@ def test_viewers_find_the_newest_of_a_name_that_still_runs() -> None:
 
 
 def test_a_look_arrives_as_it_was_sent() -> None:
-    rich = look(Running("a", "b", "live", 1.5, True), viewers=("v",))
+    rich = look(Running("a", "b", "live", 1.5, True, False), viewers=("v",))
     rich = Look.read(rich.body())
-    assert rich == look(Running("a", "b", "live", 1.5, True), viewers=("v",))
+    assert rich == look(Running("a", "b", "live", 1.5, True, False), viewers=("v",))
     ledger = after([14, 15], cpu_ms=30, capacity_fps=20, ledger=REHEARSED)
     sent = Look("sick", "x", (), (), frozenset({"n"}), frozenset({"i"}), ledger)
     assert Look.read(sent.body()) == sent

@@ -38,10 +38,12 @@ export const INITIAL = Object.freeze({
 
 /**
  * @param {LinkState} state
- * @param {{type: string, kind?: string, detail?: string, livedMs?: number, random?: number}} event
+ * @param {{type: string, kind?: string, detail?: string, livedMs?: number, ending?: boolean,
+ *   random?: number}} event
  *   open | checked | start | stop | connected | retry | token: no more fields.
  *   failed: a check or a connection did not come about; `kind` gone, token-missing, token-wrong,
- *   full, phone or refused. lost: it broke after `livedMs`. closed: the daemon ended it, see `detail`.
+ *   full, phone or refused. lost: it broke after `livedMs`. closed: the daemon ended it, see `detail`;
+ *   with `ending`, because it ends itself, which is nothing about this session.
  *   `random` 0..1 spreads the delays of several pages.
  * @returns {{state: LinkState, commands: {do: string, ms?: number}[]}}
  */
@@ -108,6 +110,7 @@ function closed(state, event) {
   if (!isUp(state)) return stay(state);
   const settled = settle(state, event);
   const { detail = "", random } = event;
+  if (event.ending) return wait(settled, "ended", "", random);
   if (settled.attempt + 1 < MOST_CLOSED) return wait(settled, "closed", detail, random);
   return to(state, { phase: "blocked", problem: "closed", detail }, [{ do: "hangup" }]);
 }

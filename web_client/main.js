@@ -43,6 +43,7 @@ const byId = (id) => document.getElementById(id);
 let linkState = link.INITIAL;
 let session = null;
 let stats = null;
+let endsWithinS = null; // once the daemon has said that it ends
 let iceServers = [];
 let canvas = { width: 640, height: 480 };
 let sessionName = "";
@@ -149,7 +150,7 @@ async function connect() {
 function hangUp() {
   clearTimeout(retryTimer);
   const old = session;
-  session = stats = null; // first, so that nothing the old one still says is heeded
+  session = stats = endsWithinS = null; // first, so that nothing the old one still says is heeded
   old?.hangUp();
   stage.setVideo(null);
   gallery.await(null);
@@ -188,7 +189,11 @@ function heed(speaker, message) {
   } else if (message.type === "calibrated") {
     stage.toast("calibrated");
   } else if (message.type === "closed") {
-    dispatch({ type: "closed", detail: message.reason, livedMs: speaker.livedMs });
+    const ending = endsWithinS !== null;
+    dispatch({ type: "closed", detail: message.reason, livedMs: speaker.livedMs, ending });
+  } else if (message.type === "ending") {
+    endsWithinS = message.within_s;
+    render();
   } else if (message.type === "error") {
     gallery.await(null);
     if (stats) gallery.showChosen(stats.identity);
@@ -358,7 +363,7 @@ function resetSliders() {
 function render() {
   const live = linkState.phase === "live";
   const lamp = live ? (stats?.state ?? "START") : linkState.phase === "waiting" ? "waiting" : "off";
-  stage.show(noticeFor({ camera: cameraState, link: linkState, stats, loading }), lamp, live);
+  stage.show(noticeFor({ camera: cameraState, link: linkState, stats, loading, endsWithinS }), lamp, live);
   renderSelf();
   const on = cameraState.phase === "on";
   byId("power-word").textContent = on ? "Stop" : "Start camera";

@@ -9,6 +9,7 @@
  * @property {import("./link.js").LinkState} link
  * @property {object|null} stats the last stats message of the session, if any
  * @property {boolean} [loading] the daemon has not loaded its networks yet
+ * @property {number|null} [endsWithinS] the daemon has said that it ends; 0: at once
  */
 
 /**
@@ -16,7 +17,7 @@
  * @returns {{code: string, detail: string, over: boolean}|null}
  *   the key in WORDS; `over`: it may cover the picture, because there is none worth seeing
  */
-export function noticeFor({ camera, link, stats, loading = false }) {
+export function noticeFor({ camera, link, stats, loading = false, endsWithinS = null }) {
   const over = (code, detail = "") => ({ code, detail, over: true });
   if (link.problem === "token-missing" || link.problem === "token-wrong") return over(link.problem);
   if (camera.phase === "asking") return over("asking");
@@ -25,6 +26,7 @@ export function noticeFor({ camera, link, stats, loading = false }) {
   if (link.phase === "checking") return over(link.wanted ? "connecting" : "checking");
   if (link.phase === "ready") return over("idle");
   if (link.phase === "connecting") return over(loading ? "loading" : "connecting");
+  if (endsWithinS) return { code: "ending", detail: `${endsWithinS}`, over: false };
   return stats ? liveNotice(stats) : over("connecting");
 }
 

@@ -19,6 +19,7 @@ const byId = (id) => document.getElementById(id);
 let linkState = link.INITIAL;
 let session = null;
 let stats = null;
+let endsWithinS = null; // once the daemon has said that it ends
 let iceServers = [];
 let loading = false;
 let retryTimer = 0;
@@ -90,7 +91,7 @@ async function connect() {
 function hangUp() {
   clearTimeout(retryTimer);
   const old = session;
-  session = stats = null;
+  session = stats = endsWithinS = null;
   old?.hangUp();
 }
 
@@ -110,7 +111,11 @@ function heed(speaker, message) {
     if (linkState.phase === "connecting") return dispatch({ type: "connected" });
     render();
   } else if (message.type === "closed") {
-    dispatch({ type: "closed", detail: message.reason, livedMs: speaker.livedMs });
+    const ending = endsWithinS !== null;
+    dispatch({ type: "closed", detail: message.reason, livedMs: speaker.livedMs, ending });
+  } else if (message.type === "ending") {
+    endsWithinS = message.within_s;
+    render();
   }
 }
 
@@ -207,7 +212,7 @@ function say(title, text) {
 
 function words() {
   if (codeRefused) return PHONE_WORDS.code;
-  const notice = noticeFor({ camera: cameraState, link: linkState, stats, loading });
+  const notice = noticeFor({ camera: cameraState, link: linkState, stats, loading, endsWithinS });
   if (!notice) return aside;
   const entry = PHONE_WORDS[notice.code] ?? WORDS[notice.code];
   return { ...entry, text: fill(entry.text, notice.detail) };

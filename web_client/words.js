@@ -114,8 +114,19 @@ export const WORDS = {
     action: "retry",
     tone: "problem",
   },
+  ended: {
+    title: "The daemon has ended",
+    text: "Your camera stays on. When the daemon runs again, the page connects by itself.",
+    action: "retry",
+    tone: "waiting",
+  },
 
   // while live; these stand below the picture's edge, not over it
+  ending: {
+    title: "The daemon is about to end",
+    text: "You stay on air for {detail} s at most. When it runs again, the page connects by itself.",
+    tone: "waiting",
+  },
   start: { title: "Warming up", text: "The avatar appears with the first good frame." },
   calibrating: {
     title: "Learning your neutral face",

@@ -25,8 +25,10 @@ from realtime import rtc_internals
 from realtime.bench.clips import back_and_forth, decode
 from realtime.bench.daemon_process import DaemonProcess
 from realtime.bench.machine import Ticks, usable_cores
+from realtime.bench.named import for_daemon, require_named_backend
 from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.report import Report, print_table
+from realtime.bench.whip import hung_up
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.config import Config
 from realtime.errors import AdmissionRefused, ReenactdError
@@ -129,7 +131,7 @@ class House:
         index = len(self.performers)
         camera = Camera(decode(plan.clip, CLIP_FRAMES), 7 * index, plan.fps)
         performer = Performer(self.daemon.url, self.daemon.token, camera)
-        stack.push_async_callback(performer.hang_up)
+        await stack.enter_async_context(hung_up(performer))
         camera.start_film()
         await performer.connect(plan.identity)
         self.performers.append(performer)
@@ -153,15 +155,17 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
     """Run, print a table, and return what the last line says.
 
     Raises:
+        StartupError: the backend is `auto`.
         ReenactdError: a daemon does not start, or ends a session.
     """
+    require_named_backend(config.engine)
     rtc_internals.install(config.rtc, loopback=True)
     turns: list[Turn] = []
     refusals: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
-        houses = [House("one", await stack.enter_async_context(_daemon(plan, 1)))]
+        houses = [House("one", await stack.enter_async_context(_daemon(plan, config, 1)))]
         if plan.workers:
-            several = await stack.enter_async_context(_daemon(plan, plan.workers))
+            several = await stack.enter_async_context(_daemon(plan, config, plan.workers))
             houses.append(House("workers", several))
         engine = await houses[0].daemon.engine()
         for _ in range(plan.sessions):
@@ -189,6 +193,7 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
             "rounds": plan.rounds,
             "workers": plan.workers,
             "adapt": plan.adapt,
+            "backend": config.engine.backend,
             "engine": engine,
         },
         metrics | {"refused": float(len(refusals))},
@@ -196,13 +201,13 @@ async def bench_crowd(plan: Plan, config: Config) -> Report:
 
 
 @contextlib.asynccontextmanager
-async def _daemon(plan: Plan, workers: int) -> AsyncIterator[DaemonProcess]:
+async def _daemon(plan: Plan, config: Config, workers: int) -> AsyncIterator[DaemonProcess]:
     """One that is ready, with every identity prepared in each of its processes.
 
     Raises:
         StartupError: it is not ready in time.
     """
-    settings = {**ROOMY, "REENACTD_SERVER__WORKERS": str(workers)}
+    settings = {**ROOMY, **for_daemon(config), "REENACTD_SERVER__WORKERS": str(workers)}
     if plan.adapt:
         defaults = Config()
         settings["REENACTD_QUALITY__ADAPT"] = "true"

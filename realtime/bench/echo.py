@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from realtime import rtc_internals
 from realtime.bench.daemon_process import DaemonProcess
@@ -24,6 +26,7 @@ from realtime.bench.glass import footage_of
 from realtime.bench.glass_clients import AiortcClient, Record
 from realtime.bench.machine import machine_record
 from realtime.bench.report import Report, percentiles, print_table
+from realtime.bench.whip import hung_up
 from realtime.clock import NS_PER_MS
 from realtime.config import Config
 from realtime.errors import ReenactdError
@@ -40,6 +43,8 @@ REPEATS = 5
 """on a machine that is busy elsewhere a whole turn's pictures can be too late"""
 REST_S = 3.0
 """between two signs of life, while the other side loads: longer than its turn takes"""
+REQUEST_INTERVAL_S = 0.2
+"""how soon Ctrl-C is obeyed by who waits for a request"""
 DAEMON: tuple[str, ...] = ("realtime.bench.coded_daemon", "echo")
 """the program; `slowed.py` takes another"""
 
@@ -157,13 +162,11 @@ async def standing(plan: Plan, config: Config) -> AsyncIterator[tuple[Standing, 
         async with DaemonProcess(*arguments, program=DAEMON) as daemon:
             await daemon.prepared()
             client = AiortcClient(footage)
-            try:
+            async with hung_up(client):
                 await client.connect(daemon, None, None)
                 await asyncio.sleep(SETTLE_S)
                 client.camera.stop_film()
                 yield Standing(client, FrameLog(file), plan), await daemon.engine()
-            finally:
-                await client.hang_up()
 
 
 async def bench_echo(plan: Plan, config: Config) -> Report:
@@ -179,9 +182,12 @@ async def bench_echo(plan: Plan, config: Config) -> Report:
 
 
 async def bench_on_request(
-    plan: Plan, config: Config, requests: TextIO, say: Callable[[Report], None]
+    plan: Plan, config: Config, requests: FileIO, say: Callable[[Report], None]
 ) -> None:
     """Start once, then one turn for every line.
+
+    Args:
+        requests: without a buffer, for whether a line waits is seen at the file itself.
 
     Raises:
         ReenactdError: the daemon does not start or refuses, or no picture comes back.
@@ -193,13 +199,24 @@ async def bench_on_request(
             say(Report("echo", conditions, await ready.turn(), machine))
 
 
-async def _asked(ready: Standing, requests: TextIO) -> bool:
+async def _asked(ready: Standing, requests: FileIO) -> bool:
     """Whether there is another request, or no more."""
     resting = asyncio.create_task(ready.rest())
+    unwanted = threading.Event()
     try:
-        return bool(await asyncio.to_thread(requests.readline))
+        return await asyncio.to_thread(_next_line, requests, unwanted)
     finally:
+        unwanted.set()
         resting.cancel()
+
+
+def _next_line(requests: FileIO, unwanted: threading.Event) -> bool:
+    """As `_asked`; blocks. No process ends before a thread of its pool, and nothing ends one that
+    reads: so it waits, and looks again and again whether anybody still wants to know."""
+    while not unwanted.is_set():
+        if select.select([requests], [], [], REQUEST_INTERVAL_S)[0]:
+            return bool(requests.readline())
+    return False
 
 
 def _conditions(plan: Plan, config: Config, engine: str) -> dict[str, str | int | float]:

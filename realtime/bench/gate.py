@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from realtime.bench.checkouts import WORKING_TREE, checked_out, is_changed
+from realtime.bench.checkouts import WORKING_TREE, Version, checked_out, is_changed
 from realtime.bench.compare import Comparison, Rule, compare
 from realtime.bench.records import Record, read_records, require_comparable, require_same_engine
 from realtime.bench.report import finish
@@ -19,6 +19,7 @@ from realtime.bench.revisions import (
     RUN_PAIRS,
     RUN_TIMEOUT_S,
     TURN_PAIRS,
+    NoBench,
     Runner,
     Taken,
     measure_in_turns,
@@ -30,6 +31,10 @@ from realtime.errors import StartupError
 MOST_TURNS, MOST_RUNS = 8, 2
 """so many times as many pairs are taken at most where the first did not decide: turns are short,
 runs are not"""
+
+
+class NothingToCompare(StartupError):
+    """Base has no such bench yet, so that head cannot be slower than it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ def run(
         markdown, history: files for the table and for github-action-benchmark.
 
     Raises:
+        NothingToCompare: base has no such bench, and head has.
         StartupError: the runs cannot be had, or cannot be compared.
     """
     base, head = Path(job.base), Path(job.head)
@@ -73,7 +79,17 @@ def run(
         comparison = compare(ours, theirs, (job.base, job.head), Rule(job.margin, job.gates))
         how: Mapping[str, str | bool] = {}
     else:
-        (ours, theirs), comparison, how = _measure(job)
+        with checked_out(job.base, job.head) as versions:
+            try:
+                (ours, theirs), comparison, how = _measure(job, versions)
+            except NoBench as lacking:
+                if lacking.version is not versions[0]:
+                    raise
+                raise NothingToCompare(
+                    f"{versions[0].name}: has no `reenactd bench {job.scenario}`, which "
+                    f"{versions[1].name} has; there is nothing yet that it could be slower than: "
+                    "compare with a later BASE, or go on without"
+                ) from None
     if save is not None:
         _save(save, ours, theirs)
     print_comparison(comparison)
@@ -121,27 +137,28 @@ def decide(
     return taken, found
 
 
-def _measure(job: Job) -> tuple[Taken, Comparison, Mapping[str, str | bool]]:
+def _measure(
+    job: Job, versions: Sequence[Version]
+) -> tuple[Taken, Comparison, Mapping[str, str | bool]]:
     """Runs of both revisions, in turns, and what they say."""
     arguments = job.arguments or DEFAULT_ARGUMENTS.get(job.scenario, ())
     if WORKING_TREE not in (job.base, job.head) and is_changed():
         _say("uncommitted changes are in neither revision; give . to measure them")
-    with checked_out(job.base, job.head) as versions:
-        _say(f"bench {job.scenario} {shlex.join(arguments)}: warming up")
-        with runners(versions, job.scenario, arguments, job.timeout_s) as (ready, turns):
-            if job.scenario in ON_REQUEST and not turns:
-                _say("a revision is older than --on-request: every run is a process of its own")
-            first = job.pairs or (TURN_PAIRS if turns else RUN_PAIRS)
-            most = job.most_pairs or first * (MOST_TURNS if turns else MOST_RUNS)
-            step = max(first // 4, 1)
+    _say(f"bench {job.scenario} {shlex.join(arguments)}: warming up")
+    with runners(versions, job.scenario, arguments, job.timeout_s) as (ready, turns):
+        if job.scenario in ON_REQUEST and not turns:
+            _say("a revision is older than --on-request: every run is a process of its own")
+        first = job.pairs or (TURN_PAIRS if turns else RUN_PAIRS)
+        most = job.most_pairs or first * (MOST_TURNS if turns else MOST_RUNS)
+        step = max(first // 4, 1)
 
-            def progress(done: int) -> None:
-                if done % step == 0 or not turns:
-                    _say(f"{done} pairs, at most {max(first, most)}")
+        def progress(done: int) -> None:
+            if done % step == 0 or not turns:
+                _say(f"{done} pairs, at most {max(first, most)}")
 
-            rule = Rule(job.margin, job.gates)
-            names = (versions[0].name, versions[1].name)
-            taken, found = decide(ready, names, looks_at(first, most), rule, progress)
+        rule = Rule(job.margin, job.gates)
+        names = (versions[0].name, versions[1].name)
+        taken, found = decide(ready, names, looks_at(first, most), rule, progress)
     return taken, found, {"arguments": shlex.join(arguments), "turns": turns}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,9 @@ from realtime.bench.glass_figures import (
 )
 from realtime.bench.link import Link, Profile
 from realtime.bench.machine import Ticks
+from realtime.bench.named import for_daemon, require_named_backend
 from realtime.bench.report import Report, print_table
+from realtime.bench.whip import hung_up
 from realtime.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from realtime.config import Config
 from realtime.errors import ReenactdError, StartupError
@@ -108,9 +110,11 @@ async def bench_glass(plan: Plan, config: Config) -> Report:
     """Measure, print tables, and return what the last line says.
 
     Raises:
+        StartupError: the backend is `auto`, or numbers could not be read.
         ReenactdError: a daemon does not start or refuses, or no picture comes back.
     """
     require_readable(plan, config)
+    require_named_backend(config.engine)
     rtc_internals.install(config.rtc, loopback=True)
     before = Ticks.now()
     footage = footage_of(plan.clip, (plan.width_px, plan.height_px), plan.fps, config)
@@ -118,7 +122,9 @@ async def bench_glass(plan: Plan, config: Config) -> Report:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reenactd-glass-")))
         daemons = {
-            mode: await stack.enter_async_context(coded_daemon(mode, folder, plan.serve_arguments))
+            mode: await stack.enter_async_context(
+                coded_daemon(mode, folder, plan.serve_arguments, for_daemon(config))
+            )
             for mode in MODES
         }
         logs = {mode: FrameLog(frames_file(mode, folder)) for mode in MODES}
@@ -173,26 +179,24 @@ async def _turn(client: Client, daemon: DaemonProcess, log: FrameLog, plan: Plan
         link = None
         if plan.outage_s or not plan.profile.is_perfect:
             link = await stack.enter_async_context(Link(plan.profile))
-        try:
-            await client.connect(daemon, plan.identity, link)
-            first_ms = await _first_answer(client)
-            await asyncio.sleep(SETTLE_S)
-            log.take()
-            before = await client.take()
-            began_s, clock = daemon.processor_s, MonotonicClock()
-            began_ns = clock.now_ns()
-            await asyncio.sleep(plan.seconds * OUTAGE_AT)
-            if link is not None:
-                link.go_dark(plan.outage_s)
-            await asyncio.sleep(plan.seconds * (1 - OUTAGE_AT))
-            window, served = await client.take(), log.take()
-            seconds = (clock.now_ns() - began_ns) / NS_PER_S
-            spent_s = daemon.processor_s - began_s
-            await asyncio.sleep(TAIL_S)
-            notes = Notes(before, window, await client.take(), served)
-            return evaluate(notes, spent_s, seconds, first_ms)
-        finally:
-            await client.hang_up()
+        await stack.enter_async_context(hung_up(client))
+        await client.connect(daemon, plan.identity, link)
+        first_ms = await _first_answer(client)
+        await asyncio.sleep(SETTLE_S)
+        log.take()
+        before = await client.take()
+        began_s, clock = daemon.processor_s, MonotonicClock()
+        began_ns = clock.now_ns()
+        await asyncio.sleep(plan.seconds * OUTAGE_AT)
+        if link is not None:
+            link.go_dark(plan.outage_s)
+        await asyncio.sleep(plan.seconds * (1 - OUTAGE_AT))
+        window, served = await client.take(), log.take()
+        seconds = (clock.now_ns() - began_ns) / NS_PER_S
+        spent_s = daemon.processor_s - began_s
+        await asyncio.sleep(TAIL_S)
+        notes = Notes(before, window, await client.take(), served)
+        return evaluate(notes, spent_s, seconds, first_ms)
 
 
 async def _first_answer(client: Client) -> float:
@@ -213,11 +217,13 @@ def _client(name: str, footage: Footage, browser: Chromium | None) -> Client:
     return ChromiumClient(browser, footage)
 
 
-def coded_daemon(mode: str, folder: Path, serve_arguments: Sequence[str]) -> DaemonProcess:
+def coded_daemon(
+    mode: str, folder: Path, serve_arguments: Sequence[str], settings: Mapping[str, str]
+) -> DaemonProcess:
     """A daemon whose pictures carry numbers, and which writes down what it took over each."""
     frames = ("--frames", str(frames_file(mode, folder)))
     program = ("realtime.bench.coded_daemon", mode)
-    return DaemonProcess(*frames, *serve_arguments, program=program)
+    return DaemonProcess(*frames, *serve_arguments, program=program, settings=settings)
 
 
 def frames_file(mode: str, folder: Path) -> Path:

@@ -29,6 +29,7 @@ from engines.parity import fake_inputs
 from engines.sources import AnyNetwork, Source
 from engines.specs import GraphSpec
 from realtime.bench.frames import FrameTimes, time_frames
+from realtime.bench.named import require_named_backend
 from realtime.bench.report import Report, percentiles, print_table
 from realtime.config import Engine as EngineConfig
 from realtime.errors import StartupError
@@ -77,8 +78,7 @@ def bench_models(name: str, config: EngineConfig, calls: int) -> Report:
         StartupError: the backend is `auto`, or there is no network of that name.
         BackendError, WeightsError: it cannot run here.
     """
-    if config.backend == "auto":
-        raise StartupError("a bench names what it measures; pass --backend onnx instead of auto")
+    require_named_backend(config)
     if name not in sources.NAMES:
         raise StartupError(f"--network {name}: must be one of {', '.join(sources.NAMES)}")
     device = _device(config.backend)

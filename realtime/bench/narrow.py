@@ -29,9 +29,11 @@ from realtime.bench.daemon_process import DaemonProcess
 from realtime.bench.film_daemon import shown_at
 from realtime.bench.glass_figures import FREEZE_NS
 from realtime.bench.link import Link, Profile
+from realtime.bench.named import require_named_backend
 from realtime.bench.performer import PacedClip, Performer
-from realtime.bench.pipeline import arrivals_of, one_by_one, require_named_backend
+from realtime.bench.pipeline import arrivals_of, one_by_one
 from realtime.bench.report import Report, print_table
+from realtime.bench.whip import hung_up
 from realtime.clock import NS_PER_S, MonotonicClock
 from realtime.config import Config
 from realtime.errors import ReenactdError
@@ -118,7 +120,7 @@ def film_of(plan: Plan, config: Config) -> U8:
         StartupError: the backend is `auto`.
         ReenactdError: the clip shows no face.
     """
-    require_named_backend(config)
+    require_named_backend(config.engine)
     performance = assemble(Job(plan.clip, plan.clip, plan.identity, None, Controls()), config)
     pictures = decode(plan.clip, at_most=WARM_UP + FILM_PICTURES)
     making = one_by_one(performance, arrivals_of(pictures, plan.clip))
@@ -221,6 +223,7 @@ async def bench_narrow(plan: Plan, config: Config) -> Report:
             "clip": plan.clip.name,
             "identity": plan.identity,
             "canvas": f"{config.video.width_px}x{config.video.height_px}",
+            "backend": config.engine.backend,
             "rates_kbit_s": list(plan.rates_kbit_s),
             "delay_ms": plan.delay_ms,
             "seconds": plan.seconds,
@@ -235,14 +238,12 @@ async def _turn(daemon: DaemonProcess, film: U8, plan: Plan, rate_kbit_s: float)
     clock = MonotonicClock()
     async with Link(Profile(plan.delay_ms, rate_mbit_s=rate_kbit_s / 1e3)) as link:
         viewer = _Viewer(daemon.url, daemon.token, plan.fps, link)
-        try:
+        async with hung_up(viewer):
             await viewer.connect(plan.identity)
             await asyncio.sleep(plan.settle_s)
             lost, began_ns = link.lost, clock.now_ns()
             await asyncio.sleep(plan.seconds)
             return evaluate(viewer, film, began_ns, plan.seconds, link.lost - lost)
-        finally:
-            await viewer.hang_up()
 
 
 def _print(metrics: dict[str, float], plan: Plan) -> None:

@@ -19,6 +19,7 @@ import av
 
 from realtime.bench.clips import back_and_forth, decode, rate_of
 from realtime.bench.machine import machine_record
+from realtime.bench.named import require_named_backend
 from realtime.bench.report import Report, percentiles, print_table
 from realtime.clock import NS_PER_MS, NS_PER_S
 from realtime.config import Config
@@ -45,22 +46,13 @@ class Sample:
     stages_ms: dict[str, float]
 
 
-def require_named_backend(config: Config) -> None:
-    """
-    Raises:
-        StartupError: the backend is `auto`, which would make figures incomparable.
-    """
-    if config.engine.backend == "auto":
-        raise StartupError("a bench names what it measures; pass --backend onnx instead of auto")
-
-
 def bench_pipeline(clip: Path, identity: str, frames: int, config: Config) -> Report:
     """Measure, print a table, and return what the last line says.
 
     Raises:
         StartupError: the backend is `auto`, or the clip shows no face.
     """
-    require_named_backend(config)
+    require_named_backend(config.engine)
     performance = assemble(Job(clip, clip, identity, None, Controls()), config)
     pictures = decode(clip, at_most=WARM_UP_FRAMES + frames)
     samples = measure_latency(performance, arrivals_of(pictures, clip), frames)
@@ -82,7 +74,7 @@ def bench_on_request(
     Raises:
         StartupError: the backend is `auto`, or the clip shows no face.
     """
-    require_named_backend(config)
+    require_named_backend(config.engine)
     performance = assemble(Job(clip, clip, identity, None, Controls()), config)
     arrivals = arrivals_of(decode(clip, at_most=CLIP_FRAMES), clip)
     record = {"frames": frames, "warm_up_frames": TURN_WARM_UP_FRAMES}

@@ -37,7 +37,7 @@ RUN_TIMEOUT_S = 900.0
 """for one run, or one turn with the loading before the first; one that hangs must not hang all"""
 STOP_TIMEOUT_S = 20.0
 """after Ctrl-C: a bench stops the daemons that it has started"""
-UNKNOWN_OPTION = "No such option"
+UNKNOWN_OPTION, UNKNOWN_COMMAND = "No such option", "No such command"
 
 
 class Runner(Protocol):
@@ -47,6 +47,17 @@ class Runner(Protocol):
 
 class NoTurnsError(Exception):
     """The revision does not know `--on-request`."""
+
+
+class NoBench(StartupError):
+    """The revision is older than the bench that is asked for, or the bench is misspelt."""
+
+    def __init__(self, version: Version, scenario: str) -> None:
+        super().__init__(
+            f"{version.name}: has no `reenactd bench {scenario}`; see `reenactd bench --help`, and "
+            "name another --scenario, or a revision that has it"
+        )
+        self.version = version
 
 
 class Runs:
@@ -59,7 +70,7 @@ class Runs:
         arguments: Sequence[str],
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> None:
-        self._version = version
+        self._version, self._scenario = version, scenario
         self._timeout_s = timeout_s
         self._command = _command(scenario, arguments)
 
@@ -85,7 +96,7 @@ class Runs:
             finally:
                 stop(process)
         if process.returncode != 0:
-            raise _failure(self._version, process.returncode, complained)
+            raise _failure(self._version, self._scenario, process.returncode, complained)
         return _record(self._version, (said.splitlines() or [""])[-1])
 
 
@@ -100,7 +111,7 @@ class Turns:
         program: Sequence[str] = PROGRAM,
         timeout_s: float = RUN_TIMEOUT_S,
     ) -> None:
-        self._version = version
+        self._version, self._scenario = version, scenario
         self._timeout_s = timeout_s
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
@@ -158,7 +169,7 @@ class Turns:
         said = self._errors.read().decode(errors="replace")
         if UNKNOWN_OPTION in said and "--on-request" in said:
             raise NoTurnsError
-        raise _failure(self._version, code, said)
+        raise _failure(self._version, self._scenario, code, said)
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -183,7 +194,14 @@ def runners(
     timeout_s: float = RUN_TIMEOUT_S,
 ) -> Iterator[tuple[list[Runner], bool]]:
     """A runner for each version, warm: one run of each is already thrown away. And whether they
-    stand ready for short turns."""
+    stand ready for short turns.
+
+    The last one is asked first: what head does not know either is a mistake of who asks.
+
+    Raises:
+        NoBench: one of them has no such bench.
+        StartupError: a bench failed, or did not end; what it said.
+    """
     if scenario in ON_REQUEST:
         with contextlib.ExitStack() as stack:
             turns = [
@@ -191,7 +209,7 @@ def runners(
                 for each in versions
             ]
             try:
-                for runner in turns:
+                for runner in reversed(turns):
                     runner.run()
             except NoTurnsError:
                 pass
@@ -199,7 +217,7 @@ def runners(
                 yield list(turns), True
                 return
     runs = [Runs(version, scenario, arguments, timeout_s) for version in versions]
-    for whole in runs:
+    for whole in reversed(runs):
         whole.run()
     yield list(runs), False
 
@@ -258,6 +276,8 @@ def _hung(version: Version, timeout_s: float) -> StartupError:
     )
 
 
-def _failure(version: Version, code: int, said: str) -> StartupError:
+def _failure(version: Version, scenario: str, code: int, said: str) -> StartupError:
+    if UNKNOWN_COMMAND in said:
+        return NoBench(version, scenario)
     reason = last_line(said).removeprefix("reenactd: ")
     return StartupError(f"{version.name}: its bench ended with code {code}: {reason}")

@@ -22,6 +22,7 @@ from realtime import rtc_internals
 from realtime.bench.clips import back_and_forth, decode
 from realtime.bench.daemon_process import DaemonProcess
 from realtime.bench.machine import Ticks
+from realtime.bench.named import for_daemon, require_named_backend
 from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.report import Report, print_table
 from realtime.clock import NS_PER_S, MonotonicClock
@@ -96,14 +97,16 @@ async def bench_session(plan: Plan, config: Config) -> Report:
     """Run, print a table, and return what the last line says.
 
     Raises:
+        StartupError: the backend is `auto`.
         ReenactdError: the daemon does not start, refuses, or ends the session.
     """
+    require_named_backend(config.engine)
     rtc_internals.install(config.rtc, loopback=True)
     pictures = back_and_forth(decode(plan.clip, CLIP_FRAMES))
     camera = PacedClip(pictures, plan.fps, MonotonicClock())
     samples: list[Sample] = []
     ended: ReenactdError | None = None
-    async with DaemonProcess(*plan.serve_arguments) as daemon:
+    async with DaemonProcess(*plan.serve_arguments, settings=for_daemon(config)) as daemon:
         performer = Performer(daemon.url, daemon.token, camera)
         try:
             await performer.connect(plan.identity)
@@ -133,6 +136,7 @@ async def bench_session(plan: Plan, config: Config) -> Report:
             "fps": plan.fps,
             "minutes": plan.minutes,
             "minute_s": plan.minute_s,
+            "backend": config.engine.backend,
             "engine": engine,
         },
         metrics | {"errors": float(errors), "frames_sent": float(camera.sent)},

@@ -21,6 +21,7 @@ from realtime import rtc_internals
 from realtime.bench.churn import Churn
 from realtime.bench.clips import back_and_forth, decode
 from realtime.bench.daemon_process import DaemonProcess
+from realtime.bench.named import for_daemon, require_named_backend
 from realtime.bench.performer import PacedClip, Performer
 from realtime.bench.report import Report, print_table
 from realtime.bench.session import (
@@ -81,13 +82,15 @@ async def bench_soak(plan: Plan, churning: bool, config: Config) -> Report:
     Raises:
         ReenactdError: the daemon does not start, refuses the one who stays, or ends the session;
             what was measured before is printed.
+        StartupError: the backend is `auto`.
     """
     _require_proc()
+    require_named_backend(config.engine)
     rtc_internals.install(config.rtc, loopback=True)
     pictures = decode(plan.clip, CLIP_FRAMES)
     camera = PacedClip(back_and_forth(pictures), plan.fps, MonotonicClock())
     course = Course()
-    async with DaemonProcess(*plan.serve_arguments) as daemon:
+    async with DaemonProcess(*plan.serve_arguments, settings=for_daemon(config)) as daemon:
         churn = Churn(daemon.url, daemon.token, pictures, SEED)
         performer = Performer(daemon.url, daemon.token, camera)
         try:
@@ -161,6 +164,7 @@ def report(
             "minute_s": plan.minute_s,
             "churn": bool(churn.counts),
             "visits": dict(churn.counts),
+            "backend": config.engine.backend,
             "engine": course.engine,
         },
         metrics

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 from realtime.errors import AdmissionRefused, ReenactdError
 
 HTTP_TIMEOUT_S = 70.0
 """an offer waits until the daemon has loaded its networks"""
+
+
+class Client(Protocol):
+    async def hang_up(self) -> None:
+        """
+        Raises:
+            ReenactdError: the daemon does not know the session any more, or does not answer.
+        """
+
+
+@contextlib.asynccontextmanager
+async def hung_up(client: Client) -> AsyncIterator[None]:
+    """Hang up in the end. Where something failed before, that is what is told: a daemon that has
+    died, or ended the session, cannot be told goodbye either."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ReenactdError):
+            await client.hang_up()
+        raise
+    await client.hang_up()
 
 
 class Whip:

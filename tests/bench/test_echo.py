@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from realtime.bench import frame_code
-from realtime.bench.echo import figures, is_measurable
+from realtime.bench.echo import Standing, _asked, figures, is_measurable
 from realtime.bench.frame_log import FrameLog, Served, stage_medians, write_every_answer
 from realtime.bench.glass_clients import CodedCamera, Footage, Record
+from realtime.bench.whip import hung_up
 from realtime.clock import FakeClock
 from realtime.errors import ReenactdError
 from realtime.frames import OutputFrame, Timings
@@ -83,6 +89,77 @@ def test_every_answer_is_written_with_its_way_through_the_daemon(log: FrameLog) 
     assert one == Served(25, {"receive": 5, "copy": 2, "encode": 4, "send": 9})
     assert stage_medians([one, two])["encode"] == 5
     assert log.take() == [] and metrics.snapshot().server_p50_ms == 25, "as before"
+
+
+class Goodbye:
+    """A client that can hang up, or not."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+        self.tried = 0
+
+    async def hang_up(self) -> None:
+        self.tried += 1
+        if self.fails:
+            raise ReenactdError("DELETE /whip/x: the daemon does not answer")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_failed_first_is_told_whether_or_not_it_can_be_hung_up(fails: bool) -> None:
+    client = Goodbye(fails=fails)
+    with pytest.raises(ReenactdError, match="^of 15 pictures 0 came back$"):
+        async with hung_up(client):
+            raise ReenactdError("of 15 pictures 0 came back")
+    assert client.tried == 1
+
+
+async def test_a_goodbye_that_fails_after_all_went_well_is_told() -> None:
+    with pytest.raises(ReenactdError, match="does not answer"):
+        async with hung_up(Goodbye(fails=True)):
+            pass
+    async with hung_up(Goodbye(fails=False)):
+        pass
+
+
+class Resting:
+    async def rest(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    """Who asks, and what is read of it."""
+    reading, writing = os.pipe()
+    with FileIO(reading) as requests, FileIO(writing, "w") as asker:
+        yield asker, requests
+
+
+async def test_every_line_is_a_request_and_the_end_of_the_file_is_none(
+    pipe: tuple[FileIO, FileIO],
+) -> None:
+    asker, requests = pipe
+    asker.write(b"\n\n")
+    asker.close()
+    asked = [await _asked(cast(Standing, Resting()), requests) for _ in range(3)]
+    assert asked == [True, True, False]
+
+
+def test_ctrl_c_ends_who_waits_for_a_request_without_one(pipe: tuple[FileIO, FileIO]) -> None:
+    asker, requests = pipe
+    in_the_end = threading.Timer(5, lambda: asker.write(b"\n"))  # else a fault would hang for ever
+
+    async def interrupted() -> None:
+        waiting = asyncio.create_task(_asked(cast(Standing, Resting()), requests))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    in_the_end.start()
+    began_s = time.monotonic()
+    asyncio.run(interrupted())
+    assert time.monotonic() - began_s < 3
+    in_the_end.cancel()
+    in_the_end.join()
 
 
 def test_the_real_thing_stands_ready_for_turns() -> None:

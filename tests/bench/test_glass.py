@@ -148,6 +148,7 @@ def test_clients_are_named() -> None:
 def test_a_short_run_over_a_slow_link_says_what_is_promised() -> None:
     command = [sys.executable, "-m", "realtime.cli", "bench", "glass"]
     options = ["--seconds", "3", "--rounds", "1", "--delay-ms", "30", "--fps", "10"]
+    options += ["--backend", "onnx"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout.splitlines()[-1])
@@ -159,5 +160,6 @@ def test_a_short_run_over_a_slow_link_says_what_is_promised() -> None:
     assert metrics["server_p50_ms"] > metrics["stage_track_p50_ms"] > 0
     assert metrics["server_p50_ms"] > metrics["stage_encode_p50_ms"] > 0
     assert metrics["server_max_ms"] >= metrics["server_p95_ms"]
-    assert metrics["listening_s"] > 0 and said["config"]["engine"] not in ("", "auto", "loading")
+    assert metrics["listening_s"] > 0 and said["config"]["backend"] == "onnx"
+    assert "ONNX Runtime" in said["config"]["engine"], "what ran, and not what was asked for"
     assert metrics["echo_dropped_pct"] < 50 and metrics["unreadable"] < 15

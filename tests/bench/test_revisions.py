@@ -11,9 +11,9 @@ import pytest
 
 from realtime.bench import checkouts, revisions
 from realtime.bench.checkouts import checked_out, commit_of
-from realtime.bench.gate import Job, run
+from realtime.bench.gate import Job, NothingToCompare, run
 from realtime.bench.records import Record
-from realtime.bench.revisions import measure_in_turns, runners
+from realtime.bench.revisions import NoBench, measure_in_turns, runners
 from realtime.errors import StartupError
 
 BENCH = """
@@ -49,6 +49,8 @@ pathlib.Path("{pid_file}").write_text(str(child.pid))
 time.sleep(60)
 """
 BROKEN = 'sys.exit("reenactd: there is no clip")'
+OLDER = "sys.exit(f\"No such command '{sys.argv[2]}'.\")"
+"""than the bench"""
 
 
 class Repository:
@@ -189,6 +191,22 @@ def test_a_bench_that_fails_says_why(repository: Repository) -> None:
     base, head = repository.commit(ON_REQUEST), repository.commit(BROKEN)
     with pytest.raises(StartupError, match="its bench ended with code 1: there is no clip"):
         run(Job(base, head, pairs=8))
+    assert repository.worktrees() == 1
+
+
+@pytest.mark.parametrize("scenario", ["pipeline", "glass"])
+def test_a_base_without_that_bench_is_nothing_to_compare_with(
+    repository: Repository, scenario: str
+) -> None:
+    base, head = repository.commit(OLDER), repository.commit(OLD)
+    with pytest.raises(NothingToCompare) as caught:
+        run(Job(base, head, scenario, pairs=8))
+    said = str(caught.value)
+    assert f"{base}: has no `reenactd bench {scenario}`, which {head} has" in said
+    assert "compare with a later BASE, or go on without" in said and "\n" not in said
+    for older in (base, repository.commit(OLDER)):
+        with pytest.raises(NoBench, match="name another --scenario, or a revision"):
+            run(Job(base, older, scenario, pairs=8))
     assert repository.worktrees() == 1
 
 

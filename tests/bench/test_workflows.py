@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from realtime.cli_bench import EXIT_NOTHING
+
 ROOT = Path(__file__).parents[2]
 NOTHING = "0" * 40
 
@@ -54,3 +56,14 @@ def test_both_gates_cover_the_transport() -> None:
     for name in ("ci", "latency"):
         text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text()
         assert text.count("bench compare") == 2 and text.count("--scenario echo") == 1
+        assert text.count(".ci/unless-new") - text.count("(.ci/unless-new)") == 2
+
+
+@pytest.mark.parametrize(("code", "passed_on"), [(0, 0), (1, 1), (2, 2), (EXIT_NOTHING, 0)])
+def test_only_a_bench_that_the_base_has_not_does_not_fail_a_change(
+    code: int, passed_on: int
+) -> None:
+    command = [str(ROOT / ".ci" / "unless-new"), "bash", "-c", f"echo compared; exit {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == passed_on and done.stdout.startswith("compared")
+    assert ("::notice" in done.stdout) == (code == EXIT_NOTHING)

@@ -127,6 +127,17 @@ test("a session that the daemon keeps ending early is left for a person", () => 
   assert.equal(state.detail, "too large");
 });
 
+test("a daemon that ends itself is waited for, however young its sessions were", () => {
+  const end = { type: "closed", detail: "shutting down", livedMs: 100, ending: true };
+  const events = [...LIVE];
+  for (let at = 0; at < 2 * MOST_CLOSED; at++) {
+    const { state, does } = run(...events, end);
+    assert.equal(state.problem, "ended");
+    assert.deepEqual(does, ["hangup", "wait"]);
+    events.push(end, { type: "retry" }, { type: "checked" }, { type: "connected" });
+  }
+});
+
 test("a session that ended after a good while is always tried again", () => {
   const events = [...LIVE];
   for (let at = 0; at < 2 * MOST_CLOSED; at++) {

@@ -61,6 +61,15 @@ test("a record that cannot be written is said while all else is well", () => {
   assert.equal(live({ unrecorded: "x", state: "CARD", face: "none" }).code, "face-none");
 });
 
+test("a daemon that says that it ends is said while the avatar goes on", () => {
+  const view = { camera: ON, link: linkIn("live"), stats: STATS };
+  const said = { code: "ending", detail: "60", over: false };
+  assert.deepEqual(noticeFor({ ...view, endsWithinS: 60 }), said);
+  assert.deepEqual(noticeFor({ ...view, stats: { ...STATS, face: "none" }, endsWithinS: 60 }), said);
+  assert.equal(noticeFor({ ...view, endsWithinS: 0 }), null); // there is no time to read it
+  assert.ok(WORDS.ending);
+});
+
 test("a daemon that still loads is not called slow to connect", () => {
   const view = { camera: ON, link: linkIn("connecting"), stats: null };
   assert.equal(noticeFor({ ...view, loading: true }).code, "loading");
@@ -68,7 +77,7 @@ test("a daemon that still loads is not called slow to connect", () => {
 });
 
 test("every code that can come up has words, and every action a button", () => {
-  const problems = ["gone", "full", "phone", "lost", "refused", "closed", "token-missing", "token-wrong"];
+  const problems = ["gone", "full", "phone", "lost", "refused", "closed", "ended", "token-missing", "token-wrong"];
   for (const problem of problems) {
     const { code } = noticeFor({ camera: ON, link: linkIn("waiting", problem), stats: null });
     assert.ok(WORDS[code], code);

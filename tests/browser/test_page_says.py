@@ -219,10 +219,26 @@ def test_refusal_shows_the_daemons_words(daemon: ScriptedDaemon, visit: Open) ->
     kept(visited.page, "page_refused")
 
 
-def test_closed_session_shows_the_reason(daemon: ScriptedDaemon, visit: Open) -> None:
+def test_an_end_is_said_calmly_and_a_closed_session_with_its_reason(
+    daemon: ScriptedDaemon, visit: Open
+) -> None:
     page = visit(daemon.url, init_script=PATIENT).page
     go_live(page)
+    daemon.say({"type": "ending", "within_s": 60})
+    title(page, "The daemon is about to end")
+    expect(page.locator("#notice-text")).to_contain_text("60 s at most. When it runs again")
+    expect(page.locator("#notice[data-tone=waiting][data-over=false]")).to_be_visible()
+    kept(page, "page_ending")
     page.route("**/api/status", never)  # else it comes back at once
+    daemon.say({"type": "closed", "reason": "the daemon is shutting down"})
+    title(page, "The daemon has ended")
+    expect(page.locator("#notice[data-tone=waiting]")).to_contain_text("connects by itself")
+    kept(page, "page_ended")
+    page.unroute("**/api/status")
+    page.click("#notice-action")
+    expect(page.locator("#stage[data-live=true]")).to_be_visible(timeout=15_000)
+    expect(page.locator("#notice")).to_be_hidden()
+    page.route("**/api/status", never)
     daemon.say({"type": "closed", "reason": "the camera picture is 7680x4320"})
     title(page, "The daemon ended the session")
     expect(page.locator("#notice-text")).to_have_text("The camera picture is 7680x4320.")
