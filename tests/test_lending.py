@@ -16,7 +16,7 @@ from realtime.consent import STATEMENTS, ConsentKind, ConsentRecord
 from realtime.enrolment import Picture, Wish
 from realtime.errors import IdentityError
 from realtime.identity import IdentityStore, Lent
-from realtime.lending import lend
+from realtime.lending import METHOD, lend
 from realtime.private_files import write_private
 from realtime.trust import Keyring
 from tests import fakes
@@ -41,7 +41,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def wish(kind: ConsentKind = "self", **changes: Any) -> Wish:
-    return Wish("x", kind, "", **changes)
+    return Wish("x", kind, METHOD, **changes)
 
 
 def yes(picture: Picture) -> bool:
