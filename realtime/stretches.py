@@ -1,8 +1,8 @@
 """Any picture or video file as grey pictures, in stretches: what whoever checks a file looks at.
 
 A file is read as far as it is asked for, and no further: a long video in `STRETCHES` stretches that
-are spread over it, or all of it. A video is sought by its key frames; where they are too rare, it is
-decoded from stretch to stretch, as far as `PASSED_PX` goes. Nothing of it counts twice as looked at.
+are spread over it, or all of it. A video is sought by its key frames; where they are too rare, it
+is decoded from stretch to stretch, as far as `PASSED_PX` goes. No second counts twice as looked at.
 
 Pillow reads stills and animations, PyAV the rest; neither may try more than the common formats, for
 any decoder that is let at a stranger's file is one more that may have a flaw. What is too large to
@@ -38,8 +38,8 @@ PICTURES_PER_S = 8.0
 MAX_RATE = 120
 """pictures that are decoded for a second; where times do not rise, they would never be over"""
 PASSED_PX = 10_000_000_000
-"""that are decoded at most where seeking leads nowhere: of 640x480 at 30 pictures a second 18 minutes,
-of 1920x1080 two and a half; the time that a file is given must last"""
+"""that are decoded at most where seeking leads nowhere, as the time that a file is given must last:
+18 minutes of 640x480 at 30 pictures a second, two and a half of 1920x1080"""
 USUAL_RATE = 30.0
 """pictures a second, where a file does not tell"""
 MAX_ANIMATED = 100
