@@ -119,9 +119,17 @@ def test_what_is_ours_is_ours() -> None:
     assert missing_from(set(), "class A:\n def f(self): self._x = 1; return self._x") == []
 
 
+@pytest.fixture
+def installed() -> Iterator[None]:
+    install(Rtc(), loopback=True)
+    yield
+    install(Rtc(), loopback=True)
+
+
 RELIED_ON = [(where, name) for where, _, needed in _relied_on() for name in needed]
 
 
+@pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(("where", "name"), RELIED_ON)
 def test_a_renamed_internal_stops_the_start_and_is_named(
     monkeypatch: pytest.MonkeyPatch, where: str, name: str
@@ -143,6 +151,7 @@ def test_a_missing_function_is_noticed_where_upstream_keeps_it(
         check_upstream()
 
 
+@pytest.mark.usefixtures("installed")
 def test_what_we_ask_for_on_a_receiver_is_there() -> None:
     """The table holds names of `__init__`; a real receiver must have them as attributes."""
 
