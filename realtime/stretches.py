@@ -230,12 +230,12 @@ class _Film:
     ) -> Iterator[Seen]:
         """This stretch and those after it, spread over what can be decoded without a seek."""
         until_s = min(self._begin_s + duration_s, first_s + self._affordable / self._rate)
-        left, seen_s = STRETCHES - stretch, max(self._last_s, self._begin_s)
-        apart_s = (until_s - STRETCH_S - seen_s) / left
+        left, self._last_s = STRETCHES - stretch, max(self._last_s, first_s)
+        between_s = max((until_s - self._last_s) / left - STRETCH_S, 0.0)
         pictures = itertools.islice(pictures, self._affordable)
-        for number in range(left):
-            begin_s = max(seen_s + (number + 1) * apart_s, self._last_s)
-            yield from self.watch(_later(pictures, begin_s), stretch + number, STRETCH_S)
+        for number in range(stretch, STRETCHES):
+            later = _later(pictures, self._last_s + between_s)
+            yield from self.watch(later, number, STRETCH_S)
 
     def watch(self, pictures: Iterator[_Timed], stretch: int, seconds: float) -> Iterator[Seen]:
         """From the first of them on; a new stretch begins every `STRETCH_S`."""

@@ -256,9 +256,9 @@ def test_no_second_counts_twice_however_rare_key_frames_are(
     seen = list(read(path))
     assert {one.stretch for one in seen} == set(range(STRETCHES))
     assert looked_at_s == sorted(set(looked_at_s)), "none twice, and in order"
-    assert seen[-1].covered_s == pytest.approx(len(looked_at_s) / 5, abs=1)
+    assert seen[-1].covered_s == pytest.approx(len(looked_at_s) / 5, abs=1.5)
     assert seen[-1].covered_s == pytest.approx(STRETCHES * STRETCH_S, abs=12)
-    assert looked_at_s[-1] > seconds - 2 * STRETCH_S or keys_apart_s == 60, "up to its end"
+    assert looked_at_s[-1] > seconds - 2 * STRETCH_S, "up to its end"
 
 
 def test_what_cannot_be_sought_is_decoded_as_far_as_there_is_time(
@@ -267,12 +267,12 @@ def test_what_cannot_be_sought_is_decoded_as_far_as_there_is_time(
     path = write_film(tmp_path / "long.mp4", 300, keys_apart=9999)
     monkeypatch.setattr(stretches, "PASSED_PX", 64 * 48 * 5 * 60)
     *_, last = read(path)
-    assert last.covered_s == pytest.approx(60, abs=1) and max(looked_at_s) < 60
+    assert last.covered_s == pytest.approx(60, abs=2) and max(looked_at_s) < 60
     looked_at_s.clear()
     monkeypatch.setattr(stretches._Film, "_seek", lambda *_: False)
     monkeypatch.setattr(stretches, "PASSED_PX", 64 * 48 * 5 * 200)
     *_, last = read(path)
-    assert last.covered_s == pytest.approx(120, abs=1)
+    assert last.covered_s == pytest.approx(120, abs=2)
     assert 180 < max(looked_at_s) < 211 and looked_at_s == sorted(set(looked_at_s))
 
 
