@@ -340,7 +340,7 @@ export const PROOF = {
 /** Verdicts on a file. */
 export const VERDICTS = {
   signed: { title: "Signed and intact", text: "Signed by this installation of reenactd, and unchanged since." },
-  marked: { title: "Marked as synthetic", text: "It carries a mark of reenactd, which says: the person in it was drawn by a computer." },
+  marked: { title: "Marked as synthetic", text: "A mark, a manifest or a record of reenactd’s says that it is synthetic." },
   tampered: { title: "Tampered with", text: "A signature or a record that belongs to it does not fit: something was changed afterwards, or put there." },
   nothing: { title: "Nothing found", text: "No mark and no signature of reenactd. That does not prove that it is genuine." },
 };
