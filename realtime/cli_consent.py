@@ -58,12 +58,13 @@ def lent(path: Path, consent: str | None, release: Path | None, yes: bool, confi
         raise IdentityError(f"{path}: a portrait file needs --consent KIND: why may it be used?")
     from realtime.consent import STATEMENTS, consent_kind
     from realtime.enrolment import Enrolment, Wish, check_terms
-    from realtime.lending import METHOD, lend
+    from realtime.lending import METHOD, UNASKED, lend
 
     kind = consent_kind(consent, "--consent")
-    wish = Wish(path.stem, kind, METHOD, release_sha256=sha256_of(release))
-    check_terms(wish)
     ask = not yes and someone_is_there()
+    method = METHOD if yes or ask else UNASKED
+    wish = Wish(path.stem, kind, method, release_sha256=sha256_of(release))
+    check_terms(wish)
     # A drawn face is nobody's: a script that compares networks by one needs no person beside it.
     if not (yes or ask or kind == "fictional"):
         print(f"statement ({kind}): {STATEMENTS[kind]}")

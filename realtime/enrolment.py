@@ -153,8 +153,12 @@ class Enrolment:
     def is_revoked(self, picture: Picture, file_sha256: str) -> bool:
         """Whether a consent for this file, or for the portrait that would be made of it, was taken
         back here."""
-        made = picture_file.sha256(identity_files.as_png(picture.rgba))
-        return any(map(self._keyring.is_portrait_revoked, (file_sha256, made)))
+        hashes = {file_sha256, picture_file.sha256(identity_files.as_png(picture.rgba))}
+        if any(map(self._keyring.is_portrait_revoked, hashes)):
+            return True
+        # The list has the portraits of newer revocations only; the records have all of them.
+        revoked = map(_revoked_in, self._store.own_folders())
+        return any(record is not None and record.portrait_sha256 in hashes for record in revoked)
 
     def own(self) -> list[Own]:
         """All that did not ship, by id; those that may not be used as well."""
@@ -210,6 +214,9 @@ class Enrolment:
             IdentityError: there is none of that id, or it shipped with the package.
         """
         folder = self._own(identity_id, "deleted")
+        revoked = _revoked_in(folder)
+        if revoked is not None:  # of an older revocation the folder alone names the portrait
+            self._keyring.revoke(revoked.digest, revoked.portrait_sha256)
         for left in folder.parent.glob(".deleted-*"):  # by one that was stopped half way
             shutil.rmtree(left, ignore_errors=True)
         removed = sum(path.is_file() for path in folder.rglob("*"))
@@ -343,6 +350,15 @@ def check_terms(wish: Wish) -> None:
         raise IdentityError(
             f"expires {wish.expires_at.isoformat()}: lies in the past; give a later date"
         )
+
+
+def _revoked_in(folder: Path) -> ConsentRecord | None:
+    """The consent that was taken back in this folder, if one was."""
+    try:
+        record = ConsentRecord.read(folder / "consent.json")
+    except IdentityError:  # it does not tell whose it is
+        return None
+    return None if record.revoked_at is None else record
 
 
 def _signer(folder: Path) -> str | None:

@@ -22,6 +22,8 @@ from realtime.identity import Lent
 
 SCOPE = "one rendered file, every picture marked as synthetic"
 METHOD = "attested at the command line for one run, no live check"
+UNASKED = "named at the command line for one run; nobody was there to confirm it, no live check"
+"""of `fictional` in a script, which shows nobody who could be asked"""
 LIFETIME = timedelta(days=1)
 """however long the film takes: the consent is looked at when it begins"""
 
@@ -32,7 +34,7 @@ def lend(
     """The portrait in a file, with a signed consent; None where the person declines.
 
     Args:
-        wish: of its terms the kind and the release count.
+        wish: of its terms the kind, the method and the release count.
         confirm: has the statement read and confirmed, with the face that was found.
 
     Raises:
@@ -41,7 +43,7 @@ def lend(
         StartupError: the consent cannot be signed.
     """
     ends = (datetime.now(timezone.utc) + LIFETIME).replace(microsecond=0)
-    wish = replace(wish, method=METHOD, expires_at=ends, scope=SCOPE)
+    wish = replace(wish, expires_at=ends, scope=SCOPE)
     check_terms(wish)
     data = picture_file.read_bytes(path)
     picture, sha256 = enrolment.look_at(data, str(path)), picture_file.sha256(data)

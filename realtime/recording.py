@@ -40,20 +40,20 @@ def add_recording(app: FastAPI, daemon: Daemon) -> None:
         """
         session = named(name)
         response.headers["Location"] = f"/api/sessions/{short(session.id)}/recording"
-        return await session.record()
+        return await session.films.begin()
 
     @app.get("/api/sessions/{name}/recording", responses=refusals(404))
     async def progress(name: str) -> Progress:
         """How the last recording goes, or went; 404 before the first."""
-        recording = named(name).recording
-        if recording is None:
+        film = named(name).films.progress
+        if film is None:
             raise HTTPException(404, f"session {name[:64]!r} was not recorded")
-        return recording
+        return film
 
     @app.delete("/api/sessions/{name}/recording", responses=refusals(404, 409))
     async def end(name: str) -> Progress:
         """End the film; the answer comes when it is whole, and 409 where none is being made."""
-        return await named(name).stop_recording()
+        return await named(name).films.end()
 
     @app.get(
         "/api/sessions/{name}/snapshot",

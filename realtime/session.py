@@ -7,7 +7,6 @@ one performer, and ends them all together. Runs on the event loop. Knows no HTTP
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from engines.errors import EngineError
 from realtime.capture_times import CameraClock, CaptureTimes
 from realtime.cast import CARD_TEXTS, Cast, Services
+from realtime.channels import Channels
 from realtime.clock import NS_PER_S
 from realtime.desk import Desk, Live
 from realtime.drafts import Credit, shows_room
 from realtime.drivers.vmc import VmcDriver
 from realtime.errors import OfferRejected, ReenactdError
+from realtime.filming import Filming
 from realtime.frames import Arrived, Controls, OutputFrame, OutputState, Tracked
 from realtime.gate import OutputGate, Withheld
 from realtime.ladder import Rung, Seen
@@ -38,7 +39,7 @@ from realtime.rtc_receive import HeardPacket
 from realtime.rtc_sound import SoundTrack, hear
 from realtime.rtc_viewers import make_encoder
 from realtime.sealing import Sealing
-from realtime.sinks.recorder import Progress, Recorder, RecordingError
+from realtime.sinks.recorder import Recorder
 from realtime.sinks.viewers import Audience
 from realtime.sound import Sound
 from realtime.stages.mark import Marks
@@ -58,8 +59,6 @@ PLACE_HELD_NS = 3 * NS_PER_S
 Who connects does so within a second; who does not has mostly gone"""
 GOODBYE_S = 0.1
 """between telling the client why and hanging up, so that the reason arrives"""
-MAX_BUFFERED_BYTES = 64 * 1024
-"""of a data channel; a client that does not read gets no more numbers"""
 Phase = Literal["new", "connecting", "live", "closed"]
 
 
@@ -127,16 +126,14 @@ class Session:
         voice = SoundTrack(self._sound.ticks_at)
         self._sound.listen(voice.put)
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self, voice)
-        self._stats: DataChannel | None = None
-        self._controls: DataChannel | None = None
+        self._channels = Channels()
         self._calibration_told = False
         self._quality = QualityControl(config)
         self._dressing = asyncio.Lock()
         """held by who changes the identity in `_live`, or its canvas"""
         self.sealing = Sealing(services.sealer, self._subject, self._credit)
         """has what is kept of it signed"""
-        self._recorder: Recorder | None = None
-        self._stop_hearing: Callable[[], None] = lambda: None
+        self.films = Filming(self._make_recorder, self._sound, lambda: self.phase == "closed")
         self.shown: OutputFrame | None = None
         """what was sent last"""
         self._born_ns = self._heard_ns = clock.now_ns()
@@ -160,6 +157,11 @@ class Session:
         if services.config.tracking.driver == "vmc":
             return FollowWorker(name, lambda: VmcDriver(vmc, clock), desk, deliver, clock)
         return TrackWorker(name, services.studio.make_track_stage, desk, deliver, clock)
+
+    def _make_recorder(self) -> Recorder:
+        services, name = self._services, self.id[:6]
+        settings = services.config.recording
+        return Recorder(settings, name, services.clock, self._times, self.sealing)
 
     @property
     def marks(self) -> Marks:
@@ -195,40 +197,6 @@ class Session:
     def exertion(self) -> Exertion:
         """What it costs, and whether the machine has lately lost frames of it."""
         return Exertion(self._job.spent, self._metrics.sheds)
-
-    @property
-    def recording(self) -> Progress | None:
-        """How the last recording goes, or went."""
-        return None if self._recorder is None else self._recorder.progress
-
-    async def record(self) -> Progress:
-        """Begin a film of what is sent.
-
-        Raises:
-            RecordingError: one is being made, or no file can be written.
-        """
-        if self.phase == "closed" or (self._recorder and self._recorder.progress.state == "on"):
-            raise RecordingError("the session is being recorded already, or has ended")
-        services = self._services
-        settings, clock = services.config.recording, services.clock
-        recorder = Recorder(settings, self.id[:6], clock, self._times, self.sealing)
-        self._recorder = recorder
-        self._stop_hearing()
-        self._stop_hearing = self._sound.listen(recorder.hear)
-        await asyncio.wrap_future(recorder.start())
-        return recorder.progress
-
-    async def stop_recording(self) -> Progress:
-        """End the film; returns when it is whole.
-
-        Raises:
-            RecordingError: none is being made.
-        """
-        recorder = self._recorder
-        if recorder is None or recorder.progress.state != "on":
-            raise RecordingError("the session is not being recorded")
-        self._stop_hearing()
-        return await recorder.close()
 
     def look_on(self, see: Callable[[Tracked], None]) -> None:
         """Have somebody see all that is tracked, instead of who saw it before.
@@ -349,7 +317,7 @@ class Session:
         rtc = self._services.config.rtc
         if self._doom is not None:
             too_long = now_ns - self._doomed_ns > TELL_WITHIN_NS
-            return self._doom if self._stats is not None or too_long else None
+            return self._doom if self._channels.takes_reports or too_long else None
         if (reason := self._worker.ensure()) is not None:
             return reason
         if self.phase == "connecting":
@@ -377,10 +345,9 @@ class Session:
         started = self.phase != "new"
         self.phase = "closed"
         self._log.info("closed: %s", reason)
-        if self._send(self._stats, {"type": "closed", "reason": reason}):
+        if self._channels.report({"type": "closed", "reason": reason}):
             await asyncio.sleep(GOODBYE_S)
-        if self._recorder is not None:
-            await self._recorder.close()
+        await self.films.close()
         # The channel first: the sender then leaves `recv` by itself instead of being cancelled.
         self._outputs.close()
         self.audience.close()
@@ -408,13 +375,10 @@ class Session:
             self.close_soon("the browser hung up")
 
     def on_channel(self, channel: DataChannel) -> None:
-        if channel.label == "controls":
-            self._controls = channel
-        elif channel.label == "stats" and self._stats is None:
-            self._stats = channel
+        if self._channels.take(channel):
             hello = {"type": "hello", "session": self.id[:6], "name": self.name}
             told = {"identity": self._live.identity.id, "controls": asdict(self._live.controls)}
-            self._send(channel, {**hello, **told})
+            self._channels.report({**hello, **told})
             self._spawn(self._report())
 
     def on_message(self, label: str, message: str | bytes) -> None:
@@ -425,7 +389,7 @@ class Session:
                 raise MessageError("this token publishes a camera; the owner's page directs it")
             self.obey(message)
         except MessageError as exc:
-            self._tell({"type": "error", "message": str(exc)})
+            self._channels.tell({"type": "error", "message": str(exc)})
 
     def on_broken(self, reason: str) -> None:
         self.end(reason)
@@ -446,7 +410,7 @@ class Session:
                 self._switching.cancel()  # the newest choice counts
             self._switching = self._spawn(self._change_identity(command.id))
         elif isinstance(command, Ping):
-            self._tell({"type": "pong", "t": command.t})
+            self._channels.tell({"type": "pong", "t": command.t})
 
     async def _change_identity(self, identity_id: str) -> None:
         """The old face stays until the new one is ready."""
@@ -456,19 +420,18 @@ class Session:
                 self._live.identity = await self._services.wardrobe.get(identity_id, canvas_hw)
             self._logbook.wear(self._live.identity)
         except (ReenactdError, EngineError) as exc:
-            self._tell({"type": "error", "message": str(exc)})
+            self._channels.tell({"type": "error", "message": str(exc)})
         else:
-            self._tell({"type": "identity", "id": identity_id})
+            self._channels.tell({"type": "identity", "id": identity_id})
 
     async def _next_frame(self) -> OutputFrame:
         frame = self.shown = await self._gate.next_frame()
         self._logbook.show(self._gate.state, self._gate.reason)
-        if self._recorder is not None:
-            self._recorder.see(frame)
+        self.films.see(frame)
         if not self._pipeline.calibrated:
             self._calibration_told = False
         elif not self._calibration_told:
-            self._calibration_told = self._tell({"type": "calibrated"})
+            self._calibration_told = self._channels.tell({"type": "calibrated"})
         self.audience.show(frame)
         return frame
 
@@ -510,7 +473,7 @@ class Session:
 
     async def _report(self) -> None:
         while self.phase != "closed":
-            self._send(self._stats, self._numbers())
+            self._channels.report(self._numbers())
             await asyncio.sleep(STATS_INTERVAL_S)
 
     def _numbers(self) -> dict[str, Any]:
@@ -546,21 +509,9 @@ class Session:
             "camera": {"width": now.camera_width_px, "height": now.camera_height_px},
             "quality": self._quality.describe(),
             "link": asdict(self._peer.link),
-            "recording": None if self._recorder is None else asdict(self._recorder.progress),
+            "recording": None if (film := self.films.progress) is None else asdict(film),
             "unrecorded": self._logbook.problem,
         }
-
-    def _tell(self, message: Mapping[str, Any]) -> bool:
-        """An event, on `stats`; on `controls` for a client without it. False if it cannot go."""
-        return self._send(self._stats or self._controls, message)
-
-    def _send(self, channel: DataChannel | None, message: Mapping[str, Any]) -> bool:
-        if channel is None or channel.readyState != "open":
-            return False
-        if channel.bufferedAmount > MAX_BUFFERED_BYTES:
-            return False
-        channel.send(json.dumps(message))
-        return True
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(coroutine)
@@ -570,7 +521,7 @@ class Session:
 
     def say_farewell(self, within_s: float) -> None:
         """Tell the performer that the daemon ends, and this session with it by then."""
-        self._tell({"type": "ending", "within_s": within_s})
+        self._channels.tell({"type": "ending", "within_s": within_s})
 
     def end(self, reason: str) -> None:
         """End for a reason that the client should hear; `watch` does it."""

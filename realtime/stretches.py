@@ -1,9 +1,12 @@
 """Any picture or video file as grey pictures, in stretches: what whoever checks a file looks at.
 
 A file is read as far as it is asked for, and no further: a long video in `STRETCHES` stretches that
-are spread over it, or all of it. Pillow reads stills and animations, PyAV the rest; neither may try
-more than the common formats, for any decoder that is let at a stranger's file is one more that may
-have a flaw. What is too large to be decoded safely is refused before it is. Knows no marks.
+are spread over it, or all of it. A video is sought by its key frames; where they are too rare, it
+is decoded from stretch to stretch, as far as `PASSED_PX` goes. No second counts twice as looked at.
+
+Pillow reads stills and animations, PyAV the rest; neither may try more than the common formats, for
+any decoder that is let at a stranger's file is one more that may have a flaw. What is too large to
+be decoded safely is refused before it is. Knows no marks.
 """
 
 from __future__ import annotations
@@ -34,10 +37,17 @@ PICTURES_PER_S = 8.0
 """of a video; neighbours are nearly alike and say nothing new"""
 MAX_RATE = 120
 """pictures that are decoded for a second; where times do not rise, they would never be over"""
+PASSED_PX = 10_000_000_000
+"""that are decoded at most where seeking leads nowhere, as the time that a file is given must last:
+18 minutes of 640x480 at 30 pictures a second, two and a half of 1920x1080"""
+USUAL_RATE = 30.0
+"""pictures a second, where a file does not tell"""
 MAX_ANIMATED = 100
 """pictures of an animation"""
 MAX_ASPECT = 8.0
 """width by height, or height by width"""
+_Timed = tuple[float, av.VideoFrame]
+"""in seconds of the film"""
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -51,7 +61,8 @@ class Seen:
     at_s: float
     """since the stretch began"""
     covered_s: float
-    """of the film, until the end of this picture"""
+    """of the film that were looked at, until the end of this picture: not what lies between
+    stretches, and nothing twice"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,37 +169,97 @@ def _damaged(path: Path, error: Exception) -> StartupError:
 
 def _film(path: Path, extent: Extent) -> Iterator[Seen]:
     with _open(path) as container:
-        if not extent.is_sampled or extent.duration_s is None:
-            yield from _watch(path, container, 0, extent.most_s)
-            return
-        apart_s = (extent.duration_s - STRETCH_S) / (STRETCHES - 1)
+        film = _Film(path, container)
+        if extent.is_sampled and extent.duration_s is not None:
+            yield from film.here_and_there(extent.duration_s)
+        else:
+            yield from film.watch(film.pictures(), 0, extent.most_s)
+
+
+class _Film:
+    """An open film, and how much of it was looked at. Times are the film's own."""
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        self._path = path
+        self._container = container
+        video = container.streams.video[0]
+        self._rate = min(max(float(video.average_rate or USUAL_RATE), 1.0), float(MAX_RATE))
+        self._affordable = PASSED_PX // max(video.width * video.height, 1)
+        """pictures"""
+        self._begin_s = (container.start_time or 0) / av.time_base
+        self._covered_s = 0.0
+        self._last_s = -math.inf
+        """the last picture that was looked at"""
+
+    def pictures(self) -> Iterator[_Timed]:
+        """From where the container stands, each with its time."""
+        time_s = self._begin_s - 1 / self._rate
+        for frame in _frames(self._container):
+            time_s = time_s + 1 / self._rate if frame.time is None else frame.time
+            yield time_s, frame
+
+    def here_and_there(self, duration_s: float) -> Iterator[Seen]:
+        """A stretch wherever a seek leads; once one leads nowhere new, straight on from there."""
+        apart_s = (duration_s - STRETCH_S) / (STRETCHES - 1)
+        key_s = -math.inf
         for stretch in range(STRETCHES):
-            try:
-                container.seek(round(stretch * apart_s * av.time_base))
-            except av.FFmpegError:  # what cannot be sought is looked at from its beginning only
+            # the first needs none, and a film that cannot be sought is read on
+            sought = stretch == 0 or self._seek(self._begin_s + stretch * apart_s)
+            pictures = self.pictures()
+            first = next(pictures, None)
+            if first is None:
+                continue
+            pictures = itertools.chain([first], pictures)
+            if not sought or first[0] <= key_s:
+                yield from self._straight_on(pictures, first[0], stretch, duration_s)
                 return
-            yield from _watch(path, container, stretch, STRETCH_S)
+            key_s = first[0]
+            near = itertools.islice(pictures, 2 * round(STRETCH_S * MAX_RATE))
+            yield from self.watch(_later(near, self._last_s), stretch, STRETCH_S)
 
+    def _seek(self, at_s: float) -> bool:
+        """To the last key frame until then."""
+        try:
+            self._container.seek(round(at_s * av.time_base))
+        except av.FFmpegError:
+            return False
+        return True
 
-def _watch(path: Path, container: InputContainer, stretch: int, seconds: float) -> Iterator[Seen]:
-    """From where the container stands; a new stretch begins every `STRETCH_S`."""
-    first_s, next_s = None, 0.0
-    most = None if math.isinf(seconds) else round(seconds * MAX_RATE)
-    for frame in itertools.islice(_frames(container), most):
-        _check(path, frame.width, frame.height)
-        time_s = next_s if frame.time is None else frame.time
-        first_s = time_s if first_s is None else first_s
-        since_s = time_s - first_s
-        if since_s >= seconds:
-            return
-        if since_s >= next_s:
+    def _straight_on(
+        self, pictures: Iterator[_Timed], first_s: float, stretch: int, duration_s: float
+    ) -> Iterator[Seen]:
+        """This stretch and those after it, spread over what can be decoded without a seek."""
+        until_s = min(self._begin_s + duration_s, first_s + self._affordable / self._rate)
+        left, self._last_s = STRETCHES - stretch, max(self._last_s, first_s)
+        between_s = max((until_s - self._last_s) / left - STRETCH_S, 0.0)
+        pictures = itertools.islice(pictures, self._affordable)
+        for number in range(stretch, STRETCHES):
+            later = _later(pictures, self._last_s + between_s)
+            yield from self.watch(later, number, STRETCH_S)
+
+    def watch(self, pictures: Iterator[_Timed], stretch: int, seconds: float) -> Iterator[Seen]:
+        """From the first of them on; a new stretch begins every `STRETCH_S`."""
+        first_s, next_s, before_s = None, 0.0, self._covered_s
+        most = None if math.isinf(seconds) else round(seconds * MAX_RATE)
+        for time_s, frame in itertools.islice(pictures, most):
+            _check(self._path, frame.width, frame.height)
+            first_s = time_s if first_s is None else first_s
+            since_s = time_s - first_s
+            if since_s >= seconds:
+                return
+            if since_s < next_s:
+                continue
             next_s = since_s + 1 / PICTURES_PER_S
             luma = _upright(frame)
             if luma is None:
                 continue
+            self._last_s, self._covered_s = time_s, before_s + next_s
             further = int(since_s / STRETCH_S)
-            at_s, covered_s = since_s - further * STRETCH_S, stretch * STRETCH_S + next_s
-            yield Seen(luma, stretch + further, at_s, covered_s)
+            yield Seen(luma, stretch + further, since_s - further * STRETCH_S, self._covered_s)
+
+
+def _later(pictures: Iterator[_Timed], than_s: float) -> Iterator[_Timed]:
+    return itertools.dropwhile(lambda each: each[0] <= than_s, pictures)
 
 
 def _upright(frame: av.VideoFrame) -> U8 | None:

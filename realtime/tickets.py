@@ -46,7 +46,7 @@ class Token(BaseModel):
 def add_tokens(app: FastAPI, tokens: Tokens) -> None:
     @app.post("/api/tokens", status_code=201, responses=refusals(400))
     async def make(wish: TokenWish) -> Token:
-        """A token that grants less than the daemon's own; deleting the token file ends them all."""
+        """A token that grants less than the daemon's own; another token file ends them all."""
         token, grant = tokens.make(wish.scope, wish.session, wish.lifetime_s)
         assert grant.expires is not None
         return Token(token=token, scope=wish.scope, session=wish.session, expires=grant.expires)

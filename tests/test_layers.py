@@ -112,7 +112,12 @@ LAYERS = (
     ),
     ("realtime.sealing",),
     ("realtime.logbook", "realtime.sinks", "realtime.studio", "realtime.wardrobe"),
-    ("realtime.broadcast", "realtime.rtc_viewers"),
+    (
+        "realtime.broadcast",
+        "realtime.channels",
+        "realtime.filming",
+        "realtime.rtc_viewers",
+    ),
     ("realtime.cast",),
     ("realtime.session",),
     ("realtime.sessions",),

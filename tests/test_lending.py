@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime import picture_file, picture_process, portrait
+from realtime import picture_file, picture_process, portrait, signing
 from realtime.config import Identities
 from realtime.consent import STATEMENTS, ConsentKind, ConsentRecord
 from realtime.enrolment import Picture, Wish
 from realtime.errors import IdentityError
 from realtime.identity import IdentityStore, Lent
-from realtime.lending import lend
+from realtime.lending import METHOD, lend
+from realtime.private_files import write_private
 from realtime.trust import Keyring
 from tests import fakes
 from tests.portraits import enrolment, one_face, picture_bytes
@@ -40,7 +41,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def wish(kind: ConsentKind = "self", **changes: Any) -> Wish:
-    return Wish("x", kind, "", **changes)
+    return Wish("x", kind, METHOD, **changes)
 
 
 def yes(picture: Picture) -> bool:
@@ -117,6 +118,29 @@ def test_a_revoked_portrait_is_not_lent(photo: Path) -> None:
     # Another method, for two records of the same words and the same second would be one.
     made.add(made.look_at(photo.read_bytes(), "x"), Wish("Ada", "self", "asked again"))
     assert store().consent("ada"), "who agrees anew is added anew"
+
+
+def test_a_portrait_that_was_revoked_before_portraits_were_listed_is_not_lent(photo: Path) -> None:
+    made = enrolment()
+    for name in ("Ada", "Bea"):
+        kept = Wish(name, "self", f"a test of {name}")
+        seed = int(name == "Bea")
+        made.add(made.look_at(picture_bytes("JPEG", seed=seed), "x"), kept)
+    made.revoke("ada")
+    revoked = Keyring().directory / "revoked.json"
+    fields = signing.parse(revoked.read_bytes())
+    assert fields.pop("portraits")
+    write_private(revoked, signing.canonical(fields))
+    with pytest.raises(IdentityError, match="a consent for this picture was revoked here"):
+        lent(photo, wish())
+    other = photo.with_name("bea.jpg")
+    other.write_bytes(picture_bytes("JPEG", seed=1))
+    lent(other, wish())
+    made.delete("ada")
+    with pytest.raises(IdentityError, match="was revoked here"):
+        lent(photo, wish())
+    made.delete("bea")
+    lent(other, wish())
 
 
 def test_a_consent_that_does_not_hold_is_not_worn(photo: Path) -> None:

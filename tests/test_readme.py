@@ -91,6 +91,17 @@ def test_every_linked_file_exists(page: Path, link: str) -> None:
     assert (ROOT / page.parent / link).exists()
 
 
+TESTS = found(r"`((?:[a-z]+/)?test_\w+\.py(?:::\w+)?)`")
+
+
+@pytest.mark.parametrize(("page", "test"), TESTS)
+def test_every_named_test_exists(page: Path, test: str) -> None:
+    name, _, function = test.partition("::")
+    source = (ROOT / "tests" / name).read_text(encoding="utf-8")
+    wanted = function or r"test_\w+"
+    assert re.search(rf"^(?:async )?def {wanted}\(", source, re.MULTILINE), page
+
+
 @pytest.mark.parametrize(
     ("page", "path"), found(r"`((?:engines|realtime|tests|docs|\.ci)/[\w./-]+)`")
 )

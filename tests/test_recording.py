@@ -135,8 +135,8 @@ async def test_a_clap_is_together_in_the_film(
         async with clapping(stand) as performer:
             await until(lambda: bool(performer.flashes and performer.clicks))
             session = next(iter(stand.daemon.sessions))
-            said = await session.record()
-            await until(lambda: session.recording is not None and session.recording.seconds > 7)
+            said = await session.films.begin()
+            await until(lambda: (film := session.films.progress) is not None and film.seconds > 7)
         await until(lambda: len(stand.daemon.sessions) == 0)
     offsets = Offsets.of(*in_file(Path(said.files[0])))
     figure(

@@ -102,6 +102,7 @@ def test_a_portrait_file_needs_a_reason_and_is_used_once(
     (record,) = records_directory().glob("*.jsonl")
     kept = record.with_name(f"{record.stem}.consent.json")
     consent = ConsentRecord.read(kept)
+    assert "nobody was there to confirm it" in consent.method
     assert check_record(record).consents == (consent.digest,)
     assert consent.portrait_sha256 == hashlib.sha256(portrait.read_bytes()).hexdigest()
     assert consent.signed_by is not None and Keyring().origin_of(consent.signed_by) == "own"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aioice import ice
+from aiortc import RTCPeerConnection
 
 from realtime import rtc_internals
+from realtime.config import Rtc
+from realtime.errors import StartupError
+from realtime.rtc import peer_configuration
+from realtime.rtc_internals import _relied_on, check_upstream, install
+from realtime.rtc_receive import MendedReceiver
 
 ROOT = Path(__file__).parents[1] / "realtime"
 FILES = sorted(ROOT.glob("rtc*.py"))
@@ -109,3 +117,51 @@ def test_every_way_to_use_one_is_seen(source: str, found: str) -> None:
 
 def test_what_is_ours_is_ours() -> None:
     assert missing_from(set(), "class A:\n def f(self): self._x = 1; return self._x") == []
+
+
+@pytest.fixture
+def installed() -> Iterator[None]:
+    install(Rtc(), loopback=True)
+    yield
+    install(Rtc(), loopback=True)
+
+
+RELIED_ON = [(where, name) for where, _, needed in _relied_on() for name in needed]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("where", "name"), RELIED_ON)
+def test_a_renamed_internal_stops_the_start_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, where: str, name: str
+) -> None:
+    renamed = [
+        (at, present - {name} if at == where else present, needed)
+        for at, present, needed in _relied_on()
+    ]
+    with monkeypatch.context() as patch, pytest.raises(StartupError, match=name):
+        patch.setattr(rtc_internals, "_relied_on", lambda: renamed)
+        install(Rtc(), loopback=True)
+
+
+def test_a_missing_function_is_noticed_where_upstream_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(StartupError, match="get_host_addresses"):
+        patch.delattr(ice, "get_host_addresses")
+        check_upstream()
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_we_ask_for_on_a_receiver_is_there() -> None:
+    """The table holds names of `__init__`; a real receiver must have them as attributes."""
+
+    async def look() -> None:
+        client = RTCPeerConnection(peer_configuration(Rtc()))
+        receiver = client.addTransceiver("video").receiver
+        assert isinstance(receiver, MendedReceiver)
+        assert receiver._buffer.awaiting_key
+        for name in ("codecs", "decoder_queue", "nack_generator", "timestamp_mapper"):
+            assert receiver._private(name) is not None
+        await client.close()
+
+    asyncio.run(look())

@@ -16,12 +16,20 @@ from realtime.frames import U8
 from realtime.stretches import PICTURES_PER_S, STRETCH_S, STRETCHES, extent_of, read
 
 
-def write_film(path: Path, seconds: float, fps: int = 5, codec: str = "libx264") -> Path:
-    """Each picture is as bright as it is late: a level per half second."""
+def write_film(
+    path: Path, seconds: float, fps: int = 5, codec: str = "libx264", keys_apart: int = 5
+) -> Path:
+    """Each picture is as bright as it is late: a level per half second.
+
+    Args:
+        keys_apart: pictures from one key frame to the next.
+    """
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=fps)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        video.options = {"preset": "ultrafast", "g": "5"} if codec == "libx264" else {}
+        if codec == "libx264":
+            keys = {"g": str(keys_apart), "sc_threshold": "0"}
+            video.options = {"preset": "ultrafast", **keys}
         for number in range(round(seconds * fps)):
             level = 16 + number * 2 // fps % 220
             picture = np.full((72, 64), level, np.uint8)
@@ -223,6 +231,66 @@ def test_all_of_a_long_film_is_looked_at_where_that_is_asked(
     seen = list(read(path, extent))
     assert {one.stretch for one in seen} == set(range(8))
     assert seen[-1].covered_s == pytest.approx(8, abs=0.2)
+
+
+@pytest.fixture
+def looked_at_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The times of the pictures that were looked at."""
+    times: list[float] = []
+    upright = stretches._upright
+
+    def noting(frame: av.VideoFrame) -> U8 | None:
+        times.append(frame.time or 0.0)
+        return upright(frame)
+
+    monkeypatch.setattr(stretches, "_upright", noting)
+    return times
+
+
+@pytest.mark.parametrize("keys_apart_s", [8, 10, 20, 60, 9999])
+@pytest.mark.parametrize("seconds", [125, 300])
+def test_no_second_counts_twice_however_rare_key_frames_are(
+    tmp_path: Path, looked_at_s: list[float], keys_apart_s: int, seconds: int
+) -> None:
+    path = write_film(tmp_path / "long.mp4", seconds, keys_apart=5 * keys_apart_s)
+    seen = list(read(path))
+    assert {one.stretch for one in seen} == set(range(STRETCHES))
+    assert looked_at_s == sorted(set(looked_at_s)), "none twice, and in order"
+    assert seen[-1].covered_s == pytest.approx(len(looked_at_s) / 5, abs=1.5)
+    assert seen[-1].covered_s == pytest.approx(STRETCHES * STRETCH_S, abs=12)
+    assert looked_at_s[-1] > seconds - 2 * STRETCH_S, "up to its end"
+
+
+def test_what_cannot_be_sought_is_decoded_as_far_as_there_is_time(
+    tmp_path: Path, looked_at_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_film(tmp_path / "long.mp4", 300, keys_apart=9999)
+    monkeypatch.setattr(stretches, "PASSED_PX", 64 * 48 * 5 * 60)
+    *_, last = read(path)
+    assert last.covered_s == pytest.approx(60, abs=2) and max(looked_at_s) < 60
+    looked_at_s.clear()
+    monkeypatch.setattr(stretches._Film, "_seek", lambda *_: False)
+    monkeypatch.setattr(stretches, "PASSED_PX", 64 * 48 * 5 * 200)
+    *_, last = read(path)
+    assert last.covered_s == pytest.approx(120, abs=2)
+    assert 180 < max(looked_at_s) < 211 and looked_at_s == sorted(set(looked_at_s))
+
+
+def test_pictures_without_a_time_are_as_far_apart_as_the_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Untimed:
+        time, width, height, rotation = None, 64, 48, 0
+
+        def to_ndarray(self, format: str) -> U8:
+            return np.zeros((48, 64), np.uint8)
+
+    def untimed(_: InputContainer) -> Iterator[av.VideoFrame]:
+        return iter([cast(av.VideoFrame, Untimed())] * 100)
+
+    monkeypatch.setattr(stretches, "_frames", untimed)
+    *_, last = read(write_film(tmp_path / "film.mp4", 2, fps=50))
+    assert last.covered_s == pytest.approx(2, abs=0.2)
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:

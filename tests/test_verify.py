@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -275,6 +276,42 @@ def test_a_mark_that_ends_the_search_says_how_far_it_came(
     monkeypatch.setattr(verify, "EARLY_S", 0.5)
     _, (line,) = said(film(tmp_path / "film.mp4", performer_clip, marked_from=0))
     assert "It was found after 0:01 of 0:02 minutes." in line
+
+
+class Bright(Blind):
+    """A search that finds a mark in bright pictures."""
+
+    found = False
+
+    def add(self, luma: U8) -> None:
+        super().add(luma)
+        self.found = self.found or float(luma.mean()) > 128
+
+    def find(self) -> Finding:
+        nothing = super().find()
+        return Finding(20.0, nothing.alignment, PAYLOAD) if self.found else nothing
+
+
+@pytest.mark.parametrize(("marked_half", "code", "looked_at_s"), [(0, 1, 2), (1, 1, 4), (2, 3, 6)])
+def test_a_film_with_one_key_frame_is_looked_at_where_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marked_half: int, code: int, looked_at_s: int
+) -> None:
+    monkeypatch.setattr(verify, "Search", Bright)
+    monkeypatch.setattr("realtime.stretches.STRETCH_S", 2.0)
+    monkeypatch.setattr("realtime.stretches.STRETCHES", 3)
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=5)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.options = {"preset": "ultrafast", "g": "9999", "sc_threshold": "0"}
+        for number in range(100):
+            i420 = np.full((72, 64), 200 if number // 50 == marked_half else 40, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(i420, format="yuv420p")))
+        container.mux(video.encode(None))
+    found, (line,) = said("--json", path)
+    assert found == code
+    (check, *_) = json.loads(line)["checks"]
+    assert check["looked_at_s"] == pytest.approx(looked_at_s, abs=0.3) and check["length_s"] == 20
 
 
 # Several checks

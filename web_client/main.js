@@ -399,7 +399,7 @@ function selfHint(picture) {
   const { width, height } = stats?.camera ?? {};
   if (phone) return fill(PHONE.hint, width ? `, ${width} × ${height}` : "");
   const size = picture ? `${picture.width} × ${picture.height}, ${picture.fps} fps. ` : "";
-  return `${size}Seen here and by the daemon only.`;
+  return `${size}Your face is seen here and by the daemon only.`;
 }
 
 async function listDevices() {

@@ -11,7 +11,7 @@
  * no picture stands on the page only until the first one: who pasted the link needs it, and an
  * audience does not. From then on the tab's title and the console say it. */
 
-import { SIZES, fittingSize } from "./fitting.js";
+import { SIZES, fittingSize, wholeOf } from "./fitting.js";
 import { Painter } from "./matte.js";
 import { Viewer, WhepError } from "./viewer.js";
 
@@ -96,12 +96,9 @@ function play(stream, isCurrent) {
       canvas.dataset.shown = true;
       canvas.dataset.size = size;
       show("live");
+      learn({ width: canvas.width, height: canvas.height });
     }
     video.requestVideoFrameCallback(draw);
-    if (size === "full" && (canvas.width !== whole?.width || canvas.height !== whole?.height)) {
-      whole = { width: canvas.width, height: canvas.height };
-      fit();
-    }
   };
   video.requestVideoFrameCallback(draw);
   begin(video);
@@ -119,6 +116,14 @@ function begin(video) {
 function unmute() {
   player.muted = silenced = false;
   retitle();
+}
+
+/** The performer's picture may have become another; the link may have had this one made smaller. */
+function learn(shown) {
+  const known = wholeOf(whole, shown, size);
+  if (known === whole) return;
+  whole = known;
+  fit();
 }
 
 /** Take another size where the window asks for one; the last picture stays meanwhile. */

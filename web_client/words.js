@@ -9,7 +9,7 @@ export const WORDS = {
   checking: { title: "Looking for the daemon", text: "One moment." },
   idle: {
     title: "Ready when you are",
-    text: "Your camera goes to the daemon on this machine and nowhere else. What comes back is the avatar.",
+    text: "Your camera goes to your reenactd daemon and nowhere else. What comes back is the avatar.",
     action: "start",
   },
   connecting: { title: "Connecting", text: "The avatar will be here in a moment." },
@@ -61,7 +61,7 @@ export const WORDS = {
   },
   insecure: {
     title: "The browser gives no camera here",
-    text: "Cameras work on this machine’s own address or over HTTPS only. Open the page as http://127.0.0.1, or serve it with TLS.",
+    text: "Cameras work on this machine’s own address or over HTTPS only. Open the address that the terminal printed, or serve the page with TLS: reenactd tls init.",
     tone: "problem",
   },
 
@@ -210,7 +210,7 @@ export const PHONE = {
   "not-covered": "The certificate does not name any of this machine’s addresses ({detail}). Stop the daemon, then type:",
   "no-network": "This machine has no address in a network. Connect it to the phone’s network, then open this again.",
   then: "With --config or other settings, keep them. Then open the new address that the daemon prints, and press Use phone again. On the phone, trust ca.pem (the first command says where it is), or accept its warning once.",
-  hint: "The phone’s camera{detail}. Seen by the daemon only.",
+  hint: "The phone’s camera{detail}. Your face is seen by the daemon only.",
   voice: "The phone sends its own voice: switch it there",
   left: "The phone goes on sending until you stop it there",
 };
@@ -330,7 +330,7 @@ export const CHECK_STEPS = {
 
 export const CHECK = {
   intro:
-    "The camera checks that it is you: three turns of the head and a blink, in an order that is drawn now. Your face’s shape is compared with the picture’s; nothing of it is kept.",
+    "The camera checks that it is you: three turns of the head and a blink, in an order that is drawn now. Your face’s shape is compared with the picture’s; how far apart they were is all that is kept.",
   begin: "Check at the camera",
   again: "Check again",
   camera: "Starting the camera…",
@@ -350,10 +350,10 @@ export const PROOF = {
 
 /** Verdicts on a file. */
 export const VERDICTS = {
-  signed: { title: "Signed and intact", text: "Made by reenactd, and unchanged since." },
-  marked: { title: "Marked as synthetic", text: "It carries the mark of reenactd: what it shows was drawn by a computer." },
-  tampered: { title: "Tampered with", text: "It was signed or recorded by reenactd, and changed afterwards." },
-  nothing: { title: "Nothing found", text: "No trace of reenactd. That does not prove that it is genuine." },
+  signed: { title: "Signed and intact", text: "Signed by this installation of reenactd, and unchanged since." },
+  marked: { title: "Marked as synthetic", text: "A mark, a manifest or a record of reenactd’s says that it is synthetic." },
+  tampered: { title: "Tampered with", text: "A signature or a record that belongs to it does not fit: something was changed afterwards, or put there." },
+  nothing: { title: "Nothing found", text: "No mark and no signature of reenactd. That does not prove that it is genuine." },
 };
 
 export const CONFIDENCE = { certain: "certain", high: "fairly sure", low: "a guess at best" };

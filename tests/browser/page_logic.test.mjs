@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { meanColour } from "../../web_client/colour.js";
 import { asClock, wordsFor } from "../../web_client/film.js";
-import { fittingSize } from "../../web_client/fitting.js";
+import { fittingSize, wholeOf } from "../../web_client/fitting.js";
 import { INITIAL } from "../../web_client/link.js";
 import { noticeFor } from "../../web_client/notice.js";
 import { sdpFragment } from "../../web_client/sdp.js";
@@ -119,6 +119,48 @@ test("a window gets the smallest picture that it does not enlarge by much", () =
   assert.equal(fits(340, 255), "half");
   assert.equal(fits(1920, 240), "half");
   assert.equal(fits(160, 120), "quarter");
+});
+
+test("a picture that the link made smaller is not taken for the whole one", () => {
+  const whole = { width: 1280, height: 720 };
+  const px = (width, height) => ({ width, height });
+  assert.deepEqual(wholeOf(null, px(1280, 720), "full"), whole);
+  assert.equal(wholeOf(whole, px(640, 360), "full"), whole);
+  assert.equal(wholeOf(whole, px(426, 240), "full"), whole, "a quarter, but never below 240 lines");
+  assert.equal(wholeOf(whole, px(640, 360), "half"), whole);
+  assert.equal(fittingSize(wholeOf(whole, px(640, 360), "full"), px(320, 180)), "quarter");
+});
+
+test("a picture that the performer's daemon made smaller is the whole one", () => {
+  const whole = { width: 1280, height: 960 };
+  const px = (width, height) => ({ width, height });
+  assert.deepEqual(wholeOf(whole, px(960, 720), "full"), px(960, 720));
+  assert.deepEqual(wholeOf(whole, px(1920, 1080), "full"), px(1920, 1080));
+  assert.deepEqual(wholeOf(whole, px(480, 360), "half"), px(960, 720));
+  assert.deepEqual(wholeOf(whole, px(320, 240), "half"), px(640, 480), "which the link does not do");
+});
+
+test("what a window asks for settles, whatever became of the picture meanwhile", () => {
+  const sent = ({ width, height }, size) => {
+    const share = Math.max({ full: 1, half: 1 / 2, quarter: 1 / 4 }[size], Math.min(1, 240 / height));
+    return { width: 2 * Math.round((width * share) / 2), height: 2 * Math.round((height * share) / 2) };
+  };
+  const pictures = [[640, 480], [480, 360], [320, 240], [1280, 720], [1920, 1080], [642, 362]];
+  for (const [width, height] of pictures) {
+    for (const [before, after] of pictures) {
+      for (const wide of [160, 320, 480, 640, 1280]) {
+        let whole = { width: before, height: after };
+        let size = fittingSize(whole, { width: wide, height: wide });
+        const asked = [size];
+        for (let turn = 0; turn < 6; turn++) {
+          whole = wholeOf(whole, sent({ width, height }, size), size);
+          size = fittingSize(whole, { width: wide, height: wide });
+          if (size !== asked.at(-1)) asked.push(size);
+        }
+        assert.ok(asked.length <= 4, `${width}x${height} after ${before}x${after}: ${asked}`);
+      }
+    }
+  }
 });
 
 test("an SDP fragment carries credentials, one mid and its candidates", () => {

@@ -183,14 +183,17 @@ def test_a_camera_that_is_unplugged_is_said(daemon: ScriptedDaemon, visit: Open)
 def test_a_browser_that_is_too_old_is_told_so(daemon: ScriptedDaemon, visit: Open) -> None:
     page = visit(daemon.url).page
     expect(page.locator(".too-old")).to_be_hidden()
+    for known, unknown in (("selector(:has(a))", "(x: y)"), ("@property", "@unheard-of")):
 
-    def not_understood(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, body=answer.text().replace("selector(:has(a))", "(x: y)"))
+        def not_understood(route: Route, known: str = known, unknown: str = unknown) -> None:
+            answer = route.fetch()
+            route.fulfill(response=answer, body=answer.text().replace(known, unknown))
 
-    page.route("**/style.css", not_understood)
-    page.reload()
-    expect(page.locator(".too-old")).to_contain_text("too old for this page")
+        page.route("**/style.css", not_understood)
+        page.reload()
+        expect(page.locator(".too-old")).to_contain_text("too old for this page")
+        expect(page.locator(".too-old")).to_be_visible()
+        page.unroute("**/style.css")
     title(page, "Ready when you are")
     kept(page, "page_too-old")
 
