@@ -15,7 +15,7 @@ class Channel:
     label: str
     readyState: str = "open"  # noqa: N815 - as the browser's
     bufferedAmount: int = 0  # noqa: N815
-    sent: list[str] = field(default_factory=list)
+    sent: list[dict[str, int]] = field(default_factory=list)
 
     def send(self, data: str) -> None:
         self.sent.append(json.loads(data))
