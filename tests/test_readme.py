@@ -97,7 +97,7 @@ TESTS = found(r"`((?:[a-z]+/)?test_\w+\.py(?:::\w+)?)`")
 @pytest.mark.parametrize(("page", "test"), TESTS)
 def test_every_named_test_exists(page: Path, test: str) -> None:
     name, _, function = test.partition("::")
-    source = (ROOT / "tests" / name).read_text(encoding="utf-8")
+    source = (ROOT / "tests" / name.removeprefix("tests/")).read_text(encoding="utf-8")
     wanted = function or r"test_\w+"
     assert re.search(rf"^(?:async )?def {wanted}\(", source, re.MULTILINE), page
 

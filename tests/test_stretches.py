@@ -225,7 +225,7 @@ def test_all_of_a_long_film_is_looked_at_where_that_is_asked(
     path = write_film(tmp_path / "film.mp4", 8)
     assert (extent_of(path).stretches, extent_of(path).is_sampled) == (3, True)
     some = list(read(path))
-    assert some[-1].covered_s == pytest.approx(3, abs=0.2)
+    assert some[-1].covered_s == pytest.approx(3, abs=0.3)  # of ten pictures a second every other
     extent = extent_of(path, whole=True)
     assert not extent.is_sampled and extent.stretches >= 8
     seen = list(read(path, extent))
