@@ -13,6 +13,7 @@ from engines import driver
 from realtime.config import Config
 from realtime.desk import Pipeline, TrackStage
 from realtime.errors import FrameError, StartupError
+from realtime.memory import keep_for_good
 from realtime.signing import canonical
 from realtime.telemetry import GpuMemory
 
@@ -115,6 +116,7 @@ class LiveStudio:
             self.make_pipeline().card("reenactd")
         except FrameError as exc:  # a mark that does not fit this canvas fits no frame
             raise StartupError(str(exc)) from exc
+        keep_for_good()
         return self._reenactor.reason
 
     def make_track_stage(self) -> TrackStage:

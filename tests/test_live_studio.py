@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -55,6 +57,13 @@ class BrokenEngine:
         return dict(outputs)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_kept_for_good() -> Iterator[None]:
+    """Other tests of this process look for what is left."""
+    yield
+    gc.unfreeze()
+
+
 def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> None:
     async def main() -> None:
         config = config_with(engine={"threads": 1})
@@ -67,6 +76,7 @@ def test_the_avatar_performs_and_a_network_that_gives_nan_ends_in_the_card() -> 
             await until(lambda: performer.stat("state") == "LIVE", 60)
             await until(lambda: likeness(performer.seen[-1].luma, card) < 0.8)
             assert performer.stat("face") == "ok"
+            assert gc.get_freeze_count() > 0, "the collector would search what stays anyway"
 
             reenactor = studio._reenactor
             assert isinstance(reenactor, Reenactor)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +27,29 @@ def test_freed_memory_between_what_is_kept_is_given_back() -> None:
     after_mib = resident_mib(os.getpid())
     assert len(kept) == BLOCKS // KEPT_EVERY
     assert before_mib - after_mib > 0.7 * BLOCK * BLOCKS / 2**20
+
+
+def test_what_stays_is_not_searched_and_what_comes_later_is() -> None:
+    class Peer:
+        me: Peer
+
+    def leave_a_cycle() -> weakref.ref[Peer]:
+        peer = Peer()
+        peer.me = peer
+        return weakref.ref(peer)
+
+    gc.disable()
+    try:
+        before = leave_a_cycle()
+        memory.keep_for_good()
+        assert before() is None, "waste would be kept for good"
+        assert gc.get_freeze_count() > len(gc.get_objects())
+        later = leave_a_cycle()
+        gc.collect()
+        assert later() is None
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 async def test_who_leave_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
