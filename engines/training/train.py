@@ -67,7 +67,8 @@ def train(task: Task, out: Path, steps: int, batch_size: int = 12, rate: float =
         recent.append(now)
         if step % 50 == 0:
             minutes = (time.monotonic() - started) / 60
-            print(f"step {step} of {steps} {minutes:.1f} min loss {usual:.4f}", flush=True)
+            mean = sum(recent) / len(recent)
+            print(f"step {step} of {steps} {minutes:.1f} min loss {mean:.4f}", flush=True)
         if step % _SAVE_EVERY == 0:
             _save(out, model, optimiser, step)
             print(f"held out: {task.validate()}", flush=True)

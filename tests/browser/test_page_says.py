@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -183,13 +184,14 @@ def test_a_camera_that_is_unplugged_is_said(daemon: ScriptedDaemon, visit: Open)
 def test_a_browser_that_is_too_old_is_told_so(daemon: ScriptedDaemon, visit: Open) -> None:
     page = visit(daemon.url).page
     expect(page.locator(".too-old")).to_be_hidden()
+
+    def without(route: Route, known: str, unknown: str) -> None:
+        answer = route.fetch()
+        assert known in answer.text()
+        route.fulfill(response=answer, body=answer.text().replace(known, unknown))
+
     for known, unknown in (("selector(:has(a))", "(x: y)"), ("@property", "@unheard-of")):
-
-        def not_understood(route: Route, known: str = known, unknown: str = unknown) -> None:
-            answer = route.fetch()
-            route.fulfill(response=answer, body=answer.text().replace(known, unknown))
-
-        page.route("**/style.css", not_understood)
+        page.route("**/style.css", functools.partial(without, known=known, unknown=unknown))
         page.reload()
         expect(page.locator(".too-old")).to_contain_text("too old for this page")
         expect(page.locator(".too-old")).to_be_visible()
