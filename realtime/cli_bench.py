@@ -246,7 +246,12 @@ def compare(
         ),
     ] = None,
     timeout_s: Annotated[float, typer.Option(min=1, help="For each run.")] = 900.0,
-    margin: Annotated[float, typer.Option(min=0, max=10, help="Share that is let pass.")] = 0.05,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=10, help="Share that is let pass.", show_default="0.05, 0.1 of an echo"
+        ),
+    ] = None,
     gate: Annotated[
         list[str] | None,
         typer.Option(metavar="METRIC", help="Judge by this; repeatable.", show_default="its own"),

@@ -47,7 +47,8 @@ class Job:
     arguments: tuple[str, ...] = ()
     pairs: int | None = None
     """that are taken first"""
-    margin: float = 0.05
+    margin: float | None = None
+    """None for the scenario's own"""
     gates: tuple[str, ...] = ()
     most_pairs: int | None = None
     """that are taken until it is decided"""

@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 
 from realtime.bench.checkouts import ROOT, WORKING_TREE, Version, commit_of
-from realtime.bench.compare import Comparison, Outcome, Rule
+from realtime.bench.compare import MARGIN, MARGINS, Comparison, Outcome, Rule
 from realtime.bench.gate import MOST_TURNS, decide, looks_at
 from realtime.bench.report import Report, finish
 from realtime.bench.revisions import DEFAULT_ARGUMENTS, PROGRAM, TURN_PAIRS, Turns
@@ -23,7 +23,6 @@ from realtime.bench.slowed import TRANSPORT
 from realtime.bench.verdicts import summary
 from realtime.errors import ReenactdError
 
-MARGIN = 0.05
 NONE, NONE_OF_ECHO = "none", "none-of-echo"
 STAGES = ("ingest", "track", "retarget", "reenact", "composite", "mark", "emit")
 """of `bench pipeline`"""
@@ -52,7 +51,7 @@ def compared(stage: str, sleep_ms: float, pairs: int, most_pairs: int) -> Compar
         for side in sides:
             side.run()  # warm
         names = ("as it is", f"{stage} slowed" if slowed in programs else "the same")
-        return decide(sides, names, looks_at(pairs, most_pairs), Rule(MARGIN))[1]
+        return decide(sides, names, looks_at(pairs, most_pairs), Rule())[1]
 
 
 def main() -> int:
@@ -75,7 +74,7 @@ def main() -> int:
         "sleep_ms": options.sleep_ms,
         "pairs": options.pairs,
         "most_pairs": options.most_pairs,
-        "margin": MARGIN,
+        "margin": MARGINS.get(scenario_of(options.stage), MARGIN),
         "expected": expected_of(options.stage),
     }
     counts = {

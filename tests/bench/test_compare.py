@@ -85,6 +85,24 @@ def test_each_of_several_looks_is_that_much_surer() -> None:
         compare(runs([1.0] * 6), runs([1.0] * 6), ("a", "b"), Rule(0.05, looks=4))
 
 
+@pytest.mark.parametrize(
+    ("scenario", "gate", "margin"),
+    [("pipeline", "frame_p50_ms", 0.05), ("echo", "echo_p50_ms", 0.10)],
+)
+def test_a_scenario_has_its_own_margin_until_one_is_named(
+    scenario: str, gate: str, margin: float
+) -> None:
+    def both(head: float, rule: Rule) -> Comparison:
+        base, changed = ([run(scenario, **{gate: value})] * 8 for value in (20.0, head))
+        return compare(base, changed, ("main", "topic"), rule)
+
+    below, above = 20 * (1 + margin - 0.01), 20 * (1 + margin + 0.01)
+    assert both(below, Rule(gates=[gate])).outcome == "passed"
+    assert both(above, Rule(gates=[gate])).outcome == "regression"
+    assert both(above, Rule(gates=[gate])).margin == margin
+    assert both(above, Rule(0.2, [gate])).outcome == "passed"
+
+
 def test_of_a_rate_less_is_worse() -> None:
     base = runs([30.0] * 8, "fps")
     assert judged(base, runs([20.0] * 8, "fps"), gates=["fps"]).rows[0].verdict == "regression"
