@@ -115,7 +115,7 @@ class Eye:
         Args:
             landmarks, head: as driven, on the canvas.
         """
-        if self._textures is None:
+        if self._at_rest <= _OPEN * self._unit:
             return 1.0
         share = self._side.opening(landmarks) / head.scale / self._at_rest
         return float(np.clip((_PAINTED[0] - share) / (_PAINTED[0] - _PAINTED[1]), 0, 1))

@@ -12,6 +12,13 @@ from realtime.frames import F32, U8
 from realtime.picture_file import upright
 
 _OPAQUE_SHARE = 0.995  # an alpha channel that is solid nearly everywhere says nothing
+_PLAIN_LEVELS = 10
+"""a drawing's background: each channel no further than this from one colour"""
+_PLAIN_SHARE = 0.98
+"""so much of the upper border is of that colour"""
+_PLAIN_TAKES = 0.01
+"""at most this share of those who are surely a person may be of it"""
+_SURELY = 0.9
 
 
 def decode(data: bytes, path: Path) -> U8:
@@ -29,11 +36,43 @@ def has_cutout(rgba: U8) -> bool:
 
 
 def cut_out(rgba: U8, matte: Callable[[U8], F32]) -> U8:
-    """The portrait with the person's matte, slightly sharpened, as its alpha."""
-    alpha = matte(np.ascontiguousarray(rgba[:, :, :3]))
+    """The portrait with the person's matte, slightly sharpened, as its alpha.
+
+    Who is drawn on one colour is told from it instead: `matte` knows photographs, and leaves long
+    drawn hair to the background.
+    """
+    rgb = np.ascontiguousarray(rgba[:, :, :3])
+    alpha = matte(rgb)
+    drawn = _drawn_on_one_colour(rgb, alpha)
+    if drawn is not None:
+        return np.dstack([rgb, drawn])
     # the model's edge is several pixels wide and begins outside the person
     alpha = np.clip((alpha - 0.35) / 0.5, 0, 1)
-    return np.dstack([rgba[:, :, :3], np.rint(alpha * 255).astype(np.uint8)])
+    return np.dstack([rgb, np.rint(alpha * 255).astype(np.uint8)])
+
+
+def _drawn_on_one_colour(rgb: U8, matte: F32) -> U8 | None:
+    """(H, W) 255 on what is drawn; None where the background is of more than one colour, or where
+    who `matte` surely sees, in white before white, would be lost with it."""
+    height = rgb.shape[0]
+    sides = rgb[: height // 2, [0, -1]].reshape(-1, 3)
+    border = np.concatenate([rgb[0], sides]).astype(np.int16)
+    colour = np.median(border, axis=0).astype(np.int16)
+    if (np.abs(border - colour).max(axis=1) <= _PLAIN_LEVELS).mean() < _PLAIN_SHARE:
+        return None
+    low, high = (tuple((colour + by).tolist()) for by in (-_PLAIN_LEVELS, _PLAIN_LEVELS))
+    alike = cv2.inRange(rgb, low, high)
+    # one pixel more around it, so that all that touches a border hangs together
+    framed = cv2.copyMakeBorder(alike, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255,))
+    _, parts = cv2.connectedComponents(framed, connectivity=4)
+    drawn = np.where(parts[1:-1, 1:-1] == parts[0, 0], np.uint8(0), np.uint8(255))
+    lost = (drawn[matte > _SURELY] == 0).sum() / max((matte > _SURELY).sum(), 1)
+    if lost > _PLAIN_TAKES or not drawn.any():
+        return None
+    # the rim is mixed with the background, and JPEG scatters around it
+    radius = max(round(0.002 * height), 1)
+    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.blur(cv2.erode(drawn, pen), (3, 3)), np.uint8)
 
 
 def own_background(rgba: U8, alpha: U8, canvas_hw: tuple[int, int]) -> U8:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from realtime import picture_file, portrait
 from realtime.errors import IdentityError
-from realtime.frames import U8
+from realtime.frames import F32, U8
 
 PATH = Path("somebody.png")
 
@@ -129,6 +129,42 @@ def test_a_matte_becomes_the_alpha() -> None:
     alpha = portrait.cut_out(cut_out(), lambda rgb: matte)[..., 3]
     assert (alpha[:, :100] == 0).all()
     assert (alpha[:, 100:] == 255).all()
+
+
+def drawing(background: tuple[int, int, int] = (200, 220, 240)) -> tuple[U8, F32]:
+    """A head with long hair, in white, and a matte that knows nothing of the hair."""
+    rgba = np.full((300, 300, 4), (*background, 255), np.uint8)
+    rgba[60:300, 60:240, :3] = (90, 70, 140)
+    rgba[90:220, 110:190, :3] = (255, 226, 208)
+    rgba[240:, 40:260, :3] = (250, 250, 250)
+    matte = np.zeros((300, 300), np.float32)
+    matte[90:220, 110:190] = matte[240:, 40:260] = 1
+    return rgba, matte
+
+
+@pytest.mark.parametrize("quality", [None, 75])
+def test_who_is_drawn_on_one_colour_keeps_the_hair(quality: int | None) -> None:
+    rgba, matte = drawing()
+    if quality is not None:
+        data = encoded(Image.fromarray(rgba[..., :3]), "JPEG", quality=quality)
+        rgba = portrait.decode(data, PATH)
+    alpha = portrait.cut_out(rgba, lambda rgb: matte)[..., 3]
+    assert (alpha[70:295, 70:230] == 255).all()
+    assert (alpha[:50] == 0).all() and (alpha[:230, :50] == 0).all()
+
+
+def test_white_before_white_is_left_to_the_matte() -> None:
+    rgba, matte = drawing((250, 250, 250))
+    alpha = portrait.cut_out(rgba, lambda rgb: matte)[..., 3]
+    np.testing.assert_array_equal(alpha, (matte * 255).astype(np.uint8))
+
+
+def test_a_photograph_is_left_to_the_matte() -> None:
+    rgba, matte = drawing()
+    noise = np.random.default_rng(1).integers(-30, 30, (300, 300, 3))
+    rgba[..., :3] = np.clip(rgba[..., :3] + noise, 0, 255)
+    alpha = portrait.cut_out(rgba, lambda rgb: matte)[..., 3]
+    np.testing.assert_array_equal(alpha, (matte * 255).astype(np.uint8))
 
 
 def test_the_portraits_own_background_comes_without_the_person() -> None:
