@@ -137,6 +137,11 @@ class Eye:
         """(2, h, w, 4) of the eyeball, as `lay` takes them; None where the portrait shows none."""
         return None if self._textures is None else self._textures.layers
 
+    @property
+    def white_rgb(self) -> F32 | None:
+        """(3,) its white, as the portrait shows it, if it does."""
+        return None if self._textures is None else self._textures.white_rgb
+
     def look(self, canvas_hw: tuple[int, ...], landmarks: F32, head: Similarity) -> Gap | None:
         """Where the eyeball is seen, and which part of it; None if it is not.
 
@@ -278,6 +283,8 @@ class _Textures:
     """(2, h, w, 4) white and iris, colour 0..255 and coverage 0..1"""
     anchors: F32
     """(2, 2) x, y of the middle between the corners, and of the iris' centre"""
+    white_rgb: F32
+    """(3,) of the white that is seen"""
 
 
 def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Textures | None:
@@ -297,6 +304,7 @@ def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Tex
     return _Textures(
         np.stack([np.dstack([white, np.ones_like(share)]), np.dstack([iris, share])]),
         np.stack([middle, centre]).astype(np.float32),
+        np.median(view.picture[is_white], axis=0).astype(np.float32),
     )
 
 

@@ -182,6 +182,8 @@ class Reenactor:
             "guide": crop.as_tensor(guides),
             "picture": texture.picture(),
         }
+        eyes = eyes_of(rgba, landmarks)
+        whites = [eye.white_rgb for eye in eyes if eye.white_rgb is not None]
         made = encoded_once(shelf, self._maker, canvas_hw, shown, lambda: self._encode(shown))
         return EncodedIdentity(
             canvas_hw=canvas_hw,
@@ -192,9 +194,10 @@ class Reenactor:
             mouth=Mouth(
                 landmarks,
                 _skin_rgb(rgba, landmarks),
+                np.mean(whites, axis=0) if whites else None,
                 _teeth_rgb(rgba, landmarks),
             ),
-            eyes=eyes_of(rgba, landmarks),
+            eyes=eyes,
             portrait_patches=patches,
             features=made["features"],
             head=texture,

@@ -53,6 +53,13 @@ what the portrait itself shows: of a smile the teeth are its own until it opens 
 _SHADOW = 0.07
 """the lips' shadow reaches this far into the mouth, in face units"""
 _LEAST_LIGHT = 0.62
+_LIT = (0.4, 1.15)
+"""teeth are no darker and no brighter, as shares of the enamel's colour"""
+_TINT = (0.75, 1.25)
+"""of the light, in each channel"""
+_SKIN_LEVEL = 165.0
+_WHITE = (187.0, 176.0, 167.0)
+"""skin, and the white of eyes, where teeth have the enamel's colour; it lies in the lids' shadow"""
 _SHIFT_BITS = 4
 
 
@@ -80,17 +87,23 @@ class Mouth:
 
     Args:
         landmarks: (478, 3) of the portrait.
-        skin_rgb: (3,) mean colour of its face: teeth are lit as the skin is.
+        skin_rgb: (3,) mean colour of its face.
+        white_rgb: (3,) mean white of its eyes, if it is seen: teeth are lit as it is. Skin tells
+            less of the light, for it is dark or pale by itself.
         teeth_rgb: (3,) colour of the teeth that the portrait shows, if it does.
     """
 
-    def __init__(self, landmarks: F32, skin_rgb: F32, teeth_rgb: F32 | None = None) -> None:
+    def __init__(
+        self,
+        landmarks: F32,
+        skin_rgb: F32,
+        white_rgb: F32 | None = None,
+        teeth_rgb: F32 | None = None,
+    ) -> None:
         self._unit = face_mesh.face_unit(landmarks)
         gap = landmarks[14, :2] - landmarks[13, :2]
         self._own_opening = max(float(np.linalg.norm(gap)) / self._unit - _OPENS[0], 0)
-        self._lit = float(np.clip(skin_rgb.mean() / 165, 0.5, 1.05))
-        if teeth_rgb is not None:
-            self._lit = max(self._lit, min(float(teeth_rgb.mean() / np.mean(_ENAMEL)), 1.15))
+        self._lit = _light(skin_rgb, white_rgb, teeth_rgb)
         # lips that part at rest have left the upper teeth where they were
         middle = landmarks[[13, 14]].mean(axis=0) if self._own_opening == 0 else landmarks[13]
         right = landmarks[face_mesh.LEFT_EYE_OUTER] - landmarks[face_mesh.RIGHT_EYE_OUTER]
@@ -141,7 +154,7 @@ class Mouth:
         inside = self._inside(landmarks, head, corner, size)
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / (_SHADOW * unit)
         light = _LEAST_LIGHT + (1 - _LEAST_LIGHT) * np.clip(depth, 0, 1)
-        inside *= (light * self._lit)[..., None]
+        inside *= light[..., None] * self._lit
         covered: F32 = mask * np.float32(share / 255)
         return Seen(slice(int(y0), int(y1)), slice(int(x0), int(x1)), inside, covered)
 
@@ -171,6 +184,19 @@ class Mouth:
         edge = self._rest - up * above
         _place(inside, lower, _texture_corners(head, edge, across, up) + jaw[:2] - corner)
         return inside
+
+
+def _light(skin_rgb: F32, white_rgb: F32 | None, teeth_rgb: F32 | None) -> F32:
+    """(3,) what falls on the teeth, as shares of the enamel's colour."""
+    level = np.full(3, max(float(skin_rgb.mean()) / _SKIN_LEVEL, 0.5), np.float32)
+    if white_rgb is not None:
+        level = white_rgb / np.array(_WHITE, np.float32)
+    if teeth_rgb is not None:
+        own = teeth_rgb / np.array(_ENAMEL, np.float32)
+        if own.mean() > level.mean():  # what is darker may be a tongue
+            level = own
+    mean = max(float(level.mean()), 1e-3)
+    return np.clip(level / mean, *_TINT) * np.float32(np.clip(mean, *_LIT))
 
 
 def _at(line: tuple[float, float], opening: float) -> float:

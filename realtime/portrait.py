@@ -60,8 +60,8 @@ def _drawn_on_one_colour(rgb: U8, matte: F32) -> U8 | None:
     colour = np.median(border, axis=0).astype(np.int16)
     if (np.abs(border - colour).max(axis=1) <= _PLAIN_LEVELS).mean() < _PLAIN_SHARE:
         return None
-    low, high = (tuple((colour + by).tolist()) for by in (-_PLAIN_LEVELS, _PLAIN_LEVELS))
-    alike = cv2.inRange(rgb, low, high)
+    off = np.abs(rgb.astype(np.int16) - colour).max(axis=2)
+    alike = np.where(off <= _PLAIN_LEVELS, np.uint8(255), np.uint8(0))
     # one pixel more around it, so that all that touches a border hangs together
     framed = cv2.copyMakeBorder(alike, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255,))
     _, parts = cv2.connectedComponents(framed, connectivity=4)

@@ -98,15 +98,36 @@ def test_a_portrait_that_shows_its_teeth_keeps_them_until_it_opens_wider() -> No
         assert bool(np.ptp(canvas)) is changes
 
 
-def test_teeth_are_as_bright_as_the_ones_the_portrait_shows() -> None:
+def seen_in(mouth: Mouth) -> np.ndarray:
+    """(3,) the brightest colour inside of it, open."""
     landmarks = faces.landmarks()
     landmarks[list(face_mesh.LIPS_INNER_LOWER[1:-1]), 1] += 40
-    peaks = []
-    for teeth in (np.full(3, 150, np.float32), np.full(3, 240, np.float32)):
-        canvas = np.zeros((*CANVAS, 3), np.uint8)
-        Mouth(faces.landmarks(), SKIN * 0.5, teeth).draw(canvas, landmarks, STAY)
-        peaks.append(int(canvas.max()))
-    assert peaks[1] > 1.3 * peaks[0]
+    canvas = np.zeros((*CANVAS, 3), np.uint8)
+    mouth.draw(canvas, landmarks, STAY)
+    return np.asarray(canvas.reshape(-1, 3).max(axis=0))
+
+
+def test_teeth_are_as_bright_as_the_ones_the_portrait_shows() -> None:
+    dim, bright = (
+        seen_in(Mouth(faces.landmarks(), SKIN * 0.5, teeth_rgb=np.full(3, teeth, np.float32)))
+        for teeth in (150, 240)
+    )
+    assert bright.max() > 1.3 * dim.max()
+
+
+@pytest.mark.parametrize("shown", ["white_rgb", "teeth_rgb"])
+def test_teeth_have_the_tint_of_what_is_white_in_the_portrait(shown: str) -> None:
+    colour = {shown: np.array([180, 150, 120], np.float32)}
+    neutral, warm = (
+        seen_in(Mouth(faces.landmarks(), SKIN * 0.3, **light)) for light in ({}, colour)
+    )
+    assert warm[0] / warm[2] > 1.15 * neutral[0] / neutral[2]
+
+
+def test_dark_skin_does_not_darken_teeth_where_the_eyes_show_the_light() -> None:
+    white = np.full(3, 150, np.float32)
+    dark, pale = (seen_in(Mouth(faces.landmarks(), SKIN * k, white)) for k in (0.3, 1))
+    np.testing.assert_array_equal(dark, pale)
 
 
 def test_a_mouth_outside_the_picture_is_no_error(identity: EncodedIdentity) -> None:
