@@ -194,7 +194,7 @@ class Reenactor:
             mouth=Mouth(
                 landmarks,
                 _skin_rgb(rgba, landmarks),
-                np.mean(whites, axis=0) if whites else None,
+                max(whites, key=lambda white: float(white.mean()), default=None),
                 _teeth_rgb(rgba, landmarks),
             ),
             eyes=eyes,

@@ -58,7 +58,7 @@ _LIT = (0.4, 1.15)
 _TINT = (0.75, 1.25)
 """of the light, in each channel"""
 _SKIN_LEVEL = 165.0
-_WHITE = (187.0, 176.0, 167.0)
+_WHITE = (182.0, 176.0, 172.0)
 """skin, and the white of eyes, where teeth have the enamel's colour; it lies in the lids' shadow"""
 _SHIFT_BITS = 4
 
@@ -88,7 +88,7 @@ class Mouth:
     Args:
         landmarks: (478, 3) of the portrait.
         skin_rgb: (3,) mean colour of its face.
-        white_rgb: (3,) mean white of its eyes, if it is seen: teeth are lit as it is. Skin tells
+        white_rgb: (3,) white of its eyes, if it is seen: teeth are lit as it is. Skin tells
             less of the light, for it is dark or pale by itself.
         teeth_rgb: (3,) colour of the teeth that the portrait shows, if it does.
     """
