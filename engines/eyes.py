@@ -33,11 +33,19 @@ _LIMBUS_STEP = 0.05
 _RING = 0.25
 """width of the rings that are compared to find it, in radii"""
 _FEWEST_PX = 8
+_WHITE_FROM = 0.6
+"""share of the brighter whites' luma from which a pixel is one of them"""
+_WHITE_SOFT = 0.01
+"""sigma that smoothes the white, in face units: it is pieced together from few pixels"""
 _SOFT = 0.14
 """width of the iris' soft edge, in radii"""
 _INPAINT_PX = 3
-_EDGE = 0.008
-"""softness of the lids' edge, in face units"""
+_EDGE = 0.018
+"""softness of the lids' shadow, in face units"""
+SHUT_WITHIN = 2.5
+"""the lids' own edge is so many times as sharp as their shadow"""
+LEAST_LIGHT = 0.55
+"""what of its light an eyeball has beside the lids"""
 _OPEN = 0.03
 """a portrait's eye that is less open, in face units, cannot be taken apart"""
 _EDGE_ON = 0.1
@@ -159,7 +167,7 @@ class Eye:
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
         cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
-        softness = max(_EDGE * self._unit * head.scale, 0.7)
+        softness = max(_EDGE * self._unit * head.scale, 0.7 * SHUT_WITHIN)
         lids = cast(U8, cv2.GaussianBlur(mask, (0, 0), softness))
         origin, right, down = head.apply(self._plane)[:, :2]
         (a, c), (b, d) = (right - origin).tolist(), (down - origin).tolist()
@@ -179,7 +187,7 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
 
     Args:
         rgb: (h, w, 3) a part of the picture.
-        lids: (h, w) shut up to 127, wide open at 255.
+        lids: (h, w) shut up to 127, wide open and fully lit at 255.
         layers: (L, H, W, 4) colour 0..255 and coverage 0..1; go on beyond their borders.
         back, offsets: (2, 2) and (L, 2) a texture's pixel = back @ the picture's + offset.
     """
@@ -187,9 +195,11 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
     inside = np.empty(3)
     for row in range(rgb.shape[0]):
         for column in range(rgb.shape[1]):
-            seen = lids[row, column] * (2 / 255) - 1
-            if seen <= 0:
+            depth = lids[row, column] * (2 / 255) - 1
+            if depth <= 0:
                 continue
+            seen = min(depth * SHUT_WITHIN, 1.0)
+            light = LEAST_LIGHT + (1 - LEAST_LIGHT) * depth
             inside[:] = 0
             for layer in range(len(layers)):
                 x = back[0, 0] * column + back[0, 1] * row + offsets[layer, 0]
@@ -210,7 +220,8 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
                         inside[channel] += share * (value - inside[channel])
             for channel in range(3):
                 old = rgb[row, column, channel]
-                rgb[row, column, channel] = np.uint8(old + seen * (inside[channel] - old) + 0.5)
+                new = old + seen * (light * inside[channel] - old)
+                rgb[row, column, channel] = np.uint8(new + 0.5)
 
 
 def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
@@ -293,12 +304,17 @@ def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Tex
     is_iris = view.clear & (view.distance < limbus)
     if min(is_white.sum(), is_iris.sum()) < _FEWEST_PX:
         return None
-    # an iris that is larger than it was found would tint the white: the greyer half is taken
+    # an iris that is larger than it was found would tint the white, and lashes and the corner's
+    # shadow would speckle it: what is bright is taken, and of that the greyer half
+    luma = view.picture.mean(axis=2)
+    is_white &= luma >= _WHITE_FROM * np.quantile(luma[is_white], 0.75)
     tint = np.ptp(view.picture.astype(np.int16), axis=2)
     is_white &= tint <= np.median(tint[is_white])
     centre = landmarks[side.iris[0], :2] - view.corner
     share = np.clip((limbus + _SOFT / 2 - view.distance) / _SOFT, 0, 1).astype(np.float32)
     white = _continue(view.picture, is_white)
+    softness = max(_WHITE_SOFT * face_mesh.face_unit(landmarks), 0.5)
+    white = cast(F32, cv2.GaussianBlur(white, (0, 0), softness))
     iris = _continue(*_complete(view.picture, is_iris, centre))
     middle = landmarks[[side.upper[0], side.upper[-1]], :2].mean(axis=0) - view.corner
     return _Textures(
