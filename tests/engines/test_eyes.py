@@ -81,7 +81,7 @@ def test_at_rest_the_eyes_are_the_portraits() -> None:
     outside = np.ones(difference.shape, np.uint8)
     for side in SIDES:
         cv2.fillPoly(outside, [np.round(landmarks()[side.hole, :2]).astype(np.int32)], (0,))
-    assert difference[cv2.erode(outside, np.ones((3, 3))) > 0].max() == 0, "skin is left alone"
+    assert difference[cv2.erode(outside, np.ones((3, 3))) > 0].max() <= 1, "skin is left alone"
 
 
 def test_the_iris_goes_with_the_gaze_and_the_white_stays() -> None:
