@@ -30,6 +30,8 @@ _LASHES = 0.018
 _LIMBUS = (0.95, 1.55)
 """the iris ends somewhere here, in radii that the tracker finds; large irises it takes for less"""
 _LIMBUS_STEP = 0.05
+_OF_PEOPLE = 1.4
+"""a larger iris is a drawn one, no disc of the tracker's size: its eye is left to the mesh"""
 _RING = 0.25
 """width of the rings that are compared to find it, in radii"""
 _FEWEST_PX = 8
@@ -41,11 +43,9 @@ _SOFT = 0.14
 """width of the iris' soft edge, in radii"""
 _INPAINT_PX = 3
 _EDGE = 0.018
-"""softness of the lids' shadow, in face units"""
-SHUT_WITHIN = 2.5
-"""the lids' own edge is so many times as sharp as their shadow"""
-LEAST_LIGHT = 0.55
-"""what of its light an eyeball has beside the lids"""
+"""softness of the lids' edge, in face units: beside it the portrait's own white is in their shadow"""
+IRIS_EDGE = 2.5
+"""before an iris the edge is so many times as sharp, or another would show through it"""
 _OPEN = 0.03
 """a portrait's eye that is less open, in face units, cannot be taken apart"""
 _EDGE_ON = 0.1
@@ -115,6 +115,7 @@ class Eye:
         middle = landmarks[self._corners].mean(axis=0)
         steps = self._unit * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
         self._plane = (middle + steps).astype(np.float32)
+        self._is_drawn = limbus > _OF_PEOPLE
         self._textures = _take_apart(_View.of(rgba, landmarks, side), landmarks, side, limbus)
 
     def needs_paint(self, landmarks: F32, head: Similarity) -> float:
@@ -123,6 +124,8 @@ class Eye:
         Args:
             landmarks, head: as driven, on the canvas.
         """
+        if self._is_drawn:
+            return 0.0  # lids of people look wrong there; the mesh squeezes it
         if self._at_rest <= _OPEN * self._unit:
             return 1.0
         share = self._side.opening(landmarks) / head.scale / self._at_rest
@@ -167,7 +170,7 @@ class Eye:
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
         cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
-        softness = max(_EDGE * self._unit * head.scale, 0.7 * SHUT_WITHIN)
+        softness = max(_EDGE * self._unit * head.scale, 0.7 * IRIS_EDGE)
         lids = cast(U8, cv2.GaussianBlur(mask, (0, 0), softness))
         origin, right, down = head.apply(self._plane)[:, :2]
         (a, c), (b, d) = (right - origin).tolist(), (down - origin).tolist()
@@ -187,7 +190,8 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
 
     Args:
         rgb: (h, w, 3) a part of the picture.
-        lids: (h, w) shut up to 127, wide open and fully lit at 255.
+        lids: (h, w) shut up to 127, wide open at 255; the first layer is seen as far as they are
+            open, those on it sooner.
         layers: (L, H, W, 4) colour 0..255 and coverage 0..1; go on beyond their borders.
         back, offsets: (2, 2) and (L, 2) a texture's pixel = back @ the picture's + offset.
     """
@@ -195,12 +199,10 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
     inside = np.empty(3)
     for row in range(rgb.shape[0]):
         for column in range(rgb.shape[1]):
-            depth = lids[row, column] * (2 / 255) - 1
-            if depth <= 0:
+            seen = lids[row, column] * (2 / 255) - 1
+            if seen <= 0:
                 continue
-            seen = min(depth * SHUT_WITHIN, 1.0)
-            light = LEAST_LIGHT + (1 - LEAST_LIGHT) * depth
-            inside[:] = 0
+            inside[0], inside[1], inside[2] = rgb[row, column]
             for layer in range(len(layers)):
                 x = back[0, 0] * column + back[0, 1] * row + offsets[layer, 0]
                 y = back[1, 0] * column + back[1, 1] * row + offsets[layer, 1]
@@ -215,13 +217,11 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
                     lower += x * layers[layer, top + 1, left + 1, channel]
                     value = (1 - y) * upper + y * lower
                     if channel == 3:
-                        share = value
+                        share = value * (seen if layer == 0 else min(seen * IRIS_EDGE, 1.0))
                     else:
                         inside[channel] += share * (value - inside[channel])
             for channel in range(3):
-                old = rgb[row, column, channel]
-                new = old + seen * (light * inside[channel] - old)
-                rgb[row, column, channel] = np.uint8(new + 0.5)
+                rgb[row, column, channel] = np.uint8(inside[channel] + 0.5)
 
 
 def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
@@ -299,7 +299,9 @@ class _Textures:
 
 
 def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Textures | None:
-    """None where the eye is closed or too small to be told from its lids."""
+    """None where the eye is closed, drawn, or too small to be told from its lids."""
+    if limbus > _OF_PEOPLE:
+        return None
     is_white = view.clear & (view.distance > limbus + _SOFT)
     is_iris = view.clear & (view.distance < limbus)
     if min(is_white.sum(), is_iris.sum()) < _FEWEST_PX:

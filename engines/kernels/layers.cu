@@ -20,28 +20,32 @@ static __device__ inline unsigned char towards(int old, float inside, float shar
     return (unsigned char)fminf(fmaxf(old + share * (inside - old) + half, 0.0f), 255.0f);
 }
 
+static __device__ inline unsigned char layered(int old, float white, float behind, float iris,
+                                               float before) {
+    const float inside = old + behind * (white - old);
+    return towards(0, inside + before * (iris - inside), 1.0f, 0.5f);
+}
+
 // An eye's two layers (2, height, width), white and iris, where lids (rows, columns) are open: shut
-// up to 127, wide open and fully lit at 255. A layer's pixel is the matrix times the part's, and its
-// own offset. How sharp lids are, and how dark an eye is beside them: `SHUT_WITHIN` and
-// `LEAST_LIGHT` of engines/eyes.py.
+// up to 127, wide open at 255, for the iris sooner (`IRIS_EDGE` of engines/eyes.py). A layer's pixel
+// is the matrix times the part's, and its own offset.
 extern "C" __global__ void lay_eye(int columns, int rows, const unsigned char *__restrict__ lids,
                                    const float4 *__restrict__ layers, int width, int height,
                                    float a, float b, float c, float d, float white_x, float white_y,
                                    float iris_x, float iris_y, uchar4 *__restrict__ canvas,
                                    int canvas_width, int left, int top) {
     ITEM_OR_RETURN(x, y);
-    const float depth = (float)(lids[y * columns + x] * (2.0 / 255) - 1);
-    if (depth <= 0) return;
-    const float seen = fminf(depth * 2.5f, 1.0f), light = 0.55f + 0.45f * depth;
+    const float seen = (float)(lids[y * columns + x] * (2.0 / 255) - 1);
+    if (seen <= 0) return;
     const double u = (double)a * x + (double)b * y, v = (double)c * x + (double)d * y;
     const float4 white = texel(layers, width, height, u + white_x, v + white_y);
     const float4 iris = texel(layers + width * height, width, height, u + iris_x, v + iris_y);
     uchar4 *pixel = canvas + (top + y) * canvas_width + left + x;
     uchar4 rgb = *pixel;
-    const float red = white.w * white.x, green = white.w * white.y, blue = white.w * white.z;
-    rgb.x = towards(rgb.x, light * (red + iris.w * (iris.x - red)), seen, 0.5f);
-    rgb.y = towards(rgb.y, light * (green + iris.w * (iris.y - green)), seen, 0.5f);
-    rgb.z = towards(rgb.z, light * (blue + iris.w * (iris.z - blue)), seen, 0.5f);
+    const float behind = seen * white.w, before = fminf(seen * 2.5f, 1.0f) * iris.w;
+    rgb.x = layered(rgb.x, white.x, behind, iris.x, before);
+    rgb.y = layered(rgb.y, white.y, behind, iris.y, before);
+    rgb.z = layered(rgb.z, white.z, behind, iris.z, before);
     *pixel = rgb;
 }
 

@@ -136,6 +136,12 @@ def test_an_open_eye_without_a_white_is_painted_only_as_it_closes() -> None:
         assert eye.needs_paint(shut(0.1), STAY) == 1
 
 
+def test_an_eye_with_an_iris_larger_than_peoples_is_left_to_the_mesh() -> None:
+    for eye in eyes_of(portrait(iris_radii=1.47), landmarks()):
+        assert eye.layers is None
+        assert eye.needs_paint(shut(0.1), STAY) == 0
+
+
 @pytest.mark.parametrize("radii", [1.0, 1.3])
 def test_the_iris_is_found_even_if_it_is_larger_than_the_tracker_says(radii: float) -> None:
     rgba, driven = portrait(radii), landmarks()
