@@ -43,7 +43,7 @@ _SOFT = 0.14
 """width of the iris' soft edge, in radii"""
 _INPAINT_PX = 3
 _EDGE = 0.018
-"""softness of the lids' edge, in face units: beside it the portrait's own white is in their shadow"""
+"""softness of the lids' edge, in face units: the portrait's own white is in shadow there"""
 IRIS_EDGE = 2.5
 """before an iris the edge is so many times as sharp, or another would show through it"""
 _OPEN = 0.03
