@@ -30,8 +30,8 @@ _LASHES = 0.018
 _LIMBUS = (0.95, 1.55)
 """the iris ends somewhere here, in radii that the tracker finds; large irises it takes for less"""
 _LIMBUS_STEP = 0.05
-_OF_PEOPLE = 1.4
-"""a larger iris is a drawn one, no disc of the tracker's size: its eye is left to the mesh"""
+_IRIS = 0.09
+"""radius, in face units: all people's irises are smaller, and larger ones drawn by somebody"""
 _RING = 0.25
 """width of the rings that are compared to find it, in radii"""
 _FEWEST_PX = 8
@@ -104,10 +104,11 @@ class Eye:
     Args:
         rgba: (H, W, 4) the portrait.
         landmarks: (478, 3) in it.
-        limbus: where its iris ends, in radii that the tracker finds.
+        limbus: where its iris ends, in radii that the tracker finds; None: it is no disc, but
+            drawn, and the eye is left to the mesh.
     """
 
-    def __init__(self, rgba: U8, landmarks: F32, side: _Side, limbus: float) -> None:
+    def __init__(self, rgba: U8, landmarks: F32, side: _Side, limbus: float | None) -> None:
         self._side = side
         self._unit = face_mesh.face_unit(landmarks)
         self._at_rest = side.opening(landmarks)
@@ -115,8 +116,10 @@ class Eye:
         middle = landmarks[self._corners].mean(axis=0)
         steps = self._unit * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
         self._plane = (middle + steps).astype(np.float32)
-        self._is_drawn = limbus > _OF_PEOPLE
-        self._textures = _take_apart(_View.of(rgba, landmarks, side), landmarks, side, limbus)
+        self._is_drawn = limbus is None
+        self._textures: _Textures | None = None
+        if limbus is not None:
+            self._textures = _take_apart(_View.of(rgba, landmarks, side), landmarks, side, limbus)
 
     def needs_paint(self, landmarks: F32, head: Similarity) -> float:
         """0..1 how much of the network's paint this eye needs: all once its lids are near closed.
@@ -226,7 +229,10 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
 
 def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
     """The subject's right and left eye; both irises are of one size."""
-    limbus = _find_limbus([_View.of(rgba, landmarks, side) for side in SIDES])
+    views = [_View.of(rgba, landmarks, side) for side in SIDES]
+    found = _find_limbus(views)
+    radius = found * sum(view.radius for view in views) / len(views)
+    limbus = found if radius <= _IRIS * face_mesh.face_unit(landmarks) else None
     right, left = (Eye(rgba, landmarks, side, limbus) for side in SIDES)
     return right, left
 
@@ -243,6 +249,8 @@ class _View:
     """(h, w) from the iris' centre, in radii that the tracker finds"""
     corner: F32
     """(2,) the part's place in the portrait"""
+    radius: float
+    """of the iris, as the tracker finds it"""
 
     @classmethod
     def of(cls, rgba: U8, landmarks: F32, side: _Side) -> _View:
@@ -264,6 +272,7 @@ class _View:
             depth > max(_LASHES * unit, 1),
             distance.astype(np.float32),
             low.astype(np.float32),
+            radius,
         )
 
     def change_at(self, radius: float) -> float:
@@ -299,9 +308,7 @@ class _Textures:
 
 
 def _take_apart(view: _View, landmarks: F32, side: _Side, limbus: float) -> _Textures | None:
-    """None where the eye is closed, drawn, or too small to be told from its lids."""
-    if limbus > _OF_PEOPLE:
-        return None
+    """None where the eye is closed or too small to be told from its lids."""
     is_white = view.clear & (view.distance > limbus + _SOFT)
     is_iris = view.clear & (view.distance < limbus)
     if min(is_white.sum(), is_iris.sum()) < _FEWEST_PX:

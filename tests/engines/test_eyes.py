@@ -124,20 +124,21 @@ def test_an_eye_that_the_portrait_shuts_is_left_to_the_network() -> None:
     np.testing.assert_array_equal(rgb, rgba[..., :3])
 
 
-def test_an_open_eye_without_a_white_is_painted_only_as_it_closes() -> None:
-    """As drawn people have them: the iris fills the opening."""
-    at_rest = landmarks()
-    for side in SIDES:
-        ring = list(side.iris)
-        at_rest[ring, :2] = at_rest[ring[0], :2] + 4 * (at_rest[ring, :2] - at_rest[ring[0], :2])
-    for eye in eyes_of(portrait(iris_radii=4), at_rest):
+def test_an_open_eye_too_small_for_a_white_is_painted_only_as_it_closes() -> None:
+    small = landmarks()
+    small[:, :2] /= 12
+    for eye in eyes_of(portrait(), small):
         assert eye.layers is None
-        assert eye.needs_paint(landmarks(), STAY) == 0
-        assert eye.needs_paint(shut(0.1), STAY) == 1
+        assert eye.needs_paint(small, STAY) == 0
+        assert eye.needs_paint(shut(0.1) / 12, STAY) == 1
 
 
 def test_an_eye_with_an_iris_larger_than_peoples_is_left_to_the_mesh() -> None:
-    for eye in eyes_of(portrait(iris_radii=1.47), landmarks()):
+    at_rest = landmarks()
+    for side in SIDES:
+        ring = list(side.iris)
+        at_rest[ring, :2] = at_rest[ring[0], :2] + 1.5 * (at_rest[ring, :2] - at_rest[ring[0], :2])
+    for eye in eyes_of(portrait(iris_radii=2), at_rest):
         assert eye.layers is None
         assert eye.needs_paint(shut(0.1), STAY) == 0
 
