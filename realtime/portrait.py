@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from realtime.frames import F32, U8
 from realtime.picture_file import upright
@@ -18,7 +19,9 @@ _PLAIN_SHARE = 0.98
 """so much of the upper border is of that colour"""
 _PLAIN_TAKES = 0.01
 """at most this share of those who are surely a person may be of it"""
-_SURELY = 0.9
+_PLAIN_FINDS = 0.03
+"""at least this share of who is drawn must be missing from the matte: its soft hair is finer"""
+_SURELY, _HARDLY = 0.9, 0.35
 
 
 def decode(data: bytes, path: Path) -> U8:
@@ -47,13 +50,13 @@ def cut_out(rgba: U8, matte: Callable[[U8], F32]) -> U8:
     if drawn is not None:
         return np.dstack([rgb, drawn])
     # the model's edge is several pixels wide and begins outside the person
-    alpha = np.clip((alpha - 0.35) / 0.5, 0, 1)
+    alpha = np.clip((alpha - _HARDLY) / 0.5, 0, 1)
     return np.dstack([rgb, np.rint(alpha * 255).astype(np.uint8)])
 
 
 def _drawn_on_one_colour(rgb: U8, matte: F32) -> U8 | None:
-    """(H, W) 255 on what is drawn; None where the background is of more than one colour, or where
-    who `matte` surely sees, in white before white, would be lost with it."""
+    """(H, W) 255 on what is drawn; None where the background is of more than one colour, where
+    `matte` misses little, or where who it surely sees, in white before white, would be lost."""
     height = rgb.shape[0]
     sides = rgb[: height // 2, [0, -1]].reshape(-1, 3)
     border = np.concatenate([rgb[0], sides]).astype(np.int16)
@@ -66,13 +69,19 @@ def _drawn_on_one_colour(rgb: U8, matte: F32) -> U8 | None:
     framed = cv2.copyMakeBorder(alike, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255,))
     _, parts = cv2.connectedComponents(framed, connectivity=4)
     drawn = np.where(parts[1:-1, 1:-1] == parts[0, 0], np.uint8(0), np.uint8(255))
-    lost = (drawn[matte > _SURELY] == 0).sum() / max((matte > _SURELY).sum(), 1)
-    if lost > _PLAIN_TAKES or not drawn.any():
+    lost = _share(drawn[matte > _SURELY] == 0)
+    found = _share(matte[drawn > 0] < _HARDLY)
+    if lost > _PLAIN_TAKES or found < _PLAIN_FINDS:
         return None
     # the rim is mixed with the background, and JPEG scatters around it
     radius = max(round(0.002 * height), 1)
     pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.blur(cv2.erode(drawn, pen), (3, 3)), np.uint8)
+
+
+def _share(of: NDArray[np.bool_]) -> float:
+    """How much is true; 0 of nothing."""
+    return float(of.mean()) if of.size else 0.0
 
 
 def own_background(rgba: U8, alpha: U8, canvas_hw: tuple[int, int]) -> U8:

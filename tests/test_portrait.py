@@ -159,6 +159,13 @@ def test_white_before_white_is_left_to_the_matte() -> None:
     np.testing.assert_array_equal(alpha, (matte * 255).astype(np.uint8))
 
 
+def test_a_matte_that_misses_little_is_taken() -> None:
+    rgba, _ = drawing()
+    matte = (rgba[..., 2] != 240).astype(np.float32)
+    alpha = portrait.cut_out(rgba, lambda rgb: matte * np.float32(0.6))[..., 3]
+    assert set(np.unique(alpha)) == {0, round(0.25 / 0.5 * 255)}
+
+
 def test_a_photograph_is_left_to_the_matte() -> None:
     rgba, matte = drawing()
     noise = np.random.default_rng(1).integers(-30, 30, (300, 300, 3))
