@@ -25,6 +25,8 @@ _OUTLIER = 4.0
 """a batch whose loss is this many times the usual one is left out: one such step ended a run"""
 _USUAL = 100
 """steps whose mean loss is the usual one"""
+_DIVERGED = 1.5
+"""a mean loss that is this many times the least one so far does not come down again"""
 
 
 class Task(Protocol):
@@ -43,12 +45,16 @@ class Task(Protocol):
 
 
 def train(task: Task, out: Path, steps: int, batch_size: int = 12, rate: float = 1e-3) -> None:
+    """
+    Raises:
+        SystemExit: the loss rises and rises; the last checkpoint stays.
+    """
     model = task.model
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-4)
     out.mkdir(parents=True, exist_ok=True)
     step = _resume(out, model, optimiser)
     rng = np.random.default_rng(step)
-    started, recent = time.monotonic(), deque[float](maxlen=_USUAL)
+    started, recent, least = time.monotonic(), deque[float](maxlen=_USUAL), math.inf
     while step < steps:
         for group in optimiser.param_groups:
             cosine = max(0.02, 0.5 * (1 + float(np.cos(np.pi * step / steps))))
@@ -69,6 +75,13 @@ def train(task: Task, out: Path, steps: int, batch_size: int = 12, rate: float =
             minutes = (time.monotonic() - started) / 60
             mean = sum(recent) / len(recent)
             print(f"step {step} of {steps} {minutes:.1f} min loss {mean:.4f}", flush=True)
+            if mean > _DIVERGED * least:
+                raise SystemExit(
+                    f"step {step}: the loss has risen from {least:.3g} to {mean:.3g} and will not "
+                    f"come down; lower the rate ({rate:g}) and run again: it goes on from {out}"
+                )
+            if len(recent) == _USUAL:
+                least = min(least, mean)
         if step % _SAVE_EVERY == 0:
             _save(out, model, optimiser, step)
             print(f"held out: {task.validate()}", flush=True)

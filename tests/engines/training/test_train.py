@@ -14,6 +14,8 @@ from engines.specs import Size
 from engines.training import head_samples, paint_samples, samples
 
 if TYPE_CHECKING:
+    import torch
+
     from engines.training.train import Task
 
 pytestmark = pytest.mark.train
@@ -116,6 +118,34 @@ def test_a_batch_whose_loss_is_nan_is_left_out(
     train.train(begin(what, folders), tmp_path, steps=5, batch_size=1)
     later = parameters(tmp_path)
     assert moved(after, later) and all(np.isfinite(array).all() for array in later.values())
+
+
+class Rising:
+    """A task whose loss rises by 1 % a step, whatever is learned."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.model = torch.nn.Linear(1, 1)
+        self._loss = 1.0
+
+    def loss(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        self._loss *= 1.01
+        return self.model.weight.sum() * 0 + self._loss
+
+    def validate(self) -> str:
+        return "1.00 dB"
+
+
+def test_a_run_that_diverges_ends_and_leaves_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.training import train
+
+    monkeypatch.setattr(train, "_SAVE_EVERY", 100)
+    with pytest.raises(SystemExit, match=r"step 150: the loss has risen from .*\(0\.001\)"):
+        train.train(Rising(), tmp_path, steps=1000)
+    assert parameters(tmp_path)
 
 
 def test_samples_of_paint_are_changed_where_they_lie() -> None:
