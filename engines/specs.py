@@ -134,7 +134,5 @@ def _spec(name: str, size: Size) -> NetworkSpec:
 WARP_REFINE_LITE = _spec("warp-refine-lite", LITE)
 WARP_REFINE_FULL = _spec("warp-refine-full", FULL)
 
-SPECS = {spec.name: spec for spec in (WARP_REFINE_LITE, WARP_REFINE_FULL)}
-"""what can be trained"""
-NETWORKS = {spec.name: spec for spec in (WARP_REFINE_LITE,)}
-"""what ships with weights; `sources.NAMES` has the others too"""
+NETWORKS = {spec.name: spec for spec in (WARP_REFINE_LITE, WARP_REFINE_FULL)}
+"""what can be trained, and ships with weights; `sources.NAMES` has the others too"""

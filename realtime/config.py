@@ -305,8 +305,9 @@ class Records(_Section):
 
 
 class Engine(_Section):
-    network: Literal["warp-refine", "liveportrait"] = "warp-refine"
-    """liveportrait needs a GPU, and its weights: `reenactd models get liveportrait`"""
+    network: Literal["warp-refine", "warp-refine-full", "liveportrait"] = "warp-refine"
+    """warp-refine is its small size, warp-refine-full the large one, for a GPU; liveportrait needs
+    one, and its weights: `reenactd models get liveportrait`"""
     backend: Literal["auto", "onnx", "torch", "tensorrt"] = "auto"
     """auto takes the fastest one present and prints why; benches refuse auto"""
     threads: int = Field(1, ge=1, le=64)

@@ -7,8 +7,8 @@ the largest canvas that still looks well with what the link carries, when that h
 for as long. One up when all has been well for four times as long and there would be room to spare.
 Fewer pictures are no relief for a link: each would get more bits. A climb that fails doubles
 the wait for the next, so that a load which lies between two rungs does not make a session go up
-and down. There is no rung of a smaller network: each network has one size here. Never sleeps, never
-reads a clock.
+and down. There is no rung of a smaller network: its size is a setting. Never sleeps, never reads a
+clock.
 """
 
 from __future__ import annotations

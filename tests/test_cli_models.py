@@ -108,7 +108,7 @@ def test_verify_of_a_model_that_was_never_got_fails_with_the_command(run: Run) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["get", "inswapper"], "no model 'inswapper'; there are: warp-refine-lite, liveportrait"),
+        (["get", "inswapper"], "no model 'inswapper'; there are: warp-refine-lite, warp-refine-full, "),
         (["verify", "inswapper"], "no model 'inswapper'; there are: warp-refine-lite, livep"),
         (["get", "warp-refine-lite"], "ships with reenactd, there is nothing to get"),
         (["get", "liveportrait", "--url", "file:///etc"], "must begin with https:// or http://"),

@@ -22,7 +22,7 @@ from engines import parity, weights
 from engines.backends import open_engine
 from engines.backends.torch import results, trace_onnx
 from engines.nets.warp_refine import WarpRefine
-from engines.specs import SPECS, GraphSpec, NetworkSpec
+from engines.specs import NETWORKS, GraphSpec, NetworkSpec
 
 TOLERANCE = 1e-3
 """largest absolute difference to torch, on colours of full scale 1"""
@@ -122,8 +122,8 @@ def _export_graph(spec: GraphSpec, graph: torch.nn.Module, path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, nargs="+", required=True)
-    parser.add_argument("--network", choices=SPECS, required=True)
+    parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--out", type=Path, help="default: the weights that ship")
     options = parser.parse_args()
     out = options.out or weights.WEIGHTS_DIRECTORY / options.network
-    export(SPECS[options.network], options.runs, out)
+    export(NETWORKS[options.network], options.runs, out)
