@@ -130,7 +130,8 @@ def _taken() -> tuple[str, str]:
         taken = [backends.choose("auto", network) for network in specs.NETWORKS.values()]
     except (EngineError, ImportError) as error:
         return "", str(error)
-    return ", ".join(f"{name}: {reason}" for name, reason in taken), ""
+    said = dict.fromkeys(f"{name}: {reason}" for name, reason in taken)  # of both sizes, once
+    return ", ".join(said), ""
 
 
 def _codecs() -> Iterable[Check]:
