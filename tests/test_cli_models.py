@@ -111,7 +111,7 @@ def test_verify_of_a_model_that_was_never_got_fails_with_the_command(run: Run) -
     [
         (
             ["get", "inswapper"],
-            "no model 'inswapper'; there are: warp-refine-lite, warp-refine-full, ",
+            "no model 'inswapper'; there are: warp-refine-lite, warp-refine-full, liveportrait",
         ),
         (["verify", "inswapper"], "no model 'inswapper'; there are: warp-refine-lite, warp-r"),
         (["get", "warp-refine-lite"], "ships with reenactd, there is nothing to get"),

@@ -72,16 +72,12 @@ def dark_middle(rgb: np.ndarray) -> np.ndarray:
 
 def test_at_rest_the_eyes_are_the_portraits() -> None:
     rgba = portrait()
-    eyes, own = drawn(rgba, landmarks()).astype(int), rgba[..., :3].astype(int)
-    difference = np.abs(eyes - own).max(axis=2)
-    assert ((eyes - own).max(axis=2) > 30).mean() < 2e-4, "darker beside the lids, brighter nowhere"
-    for side in SIDES:
-        x, y = landmarks()[side.iris[0], :2].round().astype(int)
-        assert np.median(difference[y - 3 : y + 4, x - 12 : x + 13]) < 5, "as it was in the middle"
+    difference = np.abs(drawn(rgba, landmarks()).astype(int) - rgba[..., :3]).max(axis=2)
+    assert (difference > 30).mean() < 2e-4
     outside = np.ones(difference.shape, np.uint8)
     for side in SIDES:
         cv2.fillPoly(outside, [np.round(landmarks()[side.hole, :2]).astype(np.int32)], (0,))
-    assert difference[cv2.erode(outside, np.ones((3, 3))) > 0].max() <= 1, "skin is left alone"
+    assert difference[cv2.erode(outside, np.ones((3, 3))) > 0].max() == 0, "skin is left alone"
 
 
 def test_the_iris_goes_with_the_gaze_and_the_white_stays() -> None:
