@@ -44,7 +44,7 @@ _SOFT = 0.14
 _INPAINT_PX = 3
 _EDGE = 0.018
 """softness of the lids' edge, in face units: the portrait's own white is in shadow there"""
-IRIS_EDGE = 2.5
+_IRIS_EDGE = 2.5
 """before an iris the edge is so many times as sharp, or another would show through it"""
 _OPEN = 0.03
 """a portrait's eye that is less open, in face units, cannot be taken apart"""
@@ -102,13 +102,13 @@ class Eye:
     """One eye of one identity.
 
     Args:
-        rgba: (H, W, 4) the portrait.
-        landmarks: (478, 3) in it.
+        view: what the portrait shows of it.
+        landmarks: (478, 3) in the portrait.
         limbus: where its iris ends, in radii that the tracker finds; None: it is no disc, but
             drawn, and the eye is left to the mesh.
     """
 
-    def __init__(self, rgba: U8, landmarks: F32, side: _Side, limbus: float | None) -> None:
+    def __init__(self, view: _View, landmarks: F32, side: _Side, limbus: float | None) -> None:
         self._side = side
         self._unit = face_mesh.face_unit(landmarks)
         self._at_rest = side.opening(landmarks)
@@ -119,7 +119,7 @@ class Eye:
         self._is_drawn = limbus is None
         self._textures: _Textures | None = None
         if limbus is not None:
-            self._textures = _take_apart(_View.of(rgba, landmarks, side), landmarks, side, limbus)
+            self._textures = _take_apart(view, landmarks, side, limbus)
 
     def needs_paint(self, landmarks: F32, head: Similarity) -> float:
         """0..1 how much of the network's paint this eye needs: all once its lids are near closed.
@@ -173,7 +173,7 @@ class Eye:
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = np.round((polygon - corner) * (1 << _SHIFT_BITS)).astype(np.int32)
         cv2.fillPoly(mask, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
-        softness = max(_EDGE * self._unit * head.scale, 0.7 * IRIS_EDGE)
+        softness = max(_EDGE * self._unit * head.scale, 0.7 * _IRIS_EDGE)
         lids = cast(U8, cv2.GaussianBlur(mask, (0, 0), softness))
         origin, right, down = head.apply(self._plane)[:, :2]
         (a, c), (b, d) = (right - origin).tolist(), (down - origin).tolist()
@@ -220,7 +220,7 @@ def lay(rgb: U8, lids: U8, layers: F32, back: F32, offsets: F32) -> None:
                     lower += x * layers[layer, top + 1, left + 1, channel]
                     value = (1 - y) * upper + y * lower
                     if channel == 3:
-                        share = value * (seen if layer == 0 else min(seen * IRIS_EDGE, 1.0))
+                        share = value * (seen if layer == 0 else min(seen * _IRIS_EDGE, 1.0))
                     else:
                         inside[channel] += share * (value - inside[channel])
             for channel in range(3):
@@ -233,7 +233,9 @@ def eyes_of(rgba: U8, landmarks: F32) -> tuple[Eye, Eye]:
     found = _find_limbus(views)
     radius = found * sum(view.radius for view in views) / len(views)
     limbus = found if radius <= _IRIS * face_mesh.face_unit(landmarks) else None
-    right, left = (Eye(rgba, landmarks, side, limbus) for side in SIDES)
+    right, left = (
+        Eye(view, landmarks, side, limbus) for view, side in zip(views, SIDES, strict=True)
+    )
     return right, left
 
 

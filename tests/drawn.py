@@ -31,8 +31,12 @@ def portrait() -> NDArray[np.uint8]:
         _eye(draw, 384 + 80 * side)
     _line(draw, [(382, 455), (392, 488), (380, 492)], _SHADE, 3)
     _line(draw, _curve((346, 532), (384, 546), (422, 532)), (170, 70, 80), 4)
-    for left, right, tip in ((169, 264, 214), (314, 424, 364), (464, 599, 554)):
-        _polygon(draw, [(left, 180), (tip, 400 if tip != 364 else 330), (right, 175)], _HAIR)
+    for left, right, tip in (
+        (169, 264, (214, 400)),
+        (314, 424, (364, 330)),
+        (464, 599, (554, 400)),
+    ):
+        _polygon(draw, [(left, 180), tip, (right, 175)], _HAIR)
     _polygon(draw, _curve((166, 250), (384, -90), (602, 250)), _HAIR)
     rgb = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
     return np.dstack([rgb, np.full((SIZE, SIZE), 255, np.uint8)])

@@ -27,7 +27,7 @@ static __device__ inline unsigned char layered(int old, float white, float behin
 }
 
 // An eye's two layers (2, height, width), white and iris, where lids (rows, columns) are open: shut
-// up to 127, wide open at 255, for the iris sooner (`IRIS_EDGE` of engines/eyes.py). A layer's pixel
+// up to 127, wide open at 255, for the iris sooner (`_IRIS_EDGE` of engines/eyes.py). A layer's pixel
 // is the matrix times the part's, and its own offset.
 extern "C" __global__ void lay_eye(int columns, int rows, const unsigned char *__restrict__ lids,
                                    const float4 *__restrict__ layers, int width, int height,

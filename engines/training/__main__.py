@@ -26,7 +26,7 @@ SIZES = {"lite": WARP_REFINE_LITE, "full": WARP_REFINE_FULL}
 
 
 HEAD_STEPS, PAINT_STEPS = 6000, 8000
-PAINT_RATES = {"lite": 1e-3, "full": 4e-4}
+PAINT_RATES = {WARP_REFINE_LITE.name: 1e-3, WARP_REFINE_FULL.name: 4e-4}
 """with the first, full's paint diverged after 350 steps"""
 
 
@@ -50,7 +50,7 @@ def run(network: NetworkSpec, data: Path, out: Path, head_steps: int, paint_step
     of_paint = functools.partial(paint_samples.kind, network, head / "graphs")
     shown = paint / f"samples_after_{head_steps}"  # they show what that head network corrects
     _once(shown, lambda folder: samples.write(data, table, folder, of_paint))
-    rate = PAINT_RATES[network.name.rpartition("-")[2]]
+    rate = PAINT_RATES[network.name]
     train.train(PaintTask(size, shown), paint / "run", paint_steps, rate=rate)
     export.export(network, (head / "run", paint / "run"), out / "weights")
 

@@ -36,10 +36,10 @@ GATES: Mapping[str, tuple[str, ...]] = {
 them: on a shared machine they tell of the machine, and each further gate is one more to fail by
 chance."""
 
-MARGIN = 0.05
-MARGINS: Mapping[str, float] = {"echo": 0.10}
-"""share by which a gate may be worse, where it is not `MARGIN`: 5 % of an echo of 12 ms are 0.6,
-and on two shared cores 240 pairs may not be enough to be sure of that (docs/LOG.md)"""
+_MARGIN = 0.05
+_MARGINS: Mapping[str, float] = {"echo": 0.10}
+"""5 % of an echo of 12 ms are 0.6: on two shared cores 240 pairs may not be enough to be sure of
+that (docs/LOG.md)"""
 
 PARTS: Mapping[str, tuple[str, str]] = {
     "pipeline": ("frame_p50_ms", "stage_*_p50_ms"),
@@ -143,6 +143,11 @@ class Rule:
     looks again and again finds what he looks for, unless each look is that much surer."""
 
 
+def margin_of(scenario: str) -> float:
+    """The share by which its gates may be worse, unless another is asked for."""
+    return _MARGINS.get(scenario, _MARGIN)
+
+
 def compare(
     base: Sequence[Record], head: Sequence[Record], names: tuple[str, str], rule: Rule
 ) -> Comparison:
@@ -155,7 +160,7 @@ def compare(
         StartupError: there is nothing to judge by, or too few pairs to be sure of anything.
     """
     scenario, gates = base[0].scenario, rule.gates
-    margin = MARGINS.get(scenario, MARGIN) if rule.margin is None else rule.margin
+    margin = margin_of(scenario) if rule.margin is None else rule.margin
     common = [
         name for name in base[0].metrics if all(name in run.metrics for run in (*base, *head))
     ]

@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 
 from realtime.bench.checkouts import ROOT, WORKING_TREE, Version, commit_of
-from realtime.bench.compare import MARGIN, MARGINS, Comparison, Outcome, Rule
+from realtime.bench.compare import Comparison, Outcome, Rule, margin_of
 from realtime.bench.gate import MOST_TURNS, decide, looks_at
 from realtime.bench.report import Report, finish
 from realtime.bench.revisions import DEFAULT_ARGUMENTS, PROGRAM, TURN_PAIRS, Turns
@@ -74,7 +74,7 @@ def main() -> int:
         "sleep_ms": options.sleep_ms,
         "pairs": options.pairs,
         "most_pairs": options.most_pairs,
-        "margin": MARGINS.get(scenario_of(options.stage), MARGIN),
+        "margin": margin_of(scenario_of(options.stage)),
         "expected": expected_of(options.stage),
     }
     counts = {
