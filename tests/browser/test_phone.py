@@ -177,6 +177,7 @@ def test_a_phone_becomes_the_camera_and_the_computer_shows_and_steers_it(
     until(page, lambda: stage.sessions()[0]["identity"] == "coral", "another identity is worn")
     page.keyboard.press("c")
     expect(page.locator("#toast")).to_have_text("Neutral face taken")
+    assert stage.sessions()[0]["calibrated"], "said only when it is so"
 
     hand.page.tap("#power")
     said(hand.page, "Ready when you are")
