@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from realtime.bench.checkouts import ROOT, WORKING_TREE, Version, commit_of
 from realtime.bench.compare import Comparison, Outcome, Rule, margin_of
-from realtime.bench.gate import MOST_TURNS, decide, looks_at
+from realtime.bench.gate import MOST_TURNS, decide_surely, looks_at
 from realtime.bench.report import Report, finish
 from realtime.bench.revisions import DEFAULT_ARGUMENTS, PROGRAM, TURN_PAIRS, Turns
 from realtime.bench.slowed import TRANSPORT
@@ -43,15 +44,20 @@ def compared(stage: str, sleep_ms: float, pairs: int, most_pairs: int) -> Compar
     slowed = ("realtime.bench.slowed", stage, str(sleep_ms))
     programs = (PROGRAM, PROGRAM if expected_of(stage) == "passed" else slowed)
     scenario = scenario_of(stage)
-    with ExitStack() as stack:
-        sides = [
-            stack.enter_context(Turns(version, scenario, DEFAULT_ARGUMENTS[scenario], program))
-            for program in programs
-        ]
-        for side in sides:
-            side.run()  # warm
-        names = ("as it is", f"{stage} slowed" if slowed in programs else "the same")
-        return decide(sides, names, looks_at(pairs, most_pairs), Rule())[1]
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Sequence[Turns], bool]]:
+        with ExitStack() as stack:
+            sides = [
+                stack.enter_context(Turns(version, scenario, DEFAULT_ARGUMENTS[scenario], program))
+                for program in programs
+            ]
+            for side in sides:
+                side.run()  # warm
+            yield sides, True
+
+    names = ("as it is", f"{stage} slowed" if slowed in programs else "the same")
+    return decide_surely(opened, names, lambda _: looks_at(pairs, most_pairs), Rule())[1]
 
 
 def main() -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 from realtime.bench.compare import Comparison, Rule
-from realtime.bench.gate import decide, looks_at
+from realtime.bench.gate import decide, decide_surely, looks_at
 from realtime.bench.records import Record
 from realtime.errors import StartupError
 
@@ -77,3 +80,34 @@ def test_sides_that_compute_on_different_things_are_refused() -> None:
     sides = Noisy(rng, 0.01), Noisy(rng, 0.01, engine="TensorRT")
     with pytest.raises(StartupError, match="config.engine differs: onnx and TensorRT"):
         decide(sides, ("base", "head"), LOOKS, Rule(0.05))
+
+
+class Openings:
+    """New processes each time: head's are slower by a luck of their own, or by the code."""
+
+    def __init__(self, *slow_ms: float, ready: bool = True) -> None:
+        self._slow_ms, self._ready = slow_ms, ready
+        self.count = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[tuple[Sequence[Noisy], bool]]:
+        rng = np.random.default_rng(self.count)
+        self.count += 1
+        yield (Noisy(rng, 0.01), Noisy(rng, 0.01, self._slow_ms[self.count - 1])), self._ready
+
+
+@pytest.mark.parametrize(
+    ("slow_ms", "ready", "outcome", "count"),
+    [
+        ((0.0,), True, "passed", 1),
+        ((5.0, 0.0), True, "passed", 2),
+        ((5.0, 5.0), True, "regression", 2),
+        ((5.0,), False, "regression", 1),
+    ],
+)
+def test_what_two_processes_say_once_is_asked_of_two_others(
+    slow_ms: tuple[float, ...], ready: bool, outcome: str, count: int
+) -> None:
+    opened = Openings(*slow_ms, ready=ready)
+    _, found, stood_ready = decide_surely(opened, ("base", "head"), lambda _: LOOKS, Rule(0.05))
+    assert (found.outcome, opened.count, stood_ready) == (outcome, count, ready)
