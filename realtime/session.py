@@ -128,6 +128,7 @@ class Session:
         self._peer = Peer(config.rtc, peer_configuration(config.rtc), track, self, voice)
         self._channels = Channels()
         self._calibration_told = False
+        self._calibration_due = False
         self._quality = QualityControl(config)
         self._dressing = asyncio.Lock()
         """held by who changes the identity in `_live`, or its canvas"""
@@ -404,13 +405,19 @@ class Session:
         if isinstance(command, SetControls):
             self._live.controls = command.controls
         elif isinstance(command, Calibrate):
-            self._job.request(self._pipeline.calibrate)
+            self._calibration_due = True
+            self._job.request(self._calibrate)
         elif isinstance(command, SwitchIdentity):
             if self._switching is not None:
                 self._switching.cancel()  # the newest choice counts
             self._switching = self._spawn(self._change_identity(command.id))
         elif isinstance(command, Ping):
             self._channels.tell({"type": "pong", "t": command.t})
+
+    def _calibrate(self) -> None:
+        """On the render thread, before its next frame."""
+        self._pipeline.calibrate()
+        self._calibration_due = False
 
     async def _change_identity(self, identity_id: str) -> None:
         """The old face stays until the new one is ready."""
@@ -484,7 +491,7 @@ class Session:
             "reason": self._gate.reason,
             "identity": self._live.identity.id,
             "mark": str(self._pipeline.marks.payload),
-            "calibrated": self._pipeline.calibrated,
+            "calibrated": self._pipeline.calibrated and not self._calibration_due,
             "face": now.face,
             "fps_in": round(now.fps_in, 1),
             "fps_out": round(now.fps_out, 1),

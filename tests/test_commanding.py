@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -33,6 +33,23 @@ async def test_controls_calibration_and_identity_reach_the_session(stand: Stand)
     assert (await stand.http.post(path, json={"type": "identity", "id": "coral"})).is_success
     await until(lambda: session.describe()["identity"] == "coral")
     await until(lambda: {"type": "identity", "id": "coral"} in performer.messages)
+    await performer.close()
+
+
+async def test_who_asks_for_a_neutral_face_is_not_told_of_the_one_before(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performer = Performer(stand.http, Camera())
+    await performer.connect(name="phone-1")
+    session = next(iter(stand.daemon.sessions))
+    await until(lambda: session.describe()["calibrated"])
+    asked: list[Callable[[], None]] = []
+    monkeypatch.setattr(session._job, "request", asked.append)  # as if no frame came
+    message = {"type": "calibrate"}
+    await stand.http.post("/api/sessions/phone-1/commands", json=message)
+    assert not session.describe()["calibrated"]
+    asked[0]()
+    assert session.describe()["calibrated"], "the scripted pipeline takes it at once"
     await performer.close()
 
 

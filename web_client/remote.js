@@ -10,8 +10,6 @@ import { Viewer, WhepError } from "./viewer.js";
 const POLL_MS = 500;
 /** Below the daemon's `server.post_rate_per_s`. */
 const CONTROLS_INTERVAL_MS = 200;
-/** Longer than the daemon takes to begin: before that it still reports the neutral face of before. */
-const CALIBRATION_BEGINS_MS = 200;
 const KINDS = { token: "token-wrong", nobody: "phone", busy: "full", gone: "gone" };
 
 export class RemoteSession {
@@ -22,8 +20,8 @@ export class RemoteSession {
   #timer = 0;
   #openMs = null;
   #identity = null;
-  /** when the daemon agreed to take a new neutral face; Infinity while none is awaited */
-  #neutralAskedMs = Infinity;
+  /** the daemon agreed to take a new neutral face */
+  #neutralAwaited = false;
   #sendControls = newestWins((message) => this.#command(message), CONTROLS_INTERVAL_MS);
   /** what the list of sessions calls it */
   id = null;
@@ -80,7 +78,7 @@ export class RemoteSession {
   }
 
   async #poll() {
-    const neutralDue = performance.now() - this.#neutralAskedMs > CALIBRATION_BEGINS_MS;
+    const neutralDue = this.#neutralAwaited; // a look that began before says nothing of it
     const found = await this.#find().catch((error) => {
       if (!(error instanceof ApiError)) throw error;
     });
@@ -88,7 +86,7 @@ export class RemoteSession {
     if (!found) return this.#lose();
     this.#heed(found);
     if (neutralDue && found.calibrated) {
-      this.#neutralAskedMs = Infinity;
+      this.#neutralAwaited = false;
       this.#handlers.onMessage({ type: "calibrated" });
     }
     this.#timer = setTimeout(() => this.#poll(), POLL_MS);
@@ -123,7 +121,7 @@ export class RemoteSession {
       this.#handlers.onMessage({ type: "error", message: error.detail });
       return;
     }
-    if (message.type === "calibrate") this.#neutralAskedMs = performance.now();
+    if (message.type === "calibrate") this.#neutralAwaited = true;
   }
 
   #lose() {
