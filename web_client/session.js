@@ -124,8 +124,9 @@ export class Session {
     if (this.#aborter.signal.aborted) return;
     this.#aborter.abort(new DOMException("hung up", "AbortError"));
     this.#timers.forEach(clearInterval);
+    // before its connection ends, or the daemon may know it no longer; it may be gone: that is fine
+    if (this.#resource) deleteSession(this.#resource).catch(() => {});
     this.#peer.close();
-    if (this.#resource) deleteSession(this.#resource).catch(() => {}); // it may be gone: that is fine
   }
 
   #channel(label) {
