@@ -32,10 +32,10 @@ _LOWER_HEIGHT = max(height for _, height in _LOWER)
 _ENAMEL = (232.0, 224.0, 212.0)
 _CAVITY = (83.0, 31.0, 31.0)
 _TONGUE = (182.0, 90.0, 92.0)
-_UPPER_SHOWS = (0.055, -0.05)
+_UPPER_SHOWS = (0.068, -0.12)
 """how far the upper row's edge hangs below the closed lips' line, in face units, and how much of it
 the lip covers again for each unit of the opening"""
-_LOWER_SHOWS = (0.025, 0.06)
+_LOWER_SHOWS = (0.035, 0.06)
 """how far the lower row's edge stands above the lower lip, and what a jaw that drops adds"""
 _TONGUE_WIDTH = 0.40
 """half of it, as a share of the mouth's"""
