@@ -4,13 +4,15 @@ A mesh moves pixels and keeps their colours; but a head that turns below a lamp 
 mesh of a face knows little of ears, hair and jaw. So a small network sees the driven head at low
 resolution, and gives a field of two smooth corrections: how much lighter or darker each place has
 become, and how far from the mesh's answer in the portrait its pixels lie. Both are laid over the
-picture at full resolution, which so stays as sharp as the portrait. Where the mesh is at home, on
-the face, it has the last word: there pixels are lit anew, and not moved. Numpy and OpenCV only.
+picture at full resolution, which so stays as sharp as the portrait. On the face the mesh is at
+home: what a turn does to cheeks and chin is mended by a share of the way. Lips and eyes, whose
+places the tracker knows best, are lit anew and not moved. Numpy and OpenCV only.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
@@ -45,10 +47,16 @@ FARTHEST = 1.0
 """way to a pixel's source that the network is told, in face units"""
 _FACE_ENDS = 0.15
 """sigma of the blur over which a face's outline gives way to what is moved, in face units"""
+_FEATURES_END, _FEATURES_MARGIN = 0.1, 0.05
+"""the same of lips and eyes, and how far beyond their outlines they reach, in face units"""
+_IN_FACE = 0.2
+"""share of the way that counts on the face, beside lips and eyes"""
 _FINER = 8
 """times finer than the field a face is drawn: inside, OpenCV fills whole rows, which would jump"""
 _SHIFT_BITS = 4
-_OVAL = list(face_mesh.FACE_OVAL)
+_OVAL = (face_mesh.FACE_OVAL,)
+_FEATURES = (face_mesh.LIPS, face_mesh.RIGHT_EYE_SOCKET, face_mesh.LEFT_EYE_SOCKET)
+"""closed eyes have sockets too"""
 _BLUR = 0.4
 """sigma before shrinking, in pixels of the smaller picture"""
 _STAY = Similarity(np.eye(3, dtype=np.float32), 1.0, np.zeros(3, np.float32))
@@ -142,29 +150,47 @@ def look(texture: Texture, source: SourceMap, patch: crop.Patch, head: Similarit
     return view
 
 
-def beyond_face(patch: crop.Patch, landmarks: F32) -> F32:
-    """(cells, cells) how much of the field's way counts: 0 on the face, 1 well beyond it.
+def movable(patch: crop.Patch, landmarks: F32) -> F32:
+    """(cells, cells) how much of the field's way counts: 0 at lips and eyes, 1 beyond the face.
 
     Args:
         patch: `REGION` on the canvas.
         landmarks: (478, 3) on the canvas.
     """
+    of_face = np.maximum(_outside(patch, landmarks, _OVAL, _FACE_ENDS), np.float32(_IN_FACE))
+    of_features = _outside(patch, landmarks, _FEATURES, _FEATURES_END, _FEATURES_MARGIN)
+    return cast(F32, of_face * of_features)
+
+
+def _outside(
+    patch: crop.Patch,
+    landmarks: F32,
+    outlines: Iterable[Iterable[int]],
+    sigma: float,
+    margin: float = 0.0,
+) -> F32:
+    """(cells, cells) 0 within these outlines and a little beyond them, softly rising to 1."""
     cells = patch.px // FIELD_STRIDE
-    oval = (patch.points(landmarks[_OVAL]) + 0.5) * (_FINER / FIELD_STRIDE) - 0.5
     drawn = np.zeros((cells * _FINER, cells * _FINER), np.uint8)
-    points = np.round(oval * (1 << _SHIFT_BITS)).astype(np.int32)
-    cv2.fillPoly(drawn, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
-    face = cv2.resize(drawn, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32)
-    face *= np.float32(1 / 255)
-    blurred = cast(F32, cv2.GaussianBlur(face, (0, 0), _FACE_ENDS * cells / REGION.side))
-    # blurred, a face is a half at a straight edge and a third where it bends: not yet beyond it
+    for outline in outlines:
+        at = patch.points(landmarks[list(outline)])
+        from_middle = at - at.mean(axis=0)
+        away = np.linalg.norm(from_middle, axis=1, keepdims=True) + np.float32(1e-3)
+        at += from_middle * (np.float32(margin * patch.px / REGION.side) / away)
+        at = (at + 0.5) * (_FINER / FIELD_STRIDE) - 0.5
+        points = np.round(at * (1 << _SHIFT_BITS)).astype(np.int32)
+        cv2.fillPoly(drawn, [points], (255,), cv2.LINE_AA, _SHIFT_BITS)
+    inside = cv2.resize(drawn, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32)
+    inside *= np.float32(1 / 255)
+    blurred = cast(F32, cv2.GaussianBlur(inside, (0, 0), sigma * cells / REGION.side))
+    # blurred, a shape is a half at a straight edge and a third where it bends: not yet beyond it
     return np.maximum(1 - 3 * blurred, 0)
 
 
 def displace(
     field: F32, patch: crop.Patch, source: SourceMap, landmarks: F32, unit_px: float
 ) -> None:
-    """Move the sources of a map, in place, as the field says, but for those of the face.
+    """Move the sources of a map, in place, as far as the field says and `movable` lets them.
 
     Args:
         field: (FIELD_CHANNELS, cells, cells).
@@ -172,8 +198,8 @@ def displace(
         landmarks: (478, 3) on the canvas.
         unit_px: the face unit in the portrait.
     """
-    beyond = beyond_face(patch, landmarks) * np.float32(unit_px)
-    way = np.ascontiguousarray((field[3:] * beyond).transpose(1, 2, 0))
+    share = movable(patch, landmarks) * np.float32(unit_px)
+    way = np.ascontiguousarray((field[3:] * share).transpose(1, 2, 0))
     (rows, columns), ways = enlarge(
         way, field_from_canvas(patch, source.left, source.top), source.xy.shape
     )

@@ -40,6 +40,9 @@ _FOLLOW = 0.55
 drops, a landmark that is off): it fades like a Gaussian of this width, in face units"""
 _SILHOUETTE_FORESHORTENING = 0.5
 """a round skull's outline moves less than a plane's when it turns: share of the plane's motion"""
+_SKULL_DEPTH, _SKULL_BEGINS = 0.75, 0.2
+"""ears and the hair beside them lie so far behind the face's outline, but for what is next to it:
+a Gaussian of this width, both in face units. Above the forehead hair is as deep as the outline"""
 _MARGIN = 0.15
 """a map goes on so far beyond the person, in face units: hair may be moved outwards (`head.py`)"""
 _BAND = 32
@@ -137,13 +140,19 @@ class WarpMesh:
         unit = face_mesh.face_unit(landmarks)
         oval = self.landmarks[list(face_mesh.FACE_OVAL)]
         lattice = _lattice(oval[:, :2], (alpha.shape[1], alpha.shape[0]), unit)
-        shares, self._near = _follow_weights(oval[:, :2], lattice, unit)
-        # as deep as the outline beside it: what lies next to the face turns with the face
-        self._lattice = np.column_stack([lattice, shares @ oval[:, 2]]).astype(np.float32)
-        self._follow = shares * self._near
-        self._ear_depth = float(landmarks[[234, 454], 2].mean())
+        shares, squared = _follow_weights(oval[:, :2], lattice, unit)
+        self._near = np.exp(-squared[:, None] / _FOLLOW**2)
+        skull = _SKULL_DEPTH * unit
+        behind = skull * (1 - np.exp(-squared / _SKULL_BEGINS**2))
+        from_middle = lattice - self.landmarks[list(face_mesh.RIGID), :2].mean(axis=0)
+        upwards = np.maximum(-from_middle[:, 1], 0) / np.linalg.norm(from_middle, axis=1)
         below_chin = (lattice[:, 1] - landmarks[face_mesh.CHIN, 1]) / unit
         self._head_share = 1 - rim.smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
+        behind *= (1 - np.minimum(2 * upwards**2, 1)) * self._head_share[:, 0]
+        depth = shares @ oval[:, 2] + behind
+        self._lattice = np.column_stack([lattice, depth]).astype(np.float32)
+        self._follow = shares * self._near
+        self._middle_depth = float(landmarks[[234, 454], 2].mean()) + skull
         rest = np.concatenate([self.landmarks[:, :2], lattice]).astype(np.float32)
         around = _around_triangles(self.landmarks[:, :2], lattice)
         around = around[_shows_somebody(rest[around], _widened(alpha, _MARGIN * unit))]
@@ -216,7 +225,7 @@ class WarpMesh:
         turned = head.apply(flat)[:, :2]
         # the same motion without foreshortening: in-plane rotation, scale and translation only
         centre = self.landmarks[list(face_mesh.RIGID)].mean(axis=0)
-        centre[2] = self._ear_depth
+        centre[2] = self._middle_depth
         axes = head.in_plane()
         rolled = (flat[:, :2] - centre[:2]) @ axes.T + head.apply(centre[None])[0, :2]
         roundness = (1 - _SILHOUETTE_FORESHORTENING) * (1 - self._near)
@@ -263,13 +272,12 @@ def _follow_weights(oval: F32, lattice: F32, unit: float) -> tuple[F32, F32]:
 
     Returns:
         (V, 36) share of each outline landmark: inverse-distance weights (Shepard 1968);
-        (V, 1) nearness, a Gaussian of the distance to the outline.
+        (V,) squared distance to the outline, in face units.
     """
     squared = ((lattice[:, None] - oval[None]) ** 2).sum(axis=2) / unit**2  # (V, 36)
     shares = 1 / (squared + 1e-4) ** 2
     shares /= shares.sum(axis=1, keepdims=True)
-    near = np.exp(-squared.min(axis=1, keepdims=True) / _FOLLOW**2)
-    return shares.astype(np.float32), near.astype(np.float32)
+    return shares.astype(np.float32), squared.min(axis=1).astype(np.float32)
 
 
 def _around_triangles(landmarks: F32, lattice: F32) -> I32:

@@ -61,7 +61,7 @@ class Painter:
             self._shown = own(Place, (pixels,), np.int32)
             self._quarters = own(Staged, (4 * pixels, 2))
             self._folds = own(Staged, (pixels, 2), np.int32)
-            self._beyond, self._turned = own(Staged, (cells, cells)), own(Place, (quads, 3))
+            self._movable, self._turned = own(Staged, (cells, cells)), own(Place, (quads, 3))
             self._lids = [own(Staged, (pixels,), np.uint8) for _ in range(2)]
             self._mouth, self._mouth_share = own(Staged, (pixels, 3)), own(Staged, (pixels,))
             self._guides = own(Staged, (len(crop.REGIONS), _PERSON, px, px))
@@ -109,9 +109,9 @@ class Painter:
         patch = crop.place(head.REGION, self._size.head_px, landmarks, placement.head, unit_px)
         field = self._find_field(worn, source, patch, placement, kept)
         canvas = Picture(kept.now.address, easel.canvas_hw[1], easel.canvas_hw[0])
-        beyond = head.beyond_face(patch, landmarks) * np.float32(unit_px)
-        self._send(self._beyond, beyond)
-        at_field = FieldAt(field, self._beyond.address, self._turned.address)
+        movable = head.movable(patch, landmarks) * np.float32(unit_px)
+        self._send(self._movable, movable)
+        at_field = FieldAt(field, self._movable.address, self._turned.address)
         steps.displace(easel.launch, at_field, patch, source, at)
         portrait = worn.encoded.portrait_rgba.shape
         steps.sample(

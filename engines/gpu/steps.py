@@ -49,8 +49,8 @@ class FieldAt(NamedTuple):
 
     field: Address
     """(FIELD_CHANNELS, cells, cells) float32"""
-    beyond: Address
-    """(cells, cells) float32, `head.beyond_face` times the face unit"""
+    movable: Address
+    """(cells, cells) float32, `head.movable` times the face unit"""
     turned: Address
     """for what is turned: float32, 3 for every 4 x 4 pixels"""
 
@@ -110,8 +110,8 @@ def displace(
     matrix = head.field_from_canvas(patch, source.left, source.top)
     part = cover((cells, cells), matrix, (height, width))
     affine = part.field_from_cell.ravel().tolist()
-    field, beyond, turned = at_field
-    launch(kernels.TURN_WAYS, *part.cells, field, beyond, cells, cells, *affine, turned)
+    field, movable, turned = at_field
+    launch(kernels.TURN_WAYS, *part.cells, field, movable, cells, cells, *affine, turned)
     size, (left, top) = _extent(part)
     launch(kernels.ADD_WAYS, *size, turned, *part.cells, at.xy, width, left, top)
     face = source.face

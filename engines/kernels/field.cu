@@ -9,17 +9,17 @@
                 cell(clamped(spot.y + 1, height) * width + clamped(spot.x, width)),      \
                 cell(clamped(spot.y + 1, height) * width + clamped(spot.x + 1, width)), spot)
 
-// An item is a cell of `turned` (rows, columns, 2): the way there, times `beyond` (height, width).
+// An item is a cell of `turned` (rows, columns, 2): the way there, times `movable` (height, width).
 // The matrix sends it to the field.
 extern "C" __global__ void turn_ways(int columns, int rows, const float *__restrict__ field,
-                                     const float *__restrict__ beyond, int width, int height,
+                                     const float *__restrict__ movable, int width, int height,
                                      double a, double b, double tx, double c, double d, double ty,
                                      float *__restrict__ turned) {
     ITEM_OR_RETURN(x, y);
     const Spot spot = spot_under(x, y, a, b, tx, c, d, ty);
     for (int k = 0; k < 2; ++k) {
         const float *plane = field + (3 + k) * width * height;
-#define WAY(at) (plane[at] * beyond[at])
+#define WAY(at) (plane[at] * movable[at])
         turned[(y * columns + x) * 2 + k] = TURNED(WAY);
 #undef WAY
     }

@@ -2,8 +2,8 @@
 
 `EncodeHead` looks at the portrait's head once; `Head` runs per frame. It never paints: it gives a
 gain for each colour and a displacement, both smooth and both bounded, so that what it does not know
-leaves the picture as geometry made it. A U-Net (Ronneberger et al., arXiv 1505.04597); every
-operator is in ONNX opset 17 and native to TensorRT.
+leaves the picture as geometry made it; and none at rest, where the portrait is right. A U-Net
+(Ronneberger et al., arXiv 1505.04597); every operator is in ONNX opset 17 and native to TensorRT.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _MOST_GAIN = 0.2
 """in the logarithm: at most 1.22 times as light; what was learned below other lamps is too much"""
 _FARTHEST = 0.12
 """displacement in face units: from further away, hair and ears come as streaks"""
+_MOVED = 0.05
+"""mean way to the sources, in face units, from which all counts: a turn by about 5 degrees"""
 _FADE = 1 / 12
 """share of the field over which it fades out at its border"""
 _STRIDE = 4
@@ -79,8 +81,17 @@ class Head(UNet):
         said = self.field(x)
         light = _MOST_GAIN * torch.tanh(said[:, :3] * (1 / _MOST_GAIN))
         way = _FARTHEST * functional.avg_pool2d(torch.tanh(said[:, 3:]), 5, 1, 2)
-        field: Tensor = self.fade * torch.cat([light, way], 1)
+        field: Tensor = self.fade * _moved(view) * torch.cat([light, way], 1)
         return field
+
+
+def _moved(view: Tensor) -> Tensor:
+    """(B, 1, 1, 1) 0 where a person is as in the portrait, rising to 1."""
+    # view is (B, VIEW_CHANNELS, S, S); where nobody is, nobody moves
+    person = view[:, 3:4].mean((1, 2, 3), keepdim=True)
+    way = (view[:, 4:6].abs().sum(1, keepdim=True) * view[:, 3:4]).mean((1, 2, 3), keepdim=True)
+    share: Tensor = (way / (_MOVED * (person + 1e-3))).clamp(max=1)
+    return share
 
 
 def _fade(cells: int, width: int) -> Tensor:

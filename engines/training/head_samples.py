@@ -20,8 +20,8 @@ from engines.training.samples import F32, U8, Fields, Kind, Pair
 
 FINER = 2
 """what is compared has so many times the resolution of what the network sees"""
-FIELDS = ("texture", "map", "turn", "beyond", "target", "counts")
-"""`map` in face units from the texture's middle; `beyond` is of `head.beyond_face`; `target`
+FIELDS = ("texture", "map", "turn", "movable", "target", "counts")
+"""`map` in face units from the texture's middle; `movable` is of `head.movable`; `target`
 premultiplied; `counts` is 0 where eyeballs and the mouth's inside are seen, which others paint, and
 beyond the driving frame"""
 
@@ -60,7 +60,7 @@ def _make(pair: Pair, size: Size) -> dict[str, NDArray[np.generic]]:
         "texture": identity.head.rgba,
         "map": np.clip(at, -_FARTHEST, _FARTHEST).astype(np.float16),
         "turn": np.array(head.turn_of(placement.head), np.float32),
-        "beyond": head.beyond_face(patch, placement.landmarks).astype(np.float16)[..., None],
+        "movable": head.movable(patch, placement.landmarks).astype(np.float16)[..., None],
         "target": _target(pair.target, fine),
         "counts": _counts(placement.landmarks, fine, identity.canvas_hw)[..., None],
     }

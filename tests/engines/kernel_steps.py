@@ -60,8 +60,8 @@ def displaced(
     matrix = head.field_from_canvas(patch, source.left, source.top)
     part = cover(field.shape[1:], matrix, source.xy.shape)
     turned = np.zeros((part.cells[1], part.cells[0], 2), np.float32)
-    beyond = head.beyond_face(patch, placement.landmarks) * np.float32(unit_px)
-    at = FieldAt(field, beyond, turned)
+    movable = head.movable(patch, placement.landmarks) * np.float32(unit_px)
+    at = FieldAt(field, movable, turned)
     place = map_of(source)
     steps.displace(launch, at, patch, source, place)
     face = source.face

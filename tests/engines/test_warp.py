@@ -151,6 +151,31 @@ def test_bands_hold_all_that_is_seen(identity: EncodedIdentity) -> None:
         assert not covered.any()
 
 
+@pytest.mark.parametrize("degrees", [-20.0, 20.0])
+def test_what_lies_beside_a_face_turns_with_the_skull(
+    identity: EncodedIdentity, degrees: float
+) -> None:
+    """An ear is far behind the face's outline: it comes out on one side, and hides on the other."""
+    unit, sides = face_mesh.face_unit(identity.landmarks), (234, 454)
+    beside = np.round(identity.landmarks[sides, :2] + [(-0.3 * unit, 0), (0.3 * unit, 0)])
+    gaps = []
+    for motion in (faces.still(), turned_by(degrees)):
+        placement = identity.target.place(motion)
+        source = identity.mesh.source_map(placement, CANVAS)
+        for side, (x, y) in zip(sides, beside.astype(int), strict=True):
+            mark = np.zeros_like(identity.portrait_rgba)
+            mark[y - 4 : y + 5, x - 4 : x + 5] = 255
+            seen = sample(mark, source, CANVAS)[..., 0].astype(float)
+            at = (seen.sum(axis=0) @ np.arange(CANVAS[1])) / max(seen.sum(), 1)
+            edge = placement.landmarks[side, 0]
+            gaps.append(abs(at - edge) / (unit * placement.head.scale) if seen.any() else 0.0)
+    still, turned = np.array(gaps).reshape(2, 2)
+    assert still == pytest.approx([0.3, 0.3], abs=0.05)
+    nose, outline = (placement.landmarks[part, 0] for part in ([1], list(sides)))
+    near, far = turned if nose[0] > outline.mean() else turned[::-1]
+    assert near > 0.4 and far < 0.25
+
+
 def test_the_near_rim_of_a_turned_face_does_not_wave(identity: EncodedIdentity) -> None:
     """The portrait's hair begins a little inside of the tracker's outline, as it does in photos."""
     landmarks = identity.landmarks

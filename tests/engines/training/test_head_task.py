@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -87,14 +88,14 @@ def no_field(count: int = 1) -> Tensor:
     return torch.zeros((count, head.FIELD_CHANNELS, FIELD_CELLS, FIELD_CELLS))
 
 
-def depth_in_face(pair: Pair) -> F32:
-    """(MAP_PX, MAP_PX) face units from the driven face's outline: below 0 beyond it."""
+def depth_within(outline: Iterable[int], pair: Pair) -> F32:
+    """(MAP_PX, MAP_PX) face units from a driven outline: below 0 beyond it."""
     identity, placement = pair.identity, pair.placement
     unit = face_mesh.face_unit(identity.landmarks)
     patch = crop.place(head.REGION, MAP_PX, placement.landmarks, placement.head, unit)
-    outline = patch.points(placement.landmarks[list(face_mesh.FACE_OVAL)])
+    at = patch.points(placement.landmarks[list(outline)])
     depths = [
-        [cv2.pointPolygonTest(outline, (x, y), True) for x in range(MAP_PX)] for y in range(MAP_PX)
+        [cv2.pointPolygonTest(at, (x, y), True) for x in range(MAP_PX)] for y in range(MAP_PX)
     ]
     return np.array(depths, np.float32) * np.float32(head.REGION.side / MAP_PX)
 
@@ -190,6 +191,28 @@ def test_the_network_sees_in_training_what_it_sees_live(
     np.testing.assert_allclose(seen["picture"], identity.head.picture(), atol=0.51 / 255)
 
 
+def test_at_rest_the_network_leaves_the_portrait_as_it_is(tmp_path: Path) -> None:
+    """And a turn by more than a few degrees is corrected by all that it says."""
+    import torch
+
+    from engines.training.head_task import HeadNet, Samples
+
+    net = HeadNet(LITE)
+    torch.nn.init.normal_(net.drive_head.field.weight, generator=torch.manual_seed(0))
+    strength = {}
+    for degrees in (0.0, 3.0, 15.0, 20.0):
+        arrays = create(tmp_path, FIELDS, 1)
+        for field, value in head_samples.kind(LITE).make(driven_pair(degrees)).items():
+            arrays[field][0] = value
+        with torch.no_grad():
+            said = net(Samples(tmp_path, torch.device("cpu")).batch(np.array([0])))
+        strength[degrees] = float(said.abs().mean())
+    assert strength[20.0] > 0.01, "the network says something"
+    assert strength[0.0] < 0.05 * strength[20.0]
+    assert 0.1 * strength[20.0] < strength[3.0] < 0.5 * strength[20.0]
+    assert strength[15.0] == pytest.approx(strength[20.0], rel=0.2)
+
+
 def test_a_way_moves_sources_in_training_as_it_does_live(
     pair: Pair, batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,25 +245,36 @@ def test_a_way_moves_sources_in_training_as_it_does_live(
     assert np.quantile(there, 0.98) < 0.012, "face units: an eighth of a cell"
 
 
-def test_in_training_too_the_face_is_lit_and_not_moved(
+def test_in_training_too_the_face_is_moved_by_a_share(
     pair: Pair, batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     from engines.training import head_task
 
     asked = places_asked(monkeypatch)
     field = no_field()
-    field[:, :3], field[:, 3:] = 0.2, 0.25
-    found = head_task.corrected(batch, field)
+    field[:, 3:] = 0.25
+    head_task.corrected(batch, field)
     way = (asked[0] - batch["map"])[0].abs().amax(0).numpy()
-    depth = depth_in_face(pair)
-    assert (depth > 0.1).sum() > 2000, "the test's own picture"
-    assert way[depth > 0.1].max() < 0.001, "face units"
-    np.testing.assert_allclose(way[depth < -0.5], 0.25, atol=0.003)
+    depth = depth_within(face_mesh.FACE_OVAL, pair)
+    outlines = face_mesh.LIPS, face_mesh.RIGHT_EYE_HOLE, face_mesh.LEFT_EYE_HOLE
+    features = np.maximum.reduce([depth_within(outline, pair) for outline in outlines])
+    assert (depth > 0.1).sum() > 2000 and (features > 0).sum() > 200, "the test's own picture"
+    assert way[depth > 0.1].max() == pytest.approx(0.2 * 0.25, abs=0.001), "face units"
+    assert way[features > 0].max() < 0.01
+    np.testing.assert_allclose(way[(depth < -0.5) & (features < -0.5)], 0.25, atol=0.003)
+
+
+def test_in_training_too_the_face_is_lit(pair: Pair, batch: dict[str, Tensor]) -> None:
+    import torch
+
+    from engines.training import head_task
+
+    field = no_field()
+    field[:, :3] = 0.2
+    found = head_task.corrected(batch, field)
     plain = head_task.look_up(batch["texture"], batch["map"])[0]
     lit = torch.minimum(plain[:3] * np.exp(0.2), plain[3:])
-    on_face = torch.from_numpy(depth > 0.1)
+    on_face = torch.from_numpy(depth_within(face_mesh.FACE_OVAL, pair) > 0.1)
     np.testing.assert_allclose(found[0, :3, on_face], lit[:, on_face], atol=0.01)
     assert float((lit - plain[:3])[:, on_face].mean()) > 0.05
 
@@ -275,7 +309,8 @@ def test_a_mirrored_field_corrects_a_mirrored_sample_as_it_does_the_sample(
     sides = torch.tensor([1.0, 1, 1, -1, 1])[None, :, None, None]
     found, mirrored = corrected(kept, field), corrected(changed, field.flip(3) * sides)
     assert float((found - corrected(kept, no_field())).abs().mean()) > 0.02, "the field's own doing"
-    assert float((batch["beyond"] - batch["beyond"].flip(3)).abs().max()) > 0.2, "the face's sides"
+    sides_differ = (batch["movable"] - batch["movable"].flip(3)).abs().max()
+    assert float(sides_differ) > 0.2, "the face's sides"
     np.testing.assert_allclose(mirrored, found.flip(3), atol=1e-4)
 
 
