@@ -49,7 +49,7 @@ _FACE_ENDS = 0.15
 """sigma of the blur over which a face's outline gives way to what is moved, in face units"""
 _FEATURES_END, _FEATURES_MARGIN = 0.1, 0.05
 """the same of lips and eyes, and how far beyond their outlines they reach, in face units"""
-_IN_FACE = 0.2
+_IN_FACE = 0.4
 """share of the way that counts on the face, beside lips and eyes"""
 _FINER = 8
 """times finer than the field a face is drawn: inside, OpenCV fills whole rows, which would jump"""

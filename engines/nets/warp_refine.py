@@ -27,6 +27,9 @@ from engines.specs import Size
 
 _MOST_GAIN = 0.8
 """in the logarithm: at most 2.2 times as light"""
+_MOVED = 0.08
+"""mean way to the features' places, in halves of a patch, from which a mouth's gain counts wholly:
+at rest the portrait's own light is right"""
 _BORDER = 0.15
 """share of a patch over which the light of a mouth fades out"""
 
@@ -101,8 +104,14 @@ class Drive(UNet):
     A mouth's change is 0, an eye's gain 1. The gain is smooth: it may lie over a sharper picture.
     """
 
+    own_places: Tensor
+
     def __init__(self, size: Size) -> None:
         super().__init__(3 + crop.GUIDE_CHANNELS, FEATURES, size.paint_widths, size.depth)
+        cells = size.patch_px // crop.FEATURE_STRIDE
+        steps = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+        places = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)[None]
+        self.register_buffer("own_places", places, persistent=False)
         self.paint = nn.Sequential(nn.Conv2d(size.paint_widths[0], 16, 3, 1, 1), nn.PixelShuffle(2))
 
     def forward(
@@ -116,7 +125,9 @@ class Drive(UNet):
         out = self.paint(self.features_of(picture, seen.to(features.dtype)))
         painted = torch.sigmoid(out[:, 3:]) * (out[:, :3] + 0.5 - warped)
         where, mouth = reach(guide), _is_mouth(guide)
-        gain = torch.exp(where * mouth * light(out[:, :3], guide))
+        way = (grid - self.own_places.to(grid.dtype)).abs().sum(3).mean((1, 2))[:, None, None, None]
+        moved = (way * (1 / _MOVED)).clamp(max=1).to(out.dtype)
+        gain = torch.exp(moved * where * mouth * light(out[:, :3], guide))
         return where * (1 - mouth) * painted, gain  # (B, 3, S, S), (B, 1, S, S)
 
 

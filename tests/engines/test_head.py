@@ -32,7 +32,7 @@ ASIDE = (slice(None), slice(0, 40))
 """of the canvas: beyond what the network sees"""
 OVAL = list(face_mesh.FACE_OVAL)
 FEATURES = (face_mesh.LIPS, face_mesh.RIGHT_EYE_HOLE, face_mesh.LEFT_EYE_HOLE)
-SHARE = 0.2
+SHARE = 0.4
 """of a way, that counts on the face"""
 ELSEWHERE = np.full((face_mesh.LANDMARKS, 3), -10_000, np.float32)
 """landmarks of a face that is not in the picture: all of a field's way counts"""
@@ -269,6 +269,7 @@ def test_a_way_acts_where_its_cells_lie(identity: EncodedIdentity, pose: Pose) -
     y, x = np.mgrid[: before.shape[0], : before.shape[1]]
     cells = cells_of(patch, x + source.left, y + source.top).reshape(*x.shape, 2)
     there = inside(cells) & (before[..., 0] != NOWHERE)
+    there[[0, 1, -2, -1]] = False  # a coarse field ends in the middle of its first cell
     assert (source.xy - before)[there] == pytest.approx(cells[there], abs=0.1)
 
 

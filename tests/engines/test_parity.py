@@ -150,7 +150,7 @@ def test_a_field_ends_in_nothing_at_its_border() -> None:
     torch.nn.init.constant_(model.field.bias, 50.0)  # type: ignore[arg-type]
     with torch.no_grad():
         field = model(*tensors(WARP_REFINE_LITE.drive_head)).numpy()[0]
-    assert np.abs(field[:, 10:-10, 10:-10]).min() > 0.1
+    assert np.abs(field[:, 10:-10, 10:-10]).min() > 0.05
     for border in (field[:, 0], field[:, -1], field[:, :, 0], field[:, :, -1]):
         np.testing.assert_array_equal(border, 0)
     assert np.abs(np.diff(field, axis=1)).max() < 0.5 * np.abs(field).max()

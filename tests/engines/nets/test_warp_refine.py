@@ -74,8 +74,14 @@ def photograph(seed: int = 0) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32))
 
 
-def answer(said: Tensor, warped: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
-    """(change, gain) of `Drive` whose last layer says `said` (B, 4, PX, PX), colour and mask."""
+def answer(
+    said: Tensor, warped: Tensor, guide: Tensor, way: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """(change, gain) of `Drive` whose last layer says `said` (B, 4, PX, PX), colour and mask.
+
+    Args:
+        way: of each feature, in halves of a patch; None: far.
+    """
     import torch
 
     from engines.nets.warp_refine import Drive
@@ -84,8 +90,12 @@ def answer(said: Tensor, warped: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]
     drive.paint.register_forward_hook(lambda *_: said)
     count, cells = len(guide), PX // crop.FEATURE_STRIDE
     features = torch.zeros((count, IDENTITY_FEATURES, cells, cells))
+    grid = torch.zeros((count, cells, cells, 2))
+    if way is not None:
+        steps = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+        grid[..., 0], grid[..., 1] = steps + way, steps[:, None]
     with torch.no_grad():
-        change, gain = drive(warped, guide, features, torch.zeros((count, cells, cells, 2)))
+        change, gain = drive(warped, guide, features, grid)
     return change, gain
 
 
@@ -114,6 +124,18 @@ def test_tone_passes_in_one_strength_for_all_colours() -> None:
 
     flat = torch.tensor([0.5, -0.3, 0.1])[None, :, None, None].expand(1, 3, PX, PX)
     np.testing.assert_allclose(log_gain(flat)[skin()], 0.1, rtol=0.02)
+
+
+def test_at_rest_a_mouth_is_not_lit_anew() -> None:
+    """And the more of it the farther it has moved, up to a twenty-fifth of the patch."""
+    import torch
+
+    said = saying(torch.full((1, 3, PX, PX), 0.5))
+    gains = [answer(said, photograph(), mouth(), way)[1][0, 0] for way in (0.0, 0.04, 0.08, None)]
+    rest, half, whole, far = (np.log(gain.numpy()) for gain in gains)
+    assert np.abs(rest).max() < 1e-4 and far.max() > 0.2
+    np.testing.assert_allclose(half, far / 2, atol=1e-4)
+    np.testing.assert_allclose(whole, far, atol=1e-4)
 
 
 def test_light_that_changes_slowly_passes() -> None:
