@@ -42,7 +42,10 @@ _SILHOUETTE_FORESHORTENING = 0.5
 """a round skull's outline moves less than a plane's when it turns: share of the plane's motion"""
 _SKULL_DEPTH, _SKULL_BEGINS = 0.75, 0.2
 """ears and the hair beside them lie so far behind the face's outline, but for what is next to it:
-a Gaussian of this width, both in face units. Above the forehead hair is as deep as the outline"""
+a Gaussian of this width, both in face units"""
+_ABOVE_DEPTH = 0.2
+"""share of that depth above the forehead: hair that lies as deep as the outline there leaves a
+corner at the far temple of a turned head"""
 _MARGIN = 0.15
 """a map goes on so far beyond the person, in face units: hair may be moved outwards (`head.py`)"""
 _BAND = 32
@@ -148,7 +151,8 @@ class WarpMesh:
         upwards = np.maximum(-from_middle[:, 1], 0) / np.linalg.norm(from_middle, axis=1)
         below_chin = (lattice[:, 1] - landmarks[face_mesh.CHIN, 1]) / unit
         self._head_share = 1 - rim.smoothstep(_NECK_TOP, _NECK_BOTTOM, below_chin)[:, None]
-        behind *= (1 - np.minimum(2 * upwards**2, 1)) * self._head_share[:, 0]
+        behind *= 1 - (1 - _ABOVE_DEPTH) * np.minimum(2 * upwards**2, 1)
+        behind *= self._head_share[:, 0]
         depth = shares @ oval[:, 2] + behind
         self._lattice = np.column_stack([lattice, depth]).astype(np.float32)
         self._follow = shares * self._near
