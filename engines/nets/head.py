@@ -21,8 +21,9 @@ _MOST_GAIN = 0.2
 """in the logarithm: at most 1.22 times as light; what was learned below other lamps is too much"""
 _FARTHEST = 0.06
 """displacement in face units: from further away, hair and ears come as streaks"""
-_MOVED = 0.05
-"""mean way to the sources, in face units, from which all counts: a turn by about 5 degrees"""
+_AT_REST, _MOVED = 0.03, 0.08
+"""mean way to the sources, in face units, up to which nothing counts, and from which all does:
+turns by about 5 and 14 degrees"""
 _FADE = 1 / 12
 """share of the field over which it fades out at its border"""
 _STRIDE = 4
@@ -91,7 +92,8 @@ def _moved(view: Tensor) -> Tensor:
     person = view[:, 3:4].clamp(0, 1)
     way = view[:, 4:6].abs().sum(1, keepdim=True) * person
     moved, mass = (x.mean((1, 2, 3), keepdim=True) for x in (way, person))
-    share: Tensor = (moved / (_MOVED * (mass + 1e-3))).clamp(max=1)
+    mean_way = moved / (mass + 1e-3)
+    share: Tensor = ((mean_way - _AT_REST) / (_MOVED - _AT_REST)).clamp(0, 1)
     return share
 
 
